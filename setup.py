@@ -1,0 +1,45 @@
+"""Install ppreid. Neither paddle nor numpy is imported here, so that `pip install` works on a bare machine."""
+
+import re
+from pathlib import Path
+
+from setuptools import find_packages, setup
+
+HERE = Path(__file__).parent
+
+
+def requirements(name: str) -> list[str]:
+    """Lines of a requirements file without comments and without `-e .`."""
+    lines = (HERE / name).read_text(encoding="utf-8").splitlines()
+    return [line.strip() for line in lines if line.strip() and not line.startswith(("#", "-e"))]
+
+
+def version() -> str:
+    """The version that ppreid/__init__.py states."""
+    text = (HERE / "ppreid" / "__init__.py").read_text(encoding="utf-8")
+    return re.search(r'__version__ = "(.+?)"', text)[1]
+
+
+# What runs on either device; the paddle and faiss builds differ and live in the extras below.
+COMMON = [line for line in requirements("requirements.txt") if not line.startswith(("paddlepaddle", "faiss"))]
+
+setup(
+    name="ppreid",
+    version=version(),
+    description="Unsupervised person re-identification with ISE on PaddlePaddle",
+    long_description=(HERE / "README.md").read_text(encoding="utf-8"),
+    long_description_content_type="text/markdown",
+    license="Apache-2.0",
+    python_requires=">=3.10",
+    packages=[*find_packages(include=["ppreid", "ppreid.*"]), "ppreid.configs"],
+    package_dir={"ppreid.configs": "configs"},
+    package_data={"ppreid.configs": ["*.yaml"], "ppreid": ["py.typed"]},
+    install_requires=COMMON,
+    extras_require={
+        "cpu": [line for line in requirements("requirements.txt") if line not in COMMON],
+        "gpu": [line for line in requirements("requirements-gpu.txt") if line.startswith(("paddlepaddle", "faiss"))],
+        "infomap": ["infomap>=2.16"],  # labels.clusterer: infomap; its licence is the AGPL
+        "dev": requirements("requirements-dev.txt"),
+    },
+    entry_points={"console_scripts": ["ppreid = ppreid.cli:main"]},
+)
