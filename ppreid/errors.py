@@ -1,0 +1,81 @@
+"""Errors and warnings that ppreid raises on purpose.
+
+Every message says what was wrong, what was found and what to do, and names the file or the configuration key.
+The class decides the exit code of a command (see `exit_code`), so that scripts can tell the cases apart.
+"""
+
+from collections.abc import Iterable
+from difflib import get_close_matches
+from signal import Signals
+
+
+class PpreidError(Exception):
+    """Base of all errors that a user can act on; commands print the message without a traceback."""
+
+    exit_code = 1
+
+
+class ConfigError(PpreidError):
+    """A configuration file, key, value or command-line argument is wrong."""
+
+    exit_code = 2
+
+
+class DataError(PpreidError):
+    """A data set, an image or an array of features is missing, damaged or inconsistent."""
+
+    exit_code = 3
+
+
+class WeightsError(PpreidError):
+    """A weights or checkpoint file is missing, damaged, refused, or does not fit the model."""
+
+    exit_code = 4
+
+
+class ClusteringError(PpreidError):
+    """Pseudo labels could not be made, for example because no cluster was found."""
+
+    exit_code = 5
+
+
+class TrainingError(PpreidError):
+    """Training cannot go on, for example because the loss is not finite."""
+
+    exit_code = 6
+
+
+class EvaluationError(PpreidError):
+    """No metric can be computed, for example because no query has a valid match."""
+
+    exit_code = 7
+
+
+class Interrupted(KeyboardInterrupt):
+    """A signal asked the run to stop; what it had done is saved."""
+
+    def __init__(self, number: int) -> None:
+        """Keep the number of the signal; the exit code is 128 above it, as shells count."""
+        super().__init__(f"stopped by {Signals(number).name}")
+        self.exit_code = 128 + number
+
+
+class PpreidWarning(UserWarning):
+    """Something was adapted or looks wrong, but the result is still well defined."""
+
+
+def unknown_choice(what: str, value: object, choices: Iterable[str]) -> str:
+    """Sentence for a value that is not among the choices, with the nearest match.
+
+    Args:
+        what: the key or argument, e.g. "labels.clusterer".
+        value: the value that was found.
+        choices: the values that are allowed.
+
+    Returns:
+        One sentence that names the value, all choices and, where there is one, the nearest match.
+    """
+    names = sorted(choices)
+    nearest = get_close_matches(str(value), names, n=1, cutoff=0.5)
+    hint = f"did you mean {nearest[0]!r}? " if nearest else ""
+    return f"{what} is {value!r}; {hint}choose one of: {', '.join(names)}"

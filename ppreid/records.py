@@ -1,0 +1,33 @@
+"""The two records that travel from the data sets to everything else."""
+
+from typing import NamedTuple
+
+
+class ImageRecord(NamedTuple):
+    """One person crop.
+
+    Attributes:
+        path: image file.
+        pid: identity; -1 is unknown. In a gallery, 0 is a distractor that matches nobody.
+        camid: 0-based camera; -1 is unknown.
+    """
+
+    path: str
+    pid: int
+    camid: int
+
+
+class ReIDSplit(NamedTuple):
+    """The three parts of a re-identification data set.
+
+    Row i of every array made from a part (features, labels, distances) belongs to record i of that part.
+
+    Attributes:
+        train: images that training may look at; their identities are used for reporting only.
+        query: images to search for.
+        gallery: images to search among.
+    """
+
+    train: tuple[ImageRecord, ...]
+    query: tuple[ImageRecord, ...]
+    gallery: tuple[ImageRecord, ...]
