@@ -1,0 +1,213 @@
+"""Read, check and write configuration files.
+
+A file may name a `base:` file whose keys it inherits, relative to its own folder; `-o a.b=value` overrides win over
+both. All problems are reported at once, each with the key, the file and line, what was found and what is allowed.
+"""
+
+import re
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from difflib import get_close_matches
+from pathlib import Path
+from typing import Any
+
+import yaml
+from pydantic import BaseModel, ValidationError
+from pydantic_core import ErrorDetails
+
+from ppreid.choices import BUILTIN_CHOICES
+from ppreid.errors import ConfigError, unknown_choice
+from ppreid.schema import Config, EvaluationConfig, TrainingConfig
+
+Key = tuple[str, ...]
+SCHEMAS: dict[str, type[BaseModel]] = {"train": TrainingConfig, "evaluate": EvaluationConfig}
+
+
+class _Loader(yaml.SafeLoader):
+    """PyYAML's safe loader, reading 1e-3 as a number (YAML 1.2) and not as a string (YAML 1.1)."""
+
+
+_Loader.add_implicit_resolver(
+    "tag:yaml.org,2002:float", re.compile(r"^[-+]?(\d+(\.\d*)?|\.\d+)[eE][-+]?\d+$"), list("-+.0123456789")
+)
+
+
+def load_config(
+    path: str | Path, overrides: Sequence[str] = (), *, choices: Mapping[str, Collection[str]] = BUILTIN_CHOICES
+) -> Config:
+    """Load a configuration file with its bases and overrides, and check all of it.
+
+    Args:
+        path: file, or a name that `find_config` looks up.
+        overrides: "a.b=value" strings; the value is read as YAML.
+        choices: names allowed per key. Pass `build.choices()` after adding rows to the tables of `ppreid.build`.
+
+    Returns:
+        A `TrainingConfig`, or an `EvaluationConfig` when the file says `task: evaluate`.
+
+    Raises:
+        ConfigError: the file cannot be read, or keys or values are wrong (all are listed).
+    """
+    file = find_config(path)
+    values, places = _read_with_bases(file, chain=())
+    for override in overrides:
+        _apply_override(values, places, override)
+    task = values.get("task", "train")
+    if not isinstance(task, str) or task not in SCHEMAS:
+        raise ConfigError(f"{file}: {unknown_choice('task', task, SCHEMAS)}")
+    try:
+        return SCHEMAS[task].model_validate(values, context={"choices": choices})  # type: ignore[return-value]
+    except ValidationError as error:
+        problems = [_explain(detail, SCHEMAS[task], places) for detail in error.errors()]
+        count = "1 problem" if len(problems) == 1 else f"{len(problems)} problems"
+        raise ConfigError(f"{count} in {file}\n" + "\n".join(f"  - {line}" for line in problems)) from None
+
+
+def config_text(cfg: Config) -> str:
+    """The complete configuration as YAML text that can be run again as it is."""
+    return yaml.safe_dump(cfg.model_dump(), sort_keys=False, allow_unicode=True)
+
+
+def config_folders() -> list[Path]:
+    """Folders that are searched for configuration files: the working directory's, the checkout's, the package's."""
+    package = Path(__file__).resolve().parent
+    folders = [Path.cwd() / "configs", package.parent / "configs", package / "configs"]
+    return list(dict.fromkeys(folder for folder in folders if folder.is_dir()))
+
+
+def find_config(path: str | Path) -> Path:
+    """The configuration file that a command line means.
+
+    Args:
+        path: an existing file; or a bare name, or a path whose folder does not exist (such as the ./ppcls/... paths of
+            the method's published documentation), whose name is looked up under the folders of `config_folders`.
+
+    Raises:
+        ConfigError: no such file, or several; the message lists what there is.
+    """
+    wanted = Path(path)
+    if wanted.is_file():
+        return wanted
+    if wanted.name == str(wanted) or not wanted.parent.exists():
+        for folder in config_folders():
+            matches = sorted(folder.rglob(wanted.name))
+            if len(matches) > 1:
+                raise ConfigError(f"{path} is ambiguous: {', '.join(map(str, matches))}; give the whole path")
+            if matches:
+                return matches[0]
+    names = sorted({file.name for folder in config_folders() for file in folder.rglob("*.yaml")})
+    nearest = get_close_matches(wanted.name, names, n=1)
+    hint = f" Did you mean {nearest[0]}?" if nearest else ""
+    raise ConfigError(f"no file {path} (working directory {Path.cwd()}).{hint} There are: {', '.join(names) or 'none'}")
+
+
+def _read_with_bases(file: Path, chain: tuple[Path, ...]) -> tuple[dict[str, Any], dict[Key, str]]:
+    """Values of a file merged over its bases, and the file and line that each key came from."""
+    if file.resolve() in chain:
+        raise ConfigError(f"base: goes round in a circle: {' -> '.join(map(str, (*chain, file.resolve())))}")
+    values, places = _read_yaml(file)
+    base = values.pop("base", None)
+    if base is None:
+        return values, places
+    base_file = file.parent / str(base)
+    if not base_file.is_file():
+        raise ConfigError(f"{places[('base',)]}: base file {base_file} does not exist")
+    base_values, base_places = _read_with_bases(base_file, (*chain, file.resolve()))
+    return _merge(base_values, values), {**base_places, **places}
+
+
+def _read_yaml(file: Path) -> tuple[dict[str, Any], dict[Key, str]]:
+    """One YAML file as nested dicts, and "file:line" of every key."""
+    try:
+        loader = _Loader(file.read_text(encoding="utf-8"))
+        node = loader.get_single_node()
+        values = loader.construct_document(node) if node is not None else {}
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError(f"cannot read {file}: {error}") from None
+    except yaml.YAMLError as error:
+        raise ConfigError(f"{file} is not plain YAML: {error}") from None
+    if not isinstance(values, dict):
+        raise ConfigError(f"{file} must hold keys and values, found {type(values).__name__}")
+    places: dict[Key, str] = {}
+    for key, line in _lines(node, ()):
+        if key in places:
+            raise ConfigError(f"{file}:{line}: key {'.'.join(key)!r} stands twice (first at {places[key]})")
+        places[key] = f"{file}:{line}"
+    return values, places
+
+
+def _lines(node: yaml.Node | None, prefix: Key) -> Iterator[tuple[Key, int]]:
+    """Every key path below a YAML node with its line number, counted from 1."""
+    if isinstance(node, yaml.MappingNode):
+        for key_node, value_node in node.value:
+            key = (*prefix, str(key_node.value))
+            yield key, key_node.start_mark.line + 1
+            yield from _lines(value_node, key)
+
+
+def _merge(base: dict[str, Any], values: dict[str, Any]) -> dict[str, Any]:
+    """`values` over `base`, section by section; neither is changed."""
+    merged = dict(base)
+    for key, value in values.items():
+        both_sections = isinstance(value, dict) and isinstance(base.get(key), dict)
+        merged[key] = _merge(base[key], value) if both_sections else value
+    return merged
+
+
+def _apply_override(values: dict[str, Any], places: dict[Key, str], override: str) -> None:
+    """Set one "a.b=value" in the nested dict `values`."""
+    name, equals, text = override.partition("=")
+    key = tuple(name.strip().split("."))
+    if not equals or not all(key):
+        raise ConfigError(f"-o takes KEY=VALUE, for example -o solver.lr=1e-3; found {override!r}")
+    try:
+        value = yaml.load(text, Loader=_Loader)  # a SafeLoader
+    except yaml.YAMLError as error:
+        raise ConfigError(f"-o {override}: the value is not plain YAML: {error}") from None
+    section = values
+    for part in key[:-1]:
+        if not isinstance(section.setdefault(part, {}), dict):
+            raise ConfigError(f"-o {override}: {part!r} is a value, not a section")
+        section = section[part]
+    section[key[-1]] = value
+    places[key] = f"-o {override}"
+
+
+def _explain(detail: ErrorDetails, schema: type[BaseModel], places: Mapping[Key, str]) -> str:
+    """One line for one pydantic problem: where, which key, what was found, what is allowed."""
+    key = tuple(map(str, detail["loc"]))
+    name = ".".join(key)
+    place = next((places[key[:n]] for n in range(len(key), 0, -1) if key[:n] in places), "together")
+    match detail["type"]:
+        case "extra_forbidden":
+            text = _explain_unknown_key(key, schema)
+        case "unknown_choice" | "inconsistent":
+            text = detail["msg"]
+        case "literal_error":
+            choices = detail["ctx"]["expected"].replace("'", "").replace(" or ", ", ").split(", ")
+            text = unknown_choice(name, detail["input"], choices)
+        case "model_type":
+            text = f"{name} is {detail['input']!r}; it is a section and needs keys of its own"
+        case _:
+            text = f"{name} is {detail['input']!r}; {detail['msg'].replace('Input should', 'it should')}"
+    return f"{place}: {text}"
+
+
+def _explain_unknown_key(key: Key, schema: type[BaseModel]) -> str:
+    """Nearest match and neighbours of a key that the schema does not have."""
+    name, known = ".".join(key), list(_key_names(schema))
+    if schema is EvaluationConfig and name in _key_names(TrainingConfig):
+        return f"evaluation does not read {name}; remove it (a key without effect is an error under task: evaluate)"
+    by_last_part = [other for other in known if other.rpartition(".")[2] == key[-1]]
+    nearest = by_last_part or get_close_matches(name, known, n=1)
+    hint = f"did you mean {' or '.join(nearest)}? " if nearest else ""
+    section = ".".join(key[:-1])
+    siblings = [other.rpartition(".")[2] for other in known if other.rpartition(".")[0] == section]
+    return f"unknown key {name}; {hint}allowed{f' in {section}' if section else ''}: {', '.join(siblings)}"
+
+
+def _key_names(schema: type[BaseModel], prefix: str = "") -> Iterable[str]:
+    """All dotted key names of a schema, sections included."""
+    for field, info in schema.model_fields.items():
+        yield prefix + field
+        if isinstance(info.annotation, type) and issubclass(info.annotation, BaseModel):
+            yield from _key_names(info.annotation, f"{prefix}{field}.")

@@ -1,0 +1,83 @@
+"""The two kinds of configuration files: `task: train` and `task: evaluate`.
+
+An evaluation file has only the keys that evaluation reads, so that a key without effect is an error. Reading files is
+the business of `ppreid.config`.
+"""
+
+from typing import Annotated, Literal
+
+from pydantic import Field, model_validator
+from pydantic_core import PydanticCustomError
+
+from ppreid.sections import (
+    AugmentConfig,
+    BatchConfig,
+    CheckpointConfig,
+    DataConfig,
+    EvaluationModelConfig,
+    EvaluationSettings,
+    ISEConfig,
+    LabelsConfig,
+    LogConfig,
+    MemoryConfig,
+    ModelConfig,
+    Section,
+    SolverConfig,
+    TrainingEvaluationSettings,
+)
+
+
+class RunConfig(Section):
+    """What every task has."""
+
+    output_dir: str = "output/run"
+    """Folder for everything that the run writes."""
+    device: Annotated[str, Field(pattern=r"^(auto|cpu|gpu(:\d+)?)$")] = "auto"
+    """auto (a GPU if there is one), cpu, gpu or gpu:N."""
+    data: DataConfig = DataConfig()
+
+
+class EvaluationConfig(RunConfig):
+    """Everything that `tools/eval.py` reads."""
+
+    task: Literal["evaluate"] = "evaluate"
+    """What the file is for."""
+    model: EvaluationModelConfig = EvaluationModelConfig()
+    eval: EvaluationSettings = EvaluationSettings()
+
+
+class TrainingConfig(RunConfig):
+    """Everything that `tools/train.py` reads; `tools/eval.py` takes it as well and uses its part of it."""
+
+    task: Literal["train"] = "train"
+    """What the file is for."""
+    seed: Annotated[int, Field(ge=0, lt=2**32)] = 1
+    """The one seed from which all randomness derives."""
+    augment: AugmentConfig = AugmentConfig()
+    model: ModelConfig = ModelConfig()
+    labels: LabelsConfig = LabelsConfig()
+    memory: MemoryConfig = MemoryConfig()
+    ise: ISEConfig = ISEConfig()
+    batch: BatchConfig = BatchConfig()
+    solver: SolverConfig = SolverConfig()
+    eval: TrainingEvaluationSettings = TrainingEvaluationSettings()
+    log: LogConfig = LogConfig()
+    checkpoint: CheckpointConfig = CheckpointConfig()
+
+    @model_validator(mode="after")
+    def _check_together(self) -> "TrainingConfig":
+        """Refuse values that are fine alone but not together."""
+        rows = self.batch.identities * self.batch.images
+        problems = []
+        if self.labels.k2 > self.labels.k1:
+            problems.append(f"labels.k2 is {self.labels.k2} and labels.k1 is {self.labels.k1}; k2 must not exceed k1")
+        if rows % self.model.bn_chunks:
+            problems.append(f"model.bn_chunks is {self.model.bn_chunks}; it must divide the batch of {rows} images")
+        if rows // self.model.bn_chunks < 2:
+            problems.append(f"a batch of {rows} images in {self.model.bn_chunks} parts cannot be normalised; use more")
+        if problems:
+            raise PydanticCustomError("inconsistent", "{reason}", {"reason": "; ".join(problems)})
+        return self
+
+
+Config = TrainingConfig | EvaluationConfig
