@@ -1,0 +1,156 @@
+"""Make a data set of procedural pedestrians with the folders and names of Market-1501.
+
+It needs no download and shows no real person. It shows that the pipeline learns; it is no evidence about real people,
+or for one method over another.
+"""
+
+import json
+from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+from PIL import Image
+
+from ppreid.datasets.folder_layout import BOUNDING_BOX_LAYOUT, read_split
+from ppreid.datasets.pedestrians.camera import take_picture
+from ppreid.datasets.pedestrians.shots import Shot, camera_numbered, image_stream, person_numbered, plan_shots
+from ppreid.errors import ConfigError, DataError
+from ppreid.records import ReIDSplit
+
+DESCRIPTION_FILE = "generated.json"
+_DRAWING_VERSION = 1  # raise it when the same arguments give other images
+
+
+def generate_demo_dataset(
+    root: Path,
+    *,
+    train_identities: int = 72,
+    test_identities: int = 64,
+    cameras: int = 6,
+    train_images_per_camera: tuple[int, int] = (3, 6),
+    test_images_per_camera: tuple[int, int] = (3, 5),
+    distractors: int = 200,
+    difficulty: float = 0.3,
+    height: int = 128,
+    width: int = 64,
+    seed: int = 0,
+) -> ReIDSplit:
+    """Write the data set, or find that it is already there.
+
+    The same arguments give the same bytes with the same versions of numpy and Pillow. The folder appears when it is
+    complete; a folder that holds anything else is never touched.
+
+    Args:
+        root: folder to make; missing, empty, or made by the same call before.
+        train_identities: people in bounding_box_train, at least 1.
+        test_identities: people in query and bounding_box_test, at least 1; nobody is in training and test.
+        cameras: at least 2; each person is seen by two thirds of them or more.
+        train_images_per_camera: least and most images of a person in a camera that sees the person.
+        test_images_per_camera: the same for test people, at least 2; the first one is a query, the rest is gallery.
+        distractors: gallery images of further people, each under identity 0.
+        difficulty: 0 (cameras with equal colours, nothing hidden) to 1 (strong casts, noise, much hidden).
+        height: of the images in pixels, at least 16.
+        width: of the images in pixels, 8 to `height`.
+        seed: start of all random numbers, 0 or more.
+
+    Returns:
+        The records of the data set on disk.
+
+    Raises:
+        ConfigError: arguments are out of range; all problems are listed.
+        DataError: the folder holds something else or is damaged, or it cannot be written.
+    """
+    arguments = dict(locals())  # nothing else is local yet
+    root = Path(arguments.pop("root")).expanduser()
+    _check_arguments(arguments)
+    shots = plan_shots(
+        train_identities=train_identities,
+        test_identities=test_identities,
+        cameras=cameras,
+        train_images_per_camera=train_images_per_camera,
+        test_images_per_camera=test_images_per_camera,
+        distractors=distractors,
+        seed=seed,
+    )
+    description = json.dumps({"drawing_version": _DRAWING_VERSION, **arguments}, indent=2)
+    if not _is_already_there(root, description, shots):
+        images = _draw_images(shots, cameras=cameras, difficulty=difficulty, height=height, width=width, seed=seed)
+        try:
+            _write_dataset(root, description, images)
+        except OSError as error:
+            raise DataError(f"the demo data cannot be written to {root}: {error}; choose another folder") from error
+    return read_split(root, BOUNDING_BOX_LAYOUT)
+
+
+def _is_already_there(root: Path, description: str, shots: list[Shot]) -> bool:
+    """Whether a folder holds exactly the data set that is asked for; DataError when it holds anything else."""
+    if not root.exists() or (root.is_dir() and not any(root.iterdir())):
+        return False
+    try:
+        found = dict(json.loads((root / DESCRIPTION_FILE).read_text(encoding="utf-8")))
+    except (OSError, ValueError, TypeError) as error:
+        raise DataError(
+            f"{root} is not empty and holds no generated data ({DESCRIPTION_FILE} cannot be read: {error}); "
+            "choose another folder"
+        ) from error
+    wanted = json.loads(description)
+    if found != wanted:
+        changes = [f"{key} is {found.get(key)}, not {wanted[key]}" for key in wanted if found.get(key) != wanted[key]]
+        raise DataError(
+            f"{root} holds demo data made with other arguments: {'; '.join(changes)}; "
+            "delete the folder or choose another one"
+        )
+    missing = [shot.file for shot in shots if not (root / shot.file).is_file()]
+    if missing:
+        raise DataError(
+            f"{root} is damaged: {len(missing):,} of {len(shots):,} images are missing, the first is {missing[0]}; "
+            "delete the folder and make it again"
+        )
+    return True
+
+
+def _draw_images(
+    shots: list[Shot], *, cameras: int, difficulty: float, height: int, width: int, seed: int
+) -> Iterator[tuple[str, Image.Image, int]]:
+    """File, picture and JPEG quality of each image."""
+    devices = [camera_numbered(seed, camera, difficulty=difficulty) for camera in range(cameras)]
+    people = {person: person_numbered(seed, person) for person in {shot.person for shot in shots}}
+    for shot in shots:
+        camera, rng = devices[shot.camera], image_stream(seed, shot)
+        picture = take_picture(camera, people[shot.person], rng, height=height, width=width)
+        yield shot.file, picture, camera.jpeg_quality
+
+
+def _write_dataset(root: Path, description: str, images: Iterable[tuple[str, Image.Image, int]]) -> None:
+    root.parent.mkdir(parents=True, exist_ok=True)
+    with TemporaryDirectory(prefix=f"{root.name}.", suffix=".tmp", dir=root.parent) as holder:
+        temporary = Path(holder) / root.name
+        for folder in BOUNDING_BOX_LAYOUT:
+            (temporary / folder).mkdir(parents=True)
+        for file, picture, quality in images:
+            picture.save(temporary / file, quality=quality)
+        (temporary / DESCRIPTION_FILE).write_text(description + "\n", encoding="utf-8")
+        if root.exists():
+            root.rmdir()  # it is empty
+        temporary.rename(root)
+
+
+def _check_arguments(arguments: Mapping[str, Any]) -> None:
+    least = {"train_identities": 1, "test_identities": 1, "cameras": 2, "distractors": 0}
+    least |= {"height": 16, "width": 8, "seed": 0}
+    problems = [
+        f"{name} is {arguments[name]}, but must be at least {bound}"
+        for name, bound in least.items()
+        if arguments[name] < bound
+    ]
+    for name, bound in (("train_images_per_camera", 1), ("test_images_per_camera", 2)):
+        low, high = arguments[name]
+        if not bound <= low <= high:
+            problems.append(f"{name} is {low} to {high}, but must rise and start at {bound} or more")
+    if not 0 <= arguments["difficulty"] <= 1:
+        problems.append(f"difficulty is {arguments['difficulty']}, but must be from 0 to 1")
+    if arguments["width"] > arguments["height"]:
+        problems.append(f"width is {arguments['width']}, but must not exceed height, {arguments['height']}")
+    if problems:
+        raise ConfigError("the demo data cannot be made: " + "; ".join(problems))

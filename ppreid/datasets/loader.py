@@ -1,0 +1,119 @@
+"""What an epoch reads: all images in order for features, P x K batches drawn from pseudo labels for training."""
+
+import itertools
+from collections.abc import Iterator
+
+import numpy as np
+
+from ppreid.datasets.batch_reader import Batch, BatchReader
+from ppreid.datasets.image_dataset import ImageDataset
+from ppreid.datasets.sampler import epoch_batches
+
+
+class TrainLoader:
+    """Training batches of P identities x K images; one set of workers for all epochs."""
+
+    def __init__(
+        self,
+        dataset: ImageDataset,
+        *,
+        identities: int,
+        images: int,
+        num_batches: int,
+        num_workers: int = 4,
+        use_shared_memory: bool = True,
+    ) -> None:
+        """Keep the settings; workers start with the first batch.
+
+        Args:
+            dataset: training images; its seed also decides which images are drawn.
+            identities: clusters per batch, P.
+            images: images per cluster, K.
+            num_batches: batches of an epoch.
+            num_workers: worker processes; 0 reads in the calling process.
+            use_shared_memory: hand images over in shared memory, where there is room for them.
+        """
+        self._dataset = dataset
+        self._camids = np.array([record.camid for record in dataset.records])
+        self._batch_shape = {"identities": identities, "images": images}
+        self._num_batches = num_batches
+        self._reader = BatchReader(dataset, num_workers=num_workers, use_shared_memory=use_shared_memory)
+
+    def epoch(self, labels: np.ndarray, epoch: int, *, start_batch: int = 0) -> Iterator[Batch]:
+        """Batches of one epoch; the same for the same seed, labels and epoch, whatever the number of workers.
+
+        Args:
+            labels: pseudo label of each image of the data set, (N,); -1 is left out.
+            epoch: number of the epoch, from 0.
+            start_batch: batches to skip without reading their images, to resume within an epoch.
+
+        Returns:
+            The batches: images (P * K, 3, H, W) and their indices (P * K,).
+
+        Raises:
+            ClusteringError: there is no cluster.
+            DataError: the labels do not fit the data set, or, while iterating, an image cannot be read.
+        """
+        rng = np.random.default_rng([self._dataset.seed, epoch, 0])
+        batches = epoch_batches(labels, self._camids, num_batches=self._num_batches, rng=rng, **self._batch_shape)
+        draws = itertools.count()
+        keys = [[(index, epoch, next(draws)) for index in batch] for batch in batches]
+        return self._reader.read(keys[start_batch:])
+
+    def close(self) -> None:
+        """End the workers; the next epoch would start new ones."""
+        self._reader.close()
+
+
+class EvalLoader:
+    """All images of a data set in its order; workers live for one pass."""
+
+    def __init__(
+        self, dataset: ImageDataset, *, batch_size: int, first_row: int, num_workers: int, use_shared_memory: bool
+    ) -> None:
+        """See `eval_loader`."""
+        self.num_images = len(dataset)
+        self._batches = [
+            range(start, min(start + batch_size, len(dataset))) for start in range(first_row, len(dataset), batch_size)
+        ]
+        self._reader = BatchReader(dataset, num_workers=num_workers, use_shared_memory=use_shared_memory)
+
+    def __len__(self) -> int:
+        """Number of batches."""
+        return len(self._batches)
+
+    def __iter__(self) -> Iterator[Batch]:
+        """Read the images once."""
+        try:
+            yield from self._reader.read(self._batches)
+        finally:
+            self._reader.close()
+
+
+def eval_loader(
+    dataset: ImageDataset,
+    *,
+    batch_size: int,
+    first_row: int = 0,
+    num_workers: int = 4,
+    use_shared_memory: bool = True,
+) -> EvalLoader:
+    """Loader for features: every image once, in order, the last batch may be smaller.
+
+    Args:
+        dataset: images with an evaluation transform.
+        batch_size: images per batch.
+        first_row: images before this one are left out, to resume; `num_images` and the indices still count them.
+        num_workers: worker processes; 0 reads in the calling process.
+        use_shared_memory: hand images over in shared memory, where there is room for them.
+
+    Returns:
+        An iterable of (images (B, 3, H, W), indices (B,)) with a length; it can be iterated again.
+    """
+    return EvalLoader(
+        dataset,
+        batch_size=batch_size,
+        first_row=first_row,
+        num_workers=num_workers,
+        use_shared_memory=use_shared_memory,
+    )

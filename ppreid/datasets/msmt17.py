@@ -1,0 +1,94 @@
+"""MSMT17 in the layouts that people have: as released (V1 and V2, with list files) and converted to Market-1501's.
+
+Reference:
+    Wei et al., "Person transfer GAN to bridge domain gap for person re-identification", CVPR 2018.
+"""
+
+import re
+from pathlib import Path
+
+from ppreid.datasets.folder_layout import BOUNDING_BOX_LAYOUT, find_dataset_folder, raise_if_unparsed, read_split
+from ppreid.datasets.summary import PartCounts, PublishedCounts
+from ppreid.errors import DataError
+from ppreid.records import ImageRecord, ReIDSplit
+
+FOLDER_NAMES = (
+    "MSMT17_V1",
+    "MSMT17_V2",
+    "MSMT17",
+    "msmt17",
+    "msmt17/MSMT17_V1",
+    "msmt17/MSMT17_V2",
+    "MSMT17/MSMT17_V1",
+    "MSMT17/MSMT17_V2",
+)
+LIST_FILES = ("list_train.txt", "list_val.txt", "list_query.txt", "list_gallery.txt")
+LIST_LAYOUTS = (("train", "test", *LIST_FILES), ("mask_train_v2", "mask_test_v2", *LIST_FILES))
+
+# Training images are those of list_train (30,248) and list_val (2,373) together, as in all published results.
+MSMT17_COUNTS = PublishedCounts(
+    train=PartCounts(1_041, 32_621, 15),
+    query=PartCounts(3_060, 11_659, 15),
+    gallery=PartCounts(3_060, 82_161, 15),
+)
+
+# MSMT17 counts its identities from 0, which in a gallery means "distractor" elsewhere (see ImageRecord).
+_PID_OFFSET = 1
+
+_LINE_PATTERN = re.compile(r"(\S+)\s+(\d+)")
+_CAMERA_PATTERN = re.compile(r"\d+_\d+_0*([1-9]\d*)_")  # 0000_000_01_0303morning_0015_0.jpg is camera 1
+
+
+def read_msmt17(root: Path) -> ReIDSplit:
+    """Read MSMT17.
+
+    Args:
+        root: folder that holds `MSMT17_V1` or `MSMT17_V2`, or that folder itself.
+
+    Returns:
+        The records; pid is the number of the data set plus one.
+
+    Raises:
+        DataError: the data set is not there or not complete, or a file name or a line of a list does not parse.
+    """
+    folder, layout = find_dataset_folder(
+        root, title="MSMT17", names=FOLDER_NAMES, layouts=(BOUNDING_BOX_LAYOUT, *LIST_LAYOUTS)
+    )
+    if layout == BOUNDING_BOX_LAYOUT:
+        return read_split(folder, layout, pid_offset=_PID_OFFSET)
+    train_images, test_images = folder / layout[0], folder / layout[1]
+    train = read_list(folder / "list_train.txt", train_images) + read_list(folder / "list_val.txt", train_images)
+    return ReIDSplit(
+        train=tuple(sorted(train)),
+        query=tuple(sorted(read_list(folder / "list_query.txt", test_images))),
+        gallery=tuple(sorted(read_list(folder / "list_gallery.txt", test_images))),
+    )
+
+
+def read_list(list_file: Path, image_folder: Path) -> tuple[ImageRecord, ...]:
+    """Read one list file with a line `<path> <identity>` per image.
+
+    Args:
+        list_file: the list, for example list_query.txt.
+        image_folder: folder that its paths are relative to.
+
+    Returns:
+        One record per line, in the order of the file.
+
+    Raises:
+        DataError: a line does not parse, or there is none.
+    """
+    lines = [line.strip() for line in list_file.read_text(encoding="utf-8").splitlines() if line.strip()]
+    records, unparsed = [], []
+    for line in lines:
+        entry = _LINE_PATTERN.fullmatch(line)
+        camera = _CAMERA_PATTERN.match(entry[1].rpartition("/")[2]) if entry else None
+        if entry and camera:
+            path = str(image_folder / entry[1])
+            records.append(ImageRecord(path, int(entry[2]) + _PID_OFFSET, int(camera[1]) - 1))
+        else:
+            unparsed.append(line)
+    raise_if_unparsed(unparsed, list_file, "0000/0000_000_01_0303morning_0015_0.jpg 0")
+    if not records:
+        raise DataError(f"{list_file.absolute()} lists no image; download it again")
+    return tuple(records)

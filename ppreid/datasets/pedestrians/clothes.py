@@ -1,0 +1,95 @@
+"""Patterned cloth of a procedural pedestrian, and how it is laid over the body."""
+
+import numpy as np
+from PIL import Image, ImageChops
+
+from ppreid.datasets.pedestrians.appearance import Appearance
+from ppreid.datasets.pedestrians.canvas import Canvas, Colour
+
+_REACH = 0.32  # cloth is painted this far from the body axis, so that it also covers swinging arms
+
+
+def paint_garment(
+    canvas: Canvas, look: Appearance, view: str, shoulder: float, shoulder_y: float, hem_y: float
+) -> Image.Image:
+    """Paint the upper garment as a flat cloth, which `cover` cuts to the torso and the sleeves.
+
+    Args:
+        canvas: gives size and coordinates (body heights).
+        look: the person.
+        view: front, back, left or right; a print and an open jacket do not show on the back.
+        shoulder: half the width of the shoulders.
+        shoulder_y: height of the shoulders.
+        hem_y: height of the lower end.
+
+    Returns:
+        RGB image of the size of the canvas.
+    """
+    cloth = canvas.on(Image.new("RGB", canvas.image.size, tuple(int(v) for v in look.upper)))
+    _paint_pattern(cloth, look, shoulder_y, hem_y)
+    if view == "back":
+        return cloth.image
+    towards = {"left": -1, "right": 1}.get(view, 0)  # what is on the chest shows at the edge of a side view
+    if look.pattern == "logo":
+        size = shoulder * (0.34 if towards else 0.46)
+        x, y = towards * shoulder * 0.6, shoulder_y - 0.36 * (shoulder_y - hem_y)
+        _paint_logo(cloth, look.logo, x, y, size, look.upper_accent)
+    if look.open_jacket:
+        x, half = towards * shoulder * 0.72, shoulder * (0.16 if towards else 0.22)
+        top, bottom = shoulder_y + 0.03, hem_y - 0.03
+        gap = [(x - half, top), (x + half, top), (x + 1.7 * half, bottom), (x - 1.7 * half, bottom)]
+        cloth.polygon(gap, look.inner)
+    return cloth.image
+
+
+def cover(canvas: Canvas, cloth: Image.Image, mask: Image.Image, shadow: Image.Image) -> None:
+    """Lay cloth over a canvas.
+
+    Args:
+        canvas: what is covered.
+        cloth: RGB image of the size of the canvas.
+        mask: L image; 255 where the cloth goes.
+        shadow: L image; 255 where the cloth is black, 0 where it keeps its colour.
+    """
+    box = mask.getbbox()  # most of a mask is empty
+    if box is not None:
+        cut = mask.crop(box)
+        canvas.image.paste(cloth.crop(box), box, cut)
+        canvas.image.paste((0, 0, 0), box, ImageChops.multiply(cut, shadow.crop(box)))
+
+
+def torso_shadow(canvas: Canvas, half_width: float) -> Image.Image:
+    """Shadow of a round body: none on the axis, 28 % at `half_width`."""
+    width, height = canvas.image.size
+    x = (np.arange(width) + 0.5 - canvas.origin[0]) / (half_width * canvas.scale)
+    row = 0.28 * np.clip(x, -1.2, 1.2) ** 2
+    return Image.fromarray((255 * row[None]).astype(np.uint8)).resize((width, height), Image.Resampling.NEAREST)
+
+
+def _paint_pattern(cloth: Canvas, look: Appearance, shoulder_y: float, hem_y: float) -> None:
+    accent, period, top = look.upper_accent, look.pattern_period, shoulder_y + 0.04
+    if look.pattern == "block":
+        cloth.box(-_REACH, 0, _REACH, shoulder_y - 0.52 * (shoulder_y - hem_y), accent)
+    elif look.pattern == "yoke":
+        cloth.box(-_REACH, shoulder_y - 0.28 * (shoulder_y - hem_y), _REACH, 1, accent)
+    elif look.pattern in ("stripes", "pinstripes", "check"):
+        rows = [] if look.pattern == "pinstripes" else np.arange(top, min(hem_y, 0.4), -period).tolist()
+        columns = [] if look.pattern == "stripes" else np.arange(-_REACH, _REACH, period).tolist()
+        crossed = (look.upper + accent) / 2 if look.pattern == "check" else accent
+        for y in rows:
+            cloth.box(-_REACH, y - period / 2, _REACH, y, crossed)
+        for x in columns:
+            cloth.box(x, 0, x + period / 2, 1, crossed)
+        for x, y in ((x, y) for x in columns for y in rows):
+            cloth.box(x, y - period / 2, x + period / 2, y, accent)
+
+
+def _paint_logo(cloth: Canvas, logo: str, x: float, y: float, size: float, colour: Colour) -> None:
+    if logo == "disc":
+        cloth.ellipse((x, y), (size, size), colour)
+    elif logo == "square":
+        cloth.box(x - size, y - 0.7 * size, x + size, y + 0.7 * size, colour)
+    elif logo == "triangle":
+        cloth.polygon([(x, y + size), (x + size, y - size), (x - size, y - size)], colour)
+    else:
+        cloth.box(x - 1.6 * size, y - 0.3 * size, x + 1.6 * size, y + 0.3 * size, colour)
