@@ -1,0 +1,94 @@
+"""The network of ISE: backbone, pooling, optional embedding, batch-normalisation neck, unit length."""
+
+import math
+from collections.abc import Callable
+
+import paddle.nn.functional as F
+from paddle import Tensor, nn
+
+from ppreid.models.batch_norm import FrozenBiasBatchNorm, interleave_chunks, restore_chunks, use_ghost_batch_norm
+from ppreid.models.pooling import average_pool
+
+
+class ReIDNet(nn.Layer):
+    """Images to unit feature vectors; the same vector serves the loss, clustering and retrieval.
+
+    Args:
+        backbone: images (B, 3, H, W) to feature maps (B, backbone.feature_dim, h, w), e.g. from `resnet`.
+        pooling: feature maps (B, C, h, w) to (B, C): average_pool, max_pool or a GeMPool.
+        embedding_dim: size of a linear layer (without bias) between pooling and neck; 0 is none.
+        bn_chunks: training batches are normalised in this many contiguous chunks of equal size, as so many GPUs
+            would (see batch_norm.py); 1 is ordinary batch normalisation.
+
+    Attributes:
+        feature_dim: D, the length of the feature vectors.
+
+    Reference:
+        The neck: Luo et al.: Bag of Tricks and a Strong Baseline for Deep Person Re-identification, CVPRW 2019,
+        section 3.5.
+
+    Note:
+        The bias of the neck is kept in the state dict but not trained, as in the released ISE code.
+    """
+
+    def __init__(
+        self,
+        backbone: nn.Layer,
+        *,
+        pooling: Callable[[Tensor], Tensor] = average_pool,
+        embedding_dim: int = 0,
+        bn_chunks: int = 1,
+    ) -> None:
+        super().__init__()
+        self.bn_chunks = bn_chunks
+        self.feature_dim = embedding_dim or backbone.feature_dim
+        self.backbone = backbone
+        self.pooling = pooling
+        self.embedding = _embedding(backbone.feature_dim, embedding_dim) if embedding_dim else None
+        self.neck = FrozenBiasBatchNorm(self.feature_dim)
+        if bn_chunks > 1:
+            use_ghost_batch_norm(self, bn_chunks)
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Feature vectors.
+
+        Args:
+            images: normalised images, (B, 3, H, W); in training, B is a multiple of bn_chunks.
+
+        Returns:
+            (B, D), rows of length 1.
+
+        Raises:
+            ConfigError: a training batch cannot be split into bn_chunks equal chunks.
+        """
+        pooled = self._pooled_in_chunk_order(images)  # (B, C)
+        embedded = pooled if self.embedding is None else self.embedding(pooled)  # (B, D)
+        features = self._restore_order(self.neck(embedded))
+        return F.normalize(features, axis=1, epsilon=1e-12)
+
+    def pooled(self, images: Tensor) -> Tensor:
+        """Pooled feature maps, before embedding and neck.
+
+        Args:
+            images: as in `forward`.
+
+        Returns:
+            (B, backbone.feature_dim), of any length.
+        """
+        return self._restore_order(self._pooled_in_chunk_order(images))
+
+    def _pooled_in_chunk_order(self, images: Tensor) -> Tensor:
+        if self._normalises_in_chunks():
+            images = interleave_chunks(images, self.bn_chunks)
+        return self.pooling(self.backbone(images))
+
+    def _restore_order(self, rows: Tensor) -> Tensor:
+        return restore_chunks(rows, self.bn_chunks) if self._normalises_in_chunks() else rows
+
+    def _normalises_in_chunks(self) -> bool:
+        return self.training and self.bn_chunks > 1
+
+
+def _embedding(in_features: int, out_features: int) -> nn.Linear:
+    fan_out_init = nn.initializer.Normal(std=math.sqrt(2.0 / out_features))
+    return nn.Linear(in_features, out_features, weight_attr=fan_out_init, bias_attr=False)

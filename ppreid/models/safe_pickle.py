@@ -1,0 +1,168 @@
+"""Reading pickled weights as data: only arrays, containers and plain values, never code.
+
+A pickle is a program that may call any importable function. Paddle's .pdparams files and PyTorch's files are pickles,
+yet an honest one calls only a handful of functions, all to rebuild arrays. The unpickler below answers these names with
+functions of its own, which build the array from its raw bytes; any other name ends the reading before it is called.
+A small file cannot ask for much memory either.
+"""
+
+import pickle
+from collections.abc import Mapping
+from io import BytesIO
+from mmap import mmap
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ppreid.errors import WeightsError
+from ppreid.models.stand_ins import ArrayStandIn, DictStandIn, DTypeStandIn, FunctionStandIn, NumpyArrayStandIn
+from ppreid.models.untrusted_files import check_opcodes, explained_damage, mapped
+
+
+def load_arrays(path: str | Path) -> object:
+    """Read a pickle that holds numpy arrays, containers and plain values.
+
+    Args:
+        path: the file, e.g. a .pdparams file of any Paddle 2 or 3.
+
+    Returns:
+        What the file holds: nested dict, list, tuple, numpy array, str, bytes, int, float, bool, None.
+        Arrays are read-only.
+
+    Raises:
+        WeightsError: the file is damaged, or refers to anything but the functions that rebuild an array.
+    """
+    path = Path(path)
+    with explained_damage(path, "a pickle of arrays"), mapped(path) as content:
+        return plain(ArrayUnpickler(content, path).read())
+
+
+class ArrayUnpickler(pickle.Unpickler):
+    """Unpickler that knows no functions but its own.
+
+    Args:
+        content: the pickle, from its current position; a read of too many bytes must be free (see `mapped`).
+        path: the file, for messages.
+    """
+
+    def __init__(self, content: BytesIO | mmap, path: Path) -> None:
+        super().__init__(content, encoding="latin1")  # Python 2 pickles hold raw bytes as text
+        self._content = content
+        self._path = path
+        self._num_copied = self._size = 0
+
+    def read(self) -> object:
+        """Read one pickle; the position is behind it afterwards. Pass what it returns to `plain`.
+
+        Raises:
+            WeightsError: the pickle asks for what it must not have.
+            Exception: one of DAMAGED.
+        """
+        start = self._content.tell()
+        check_opcodes(self._content)
+        self._size = self._content.tell() - start
+        self._content.seek(start)
+        return self.load()
+
+    def stand_ins(self) -> Mapping[str, object]:
+        """What answers the names in a pickle: functions, and text where a name is only ever an argument."""
+        return {
+            "numpy.core.multiarray._reconstruct": self._new_array,
+            "numpy._core.multiarray._reconstruct": self._new_array,
+            "numpy.core.multiarray.scalar": self._new_scalar,
+            "numpy._core.multiarray.scalar": self._new_scalar,
+            "numpy.ndarray": "numpy.ndarray",  # an argument of _reconstruct
+            "numpy.dtype": self._new_dtype,
+            "_codecs.encode": self._encode_latin1,  # how protocol 2 stores bytes
+            "__builtin__.bytes": self._no_bytes,  # and how it stores none at all
+            "collections.OrderedDict": self._new_dict,
+            "builtins.tuple": self._new_tuple,  # paddle.save stores a nested tensor as tuple((name, array))
+            "__builtin__.tuple": self._new_tuple,
+        }
+
+    def find_class(self, module: str, name: str) -> object:
+        """Answer the names that rebuild arrays and containers; refuse every other one."""
+        stand_ins, full_name = self.stand_ins(), f"{module}.{name}"
+        if full_name not in stand_ins:
+            raise WeightsError(
+                f"{self._path} was refused: the pickle asks for {full_name}, but weights may only contain arrays, "
+                "containers and plain values. Nothing of it was run; ask a source that you trust for .safetensors"
+            )
+        stand_in = stand_ins[full_name]
+        return FunctionStandIn(stand_in) if callable(stand_in) else stand_in
+
+    def _copying(self, num_items: int) -> None:
+        # Honest pickles copy everything at most once; one short opcode could copy a large object again and again.
+        self._num_copied += num_items
+        if self._num_copied > self._size:
+            raise ValueError("it asks for more memory than its size explains")
+
+    def _new_array(self, _subtype: object, _shape: object, _type_code: object) -> NumpyArrayStandIn:
+        return NumpyArrayStandIn(self._as_bytes)
+
+    def _new_scalar(self, dtype: DTypeStandIn, raw: bytes | str) -> np.generic:
+        return np.frombuffer(self._as_bytes(raw), dtype=dtype.dtype)[0]
+
+    def _new_dtype(self, code: str, _align: object, _copy: object) -> DTypeStandIn:
+        return DTypeStandIn(code)
+
+    def _new_dict(self, items: list[Any] | tuple[Any, ...] = ()) -> dict[Any, Any]:
+        self._copying(len(items))
+        return DictStandIn(items)
+
+    def _new_tuple(self, items: list[Any] | tuple[Any, ...]) -> tuple[Any, ...]:
+        self._copying(len(items))
+        return tuple(items)
+
+    def _encode_latin1(self, text: str, _encoding: str) -> bytes:
+        return self._as_bytes(text)
+
+    def _no_bytes(self) -> bytes:
+        return b""
+
+    def _as_bytes(self, raw: bytes | str) -> bytes:
+        if isinstance(raw, bytes):
+            return raw
+        self._copying(len(raw))
+        return raw.encode("latin1")
+
+
+def plain(value: object) -> object:
+    """What a pickle held, with arrays in the place of their stand-ins.
+
+    Args:
+        value: what `ArrayUnpickler.read` returned.
+
+    Returns:
+        Nested dict, list, tuple, numpy array, str, bytes, int, float, bool, None.
+
+    Raises:
+        ValueError: the value is, or contains, something else.
+        RecursionError: it is nested too deeply, or contains itself.
+    """
+    return _plain(value, {})
+
+
+def _plain(value: object, known: dict[int, object]) -> object:
+    # Without the memory, a few lists that each hold the next one twice would be walked for ever.
+    if id(value) not in known:
+        known[id(value)] = _plain_copy(value, known)
+    return known[id(value)]
+
+
+def _plain_copy(value: object, known: dict[int, object]) -> object:
+    if isinstance(value, dict):
+        for key in value:
+            if not isinstance(key, str | int):
+                raise ValueError(f"it holds a dict with a {type(key).__name__} as key")
+        return {key: _plain(item, known) for key, item in value.items()}
+    if isinstance(value, list):
+        return [_plain(item, known) for item in value]
+    if isinstance(value, tuple):
+        return tuple(_plain(item, known) for item in value)
+    if isinstance(value, ArrayStandIn):
+        return value.to_array()
+    if value is None or isinstance(value, str | bytes | int | float | np.generic):
+        return value
+    raise ValueError(f"it holds a {type(value).__name__}, which is neither array, container nor plain value")

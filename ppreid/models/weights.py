@@ -1,0 +1,200 @@
+"""Weights into a model: every tensor of the file finds its place, or loading stops and says which do not."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+from paddle import nn
+from paddle.utils import download
+from paddle.vision.models.resnet import model_urls
+
+from ppreid.errors import WeightsError, unknown_choice
+from ppreid.files import file_sha256
+from ppreid.models.weight_files import listed, read_tensors
+from ppreid.models.weight_names import NAMINGS, detect_naming, to_ppreid_names
+
+# What PaddleClas, paddle.vision and the PyTorch code bases call the layers behind the feature vector.
+CLASSIFIERS = ("fc.", "module.fc.", "backbone.fc.", "head.", "classifier.", "module.classifier.")
+BEHIND_BACKBONE = ("pooling.", "embedding.", "neck.")  # what a backbone file, e.g. from ImageNet, does not have
+IMAGENET_BACKBONES = ("resnet18", "resnet34", "resnet50", "resnet101", "resnet152")
+
+
+class LoadReport(NamedTuple):
+    """What `load_weights` did.
+
+    Attributes:
+        path: the file.
+        sha256: its digest, 64 hexadecimal digits.
+        entry: the part of the file that was read, e.g. "state_dict"; "" is the whole file.
+        naming: whose parameter names the file uses, a key of NAMINGS.
+        num_loaded: number of tensors copied into the model.
+        dropped: names in the file that were left out (classifier heads, counters of batches).
+        kept: names in the model that kept their initial value.
+    """
+
+    path: Path
+    sha256: str
+    entry: str
+    naming: str
+    num_loaded: int
+    dropped: tuple[str, ...]
+    kept: tuple[str, ...]
+
+    def __str__(self) -> str:
+        """One line for the log."""
+        place = f"{self.path}, entry {self.entry!r}" if self.entry else str(self.path)
+        parts = [f"{self.num_loaded} tensors from {place} ({self.naming} names, sha256 {self.sha256})"]
+        if self.dropped:
+            parts.append(f"left out: {listed(self.dropped)}")
+        if self.kept:
+            parts.append(f"not in the file: {listed(self.kept)}")
+        return "; ".join(parts)
+
+
+class MatchedWeights(NamedTuple):
+    """The tensors of a file under our names, each with the shape that the model has, and how they were found."""
+
+    tensors: dict[str, np.ndarray]
+    report: LoadReport
+
+
+def load_weights(
+    model: nn.Layer,
+    path: str | Path,
+    *,
+    drop: tuple[str, ...] = CLASSIFIERS,
+    allow_missing: tuple[str, ...] = (),
+    sha256: str | None = None,
+) -> LoadReport:
+    """Copy a weights file into a model; whatever does not match is an error.
+
+    Args:
+        model: a ReIDNet; unchanged if an error is raised.
+        path: see `match_weights`, as the other arguments.
+        drop: prefixes of names in the file that are left out.
+        allow_missing: prefixes of names in the model that keep their value if the file does not have them.
+        sha256: expected digest of the file, or None.
+
+    Returns:
+        What was loaded, left out and kept.
+
+    Raises:
+        WeightsError: see `match_weights`.
+    """
+    tensors, report = match_weights(model, path, drop=drop, allow_missing=allow_missing, sha256=sha256)
+    # Files in half precision are widened; set_state_dict itself insists on the model's type, and on all names.
+    loaded = {name: array.astype(np.float32) for name, array in tensors.items()}
+    model.set_state_dict({**model.state_dict(), **loaded})
+    return report
+
+
+def match_weights(
+    model: nn.Layer,
+    path: str | Path,
+    *,
+    drop: tuple[str, ...] = CLASSIFIERS,
+    allow_missing: tuple[str, ...] = (),
+    sha256: str | None = None,
+    naming: str | None = None,
+) -> MatchedWeights:
+    """Read a weights file and find the place of each of its tensors in a model, which is not changed.
+
+    Args:
+        model: a ReIDNet.
+        path: see `read_tensors`.
+        drop: prefixes of names in the file that are left out; torch's counters of batches always are.
+        allow_missing: prefixes of names in the model that may be missing in the file, e.g. BEHIND_BACKBONE for
+            ImageNet weights.
+        sha256: expected digest of the file, or None.
+        naming: whose parameter names the file uses, a key of NAMINGS; None recognises it.
+
+    Returns:
+        The tensors by our names, in the type of the file, and what was found.
+
+    Raises:
+        WeightsError: see `read_tensors`; or the digest differs, the naming is not recognised, or names or shapes
+            do not match, with a list of them.
+    """
+    tensors, entry = read_tensors(path)
+    digest = file_sha256(path)
+    if sha256 is not None and digest != sha256.lower():
+        raise WeightsError(
+            f"{path} has sha256 {digest}, expected {sha256}; "
+            "fetch the file again, or correct the pin (model.weights_sha256, empty for none)"
+        )
+    naming = naming or detect_naming(tensors)
+    if naming is None:
+        raise WeightsError(
+            f"the parameter names in {path} follow no known naming ({', '.join(NAMINGS)}); it holds: {listed(tensors)}"
+        )
+    dropped = tuple(name for name in tensors if name.startswith(drop) or name.endswith(".num_batches_tracked"))
+    state = model.state_dict()
+    found, unknown = to_ppreid_names({n: a for n, a in tensors.items() if n not in dropped}, state, naming)
+    kept = tuple(name for name in state if name not in found and name.startswith(allow_missing))
+    problems = _mismatches({n: tuple(t.shape) for n, t in state.items() if n not in kept}, found, unknown)
+    if problems:
+        raise WeightsError(f"{path} ({naming} names) does not fit the model: " + "; ".join(problems))
+    return MatchedWeights(found, LoadReport(Path(path), digest, entry, naming, len(found), dropped, kept))
+
+
+def _mismatches(
+    expected: Mapping[str, tuple[int, ...]], found: Mapping[str, np.ndarray], unknown: Sequence[str]
+) -> list[str]:
+    missing = [name for name in expected if name not in found]
+    differing = [
+        f"{name} (file {found[name].shape}, model {shape})"
+        for name, shape in expected.items()
+        if name in found and found[name].shape != shape
+    ]
+    no_floats = [f"{name} ({array.dtype})" for name, array in found.items() if array.dtype.kind != "f"]
+    groups = {
+        "missing in the file": missing,
+        "unknown to the model": unknown,
+        "of another shape": differing,
+        "not of a floating-point type": no_floats,
+    }
+    return [f"{len(names)} {what}: {listed(names)}" for what, names in groups.items() if names]
+
+
+def imagenet_weights_path(backbone: str) -> Path:
+    """Path of paddle.vision's ImageNet weights, downloaded on first use into Paddle's own cache.
+
+    Args:
+        backbone: resnet18, resnet34, resnet50, resnet101 or resnet152.
+
+    Returns:
+        The cached .pdparams file.
+
+    Raises:
+        WeightsError: there are no published weights for this backbone, or they are neither cached nor reachable.
+    """
+    url, md5 = _imagenet_source(backbone)
+    try:
+        return Path(download.get_weights_path_from_url(url, md5))
+    except (RuntimeError, OSError) as error:
+        raise WeightsError(
+            f"the ImageNet weights of {backbone} could not be downloaded ({error}); put the file from {url} "
+            f"(md5 {md5}) at {imagenet_cache(backbone)}, or pass model.weights=FILE or model.weights=none"
+        ) from error
+
+
+def imagenet_cache(backbone: str) -> Path:
+    """Where `imagenet_weights_path` keeps the weights of a backbone; the file is there once they were downloaded.
+
+    Raises:
+        WeightsError: there are no published weights for this backbone.
+    """
+    url, _ = _imagenet_source(backbone)
+    return Path(download.WEIGHTS_HOME) / Path(url).name
+
+
+def _imagenet_source(backbone: str) -> tuple[str, str]:
+    """Address and MD5 of paddle.vision's weights of a backbone."""
+    if "ibn" in backbone:
+        raise WeightsError(
+            f"paddle.vision publishes no ImageNet weights for {backbone}; pass model.weights=FILE or model.weights=none"
+        )
+    if backbone not in IMAGENET_BACKBONES:
+        raise WeightsError(unknown_choice("the backbone with ImageNet weights", backbone, IMAGENET_BACKBONES))
+    return model_urls[backbone]
