@@ -1,0 +1,82 @@
+"""Compilation of the loops over images, and the container that they fill.
+
+All kernels work on int32 columns, int64 row pointers and float32 values: there may be more than 2**31 entries, but not
+so many images.
+"""
+
+import math
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import numba
+import numpy as np
+
+from ppreid.errors import DataError
+
+# Kernels that need a scratch array of length N share one between the rows of a part, so that at most as many exist
+# at a time as there are threads. More parts than threads even out rows of different cost.
+PARTS_PER_THREAD = 8
+
+
+class SparseRows(NamedTuple):
+    """A sparse (N, N) matrix by rows; like scipy's CSR, but with 32-bit columns at any number of entries.
+
+    Attributes:
+        indptr: (N + 1,) int64; the entries of row i are at `indptr[i]:indptr[i + 1]`.
+        indices: (nnz,) int32 columns.
+        values: (nnz,) float32; empty while only the columns matter.
+    """
+
+    indptr: np.ndarray
+    indices: np.ndarray
+    values: np.ndarray
+
+
+def compiled(function: Callable[..., Any], *, parallel: bool = True) -> Callable[..., Any]:
+    """Compile a kernel with numba, by default for all cores, and keep the result on disk.
+
+    The cache lies beside the source or, where that is read-only, in the user's cache folder. Where neither can be
+    written the kernel is compiled anew in every process: a few seconds, the same result.
+    """
+    try:
+        return numba.njit(function, parallel=parallel, cache=True)
+    except RuntimeError as error:
+        if "cannot cache function" not in str(error):
+            raise
+        return numba.njit(function, parallel=parallel)
+
+
+def fill_rows(kernel: Callable[..., None], num_rows: int, *arguments: object, with_values: bool = False) -> SparseRows:
+    """Run a kernel twice over all rows: to count the entries of each row, then to write them.
+
+    Args:
+        kernel: called as `kernel(*arguments, indptr, indices, values, fill)`. With `fill` False it writes the size of
+            row i to `indptr[i + 1]`; with `fill` True it writes the entries of row i from position `indptr[i]` on.
+        num_rows: N.
+        arguments: what the kernel reads.
+        with_values: whether the kernel writes values besides columns.
+
+    Returns:
+        The rows, allocated at their exact size.
+    """
+    indptr = np.zeros(num_rows + 1, np.int64)
+    indices, values = np.empty(0, np.int32), np.empty(0, np.float32)
+    kernel(*arguments, indptr, indices, values, False)
+    np.cumsum(indptr, out=indptr)
+    indices = np.empty(indptr[-1], np.int32)
+    if with_values:
+        values = np.empty(indptr[-1], np.float32)
+    kernel(*arguments, indptr, indices, values, True)
+    return SparseRows(indptr, indices, values)
+
+
+def part_bounds(num_rows: int) -> np.ndarray:
+    """Bounds of the parts into which a kernel divides N rows: (parts + 1,) int64.
+
+    Raises:
+        DataError: there are more rows than 32-bit columns can number.
+    """
+    if num_rows >= 2**31:
+        raise DataError(f"{num_rows:,} images are too many: image numbers are 32-bit; split the set below {2**31:,}")
+    parts = min(num_rows, PARTS_PER_THREAD * numba.get_num_threads())
+    return np.array([math.ceil(num_rows * part / parts) for part in range(parts + 1)], np.int64)

@@ -1,0 +1,85 @@
+"""Pseudo labels from sparse distances: clusters 0 to C - 1 and -1 for outliers."""
+
+import numpy as np
+from scipy import sparse
+from sklearn.cluster import DBSCAN
+
+from ppreid.errors import ClusteringError, DataError
+
+
+def dbscan_labels(distances: sparse.csr_matrix, *, eps: float, min_samples: int = 4) -> np.ndarray:
+    """Cluster with DBSCAN; the result equals that on the dense matrix.
+
+    Args:
+        distances: (N, N) sparse distances, as from `jaccard_distance` with max_distance at least eps; a pair that is
+            not stored is farther than eps.
+        eps: largest distance of neighbours, itself included; positive.
+        min_samples: neighbours that make a core point, itself included.
+
+    Returns:
+        (N,) int64; -1 outlier, otherwise clusters in the order of their first core point. A border point that several
+        clusters reach goes to the first, so a cluster can be smaller than min_samples.
+
+    Raises:
+        DataError: the distances are not a square sparse matrix, or an argument is out of range.
+    """
+    distances = check_distances(distances)
+    check_positive(eps=eps, min_samples=min_samples)
+    model = DBSCAN(eps=eps, min_samples=min_samples, metric="precomputed")
+    return model.fit_predict(distances).astype(np.int64)
+
+
+def require_clusters(labels: np.ndarray, *, eps: float | None = None, min_samples: int) -> None:
+    """Refuse labels without any cluster.
+
+    Args:
+        labels: (N,) pseudo labels; -1 is an outlier.
+        eps: what the labels were made with, for the message; None for a clusterer without eps.
+        min_samples: likewise.
+
+    Raises:
+        ClusteringError: all images are outliers.
+    """
+    if np.any(labels >= 0):
+        return
+    found = f"no cluster found: all {len(labels):,} images are outliers at labels.min_samples={min_samples}"
+    if eps is None:
+        raise ClusteringError(f"{found}; lower labels.min_samples")
+    raise ClusteringError(
+        f"{found} and labels.eps={eps}; raise labels.eps (tools/cluster.py --sweep shows the effect) or lower "
+        "labels.min_samples"
+    )
+
+
+def check_distances(distances: sparse.csr_matrix) -> sparse.csr_matrix:
+    """Check sparse distances and give them back.
+
+    Raises:
+        DataError: they are not a square CSR matrix of numbers of at least 0.
+    """
+    if not sparse.issparse(distances) or distances.format != "csr" or distances.shape[0] != distances.shape[1]:
+        found = f"{distances.format} {distances.shape}" if sparse.issparse(distances) else type(distances).__name__
+        raise DataError(f"distances are {found}; expected a square scipy.sparse.csr_matrix, as from jaccard_distance")
+    if distances.nnz and not distances.data.min() >= 0:
+        raise DataError(f"distances go down to {distances.data.min()}; expected numbers of at least 0")
+    return distances
+
+
+def check_positive(**arguments: float) -> None:
+    """Check that the named arguments are more than 0.
+
+    Raises:
+        DataError: one is not; the message names it.
+    """
+    for name, value in arguments.items():
+        if not value > 0:
+            raise DataError(f"{name} is {value}; expected more than 0")
+
+
+def in_order(labels: np.ndarray, min_samples: int = 1) -> np.ndarray:
+    """Number the clusters of at least min_samples images 0, 1, ... by their first image; all others become -1."""
+    clusters, first, inverse, sizes = np.unique(labels, return_index=True, return_inverse=True, return_counts=True)
+    kept = np.flatnonzero((clusters >= 0) & (sizes >= min_samples))
+    numbers = np.full(len(clusters), -1, np.int64)
+    numbers[kept[np.argsort(first[kept])]] = np.arange(len(kept))
+    return numbers[inverse.reshape(-1)]

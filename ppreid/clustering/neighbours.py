@@ -1,0 +1,217 @@
+"""The most similar images of every image: exact or approximate, in bounded memory."""
+
+import logging
+import math
+import warnings
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+
+from ppreid.clustering.checks import at_most_all, check_features, check_row_ids
+from ppreid.clustering.device_search import rank_on_device
+from ppreid.clustering.ranking import Ranking, Tile
+from ppreid.clustering.tiles import ROWS_PER_TILE, choose_backend, choose_matmul, exact_tiles, inverted_list_tiles
+from ppreid.errors import DataError, PpreidWarning, unknown_choice
+
+METHODS = ("exact", "ivf", "auto")
+# Above this many images "auto" searches approximately: the time of exact search grows with the square of their number
+# (docs/scaling.md has what was measured).
+AUTO_EXACT_IMAGES = 100_000
+# "ivf" follows this many neighbours of each image's neighbours. At 32,621 images that raised the recall of 30
+# neighbours from 0.85 to 0.90, and that of the first 8 from 0.96 to 0.99, in about a fifth of the time of the search.
+FOLLOWED_NEIGHBOURS = 20
+# Below this share of true neighbours found "auto" warns. At 0.9 the labels differ little from those of exact search
+# (adjusted Rand index 0.99 in benchmarks/pseudo_labels.py): what is missing are mostly the last, unrelated neighbours.
+LOW_RECALL = 0.8
+
+logger = logging.getLogger(__name__)
+
+
+def nearest_neighbours(
+    features: np.ndarray,
+    k: int,
+    *,
+    method: str = "exact",
+    backend: str = "auto",
+    num_lists: int | None = None,
+    num_probes: int = 32,
+    rng: np.random.Generator | None = None,
+) -> tuple[np.ndarray, np.ndarray]:
+    """Find the k most similar images of every image by cosine similarity.
+
+    Column 0 is always the image itself, also where other images have the very same features; the other columns are by
+    descending similarity, equal ones by image number.
+
+    Args:
+        features: (N, D) rows of unit L2 norm, float32 or float16, in memory or an np.memmap.
+        k: number of columns, the image itself included; clamped to N with a warning.
+        method: "exact"; "ivf", approximate: inverted lists, then the neighbours of the neighbours found; or "auto":
+            exact up to `AUTO_EXACT_IMAGES` images, "ivf" above, where the recall on a sample of images goes to the log,
+            with a warning when it is low.
+        backend: "cpu", "paddle", or "auto" (Paddle if the program has selected a GPU in it, otherwise the CPU).
+        num_lists: "ivf" only: number of inverted lists; None is 4 * sqrt(N).
+        num_probes: "ivf" only: lists that are searched per image; more find more true neighbours and cost more time.
+        rng: "ivf" only: draws what k-means learns from and the sample for recall; None is `default_rng(0)`.
+
+    Returns:
+        similarities (N, k) float32 and indices (N, k) int32. Where "ivf" meets fewer than k candidates, the last
+        columns are -inf and -1.
+
+    Raises:
+        DataError: the features are not usable (see `check_features`), or an argument is not valid.
+
+    Note:
+        Memory beyond the features: 8 * N * k bytes for the result, up to three tiles of 64 MB, and the blocks of
+        features that are multiplied. On a GPU that multiplies float32 in reduced precision (TF32), neighbours of almost
+        equal similarity may change places; NVIDIA_TF32_OVERRIDE=0 in the environment turns that off.
+    """
+    features = check_features(features)
+    k = at_most_all("k", k, len(features))
+    rng = np.random.default_rng(0) if rng is None else rng
+    ranking = Ranking(np.zeros(len(features), np.int64), k - 1, same_group=True)
+    exact = _is_exact(method, len(features))
+    _search(features, [ranking], exact, backend, num_lists, num_probes, rng)
+    if not exact:
+        ranking.refine(features, ranking.indices[:, :FOLLOWED_NEIGHBOURS])
+    similarities, indices = ranking.with_self_first()
+    if method == "auto" and not exact:
+        _report_recall(estimate_recall(features, indices, rng=rng, backend=backend), num_probes)
+    return similarities, indices
+
+
+def camera_neighbours(
+    features: np.ndarray,
+    camids: np.ndarray,
+    *,
+    k_intra: int,
+    k_inter: int,
+    method: str = "exact",
+    backend: str = "auto",
+    num_lists: int | None = None,
+    num_probes: int = 32,
+    rng: np.random.Generator | None = None,
+) -> tuple[np.ndarray, np.ndarray]:
+    """Find the most similar images of every image within its camera and among the other cameras, in one pass.
+
+    Args:
+        features: (N, D) rows of unit L2 norm, as for `nearest_neighbours`.
+        camids: (N,) integer camera of every image.
+        k_intra: columns of the ranking within the camera, the image itself in column 0 included.
+        k_inter: columns of the ranking among the images of all other cameras.
+        method: as for `nearest_neighbours`; "auto" does not report recall here.
+        backend: as for `nearest_neighbours`.
+        num_lists: as for `nearest_neighbours`.
+        num_probes: as for `nearest_neighbours`.
+        rng: as for `nearest_neighbours`.
+
+    Returns:
+        intra (N, k_intra) and inter (N, k_inter) int32 image numbers; -1 where there are not so many such images.
+
+    Raises:
+        DataError: the features are not usable, a camera is unknown (-1), or an argument is not valid.
+    """
+    features = check_features(features)
+    camids = check_row_ids(camids, len(features), "camids")
+    if camids.min() < 0:
+        raise DataError(
+            f"{np.sum(camids < 0)} of {len(camids)} images have no camera id (-1), the first is row {camids.argmin()}; "
+            "camera-aware distances need the camera of every image"
+        )
+    rng = np.random.default_rng(0) if rng is None else rng
+    intra = Ranking(camids, k_intra - 1, same_group=True)
+    inter = Ranking(camids, k_inter, same_group=False)
+    exact = _is_exact(method, len(features))
+    _search(features, [intra, inter], exact, backend, num_lists, num_probes, rng)
+    if not exact:
+        half = FOLLOWED_NEIGHBOURS // 2
+        found = np.hstack([intra.indices[:, :half], inter.indices[:, :half]])
+        intra.refine(features, found)
+        inter.refine(features, found)
+    return intra.with_self_first()[1], inter.indices
+
+
+def estimate_recall(
+    features: np.ndarray,
+    indices: np.ndarray,
+    *,
+    rng: np.random.Generator,
+    num_images: int = 256,
+    backend: str = "auto",
+) -> float:
+    """Estimate which share of the true nearest neighbours a search has found.
+
+    Args:
+        features: (N, D) rows of unit L2 norm.
+        indices: (N, k) result of a search, the image itself in column 0.
+        rng: draws the images that are searched for exactly.
+        num_images: size of that sample; all images if there are fewer.
+        backend: as for `nearest_neighbours`.
+
+    Returns:
+        Recall in [0, 1] over columns 1 to k - 1; 1 when there are none.
+    """
+    features = check_features(features)
+    n, k = indices.shape
+    if k == 1:
+        return 1.0
+    sample = np.sort(rng.choice(n, min(num_images, n), replace=False))
+    exact = Ranking(np.zeros(n, np.int64), k - 1, same_group=True)
+    matmul = choose_matmul(backend)
+    queries = features[sample].astype(np.float32)
+    for start in range(0, n, ROWS_PER_TILE):
+        columns = np.arange(start, min(start + ROWS_PER_TILE, n))
+        block = features[start : start + ROWS_PER_TILE].astype(np.float32, copy=False)
+        exact.merge(Tile(matmul(queries, block), sample, columns))
+    found = [np.isin(exact.indices[row], indices[row, 1:]).mean() for row in sample]
+    return float(np.mean(found))
+
+
+def _is_exact(method: str, num_images: int) -> bool:
+    if method not in METHODS:
+        raise DataError(unknown_choice("method", method, METHODS))
+    return method == "exact" or (method == "auto" and num_images <= AUTO_EXACT_IMAGES)
+
+
+def _search(
+    features: np.ndarray,
+    rankings: Sequence[Ranking],
+    exact: bool,
+    backend: str,
+    num_lists: int | None,
+    num_probes: int,
+    rng: np.random.Generator,
+) -> None:
+    if exact and choose_backend(backend) == "paddle":
+        rank_on_device(features, rankings)
+        return
+    for tile in _tiles(features, exact, backend, num_lists, num_probes, rng):
+        for ranking in rankings:
+            ranking.merge(tile)
+
+
+def _tiles(
+    features: np.ndarray, exact: bool, backend: str, num_lists: int | None, num_probes: int, rng: np.random.Generator
+) -> Iterator[Tile]:
+    matmul = choose_matmul(backend)
+    if exact:
+        return exact_tiles(features, matmul=matmul)
+    num_lists = num_lists or min(len(features), round(4 * math.sqrt(len(features))))
+    if num_probes < 1 or not 1 <= num_lists <= len(features):
+        raise DataError(
+            f"num_lists is {num_lists} and num_probes {num_probes}; both must be positive, and num_lists at most the "
+            f"number of images, {len(features)}"
+        )
+    return inverted_list_tiles(
+        features, num_lists=num_lists, num_probes=min(num_probes, num_lists), rng=rng, matmul=matmul
+    )
+
+
+def _report_recall(recall: float, num_probes: int) -> None:
+    logger.info("approximate neighbour search: recall %.3f on a sample, %d lists per image", recall, num_probes)
+    if recall < LOW_RECALL:
+        warnings.warn(
+            f"the approximate search found only {recall:.1%} of the true neighbours of a sample of images; raise "
+            f"num_probes (now {num_probes}) or use method='exact'",
+            PpreidWarning,
+            stacklevel=3,
+        )

@@ -1,0 +1,141 @@
+"""Similarities between all images, or between those that may be neighbours, one tile at a time."""
+
+import sys
+from collections.abc import Callable, Iterator
+
+import numpy as np
+
+from ppreid.clustering.ranking import Ranking, Tile
+from ppreid.errors import DataError, unknown_choice
+
+Matmul = Callable[[np.ndarray, np.ndarray], np.ndarray]
+
+# 4096 x 4096 similarities are 64 MB, and large enough for the matrix product to run at full speed.
+ROWS_PER_TILE = 4096
+# k-means learns from at most this many images per list; more change the lists little.
+TRAINING_IMAGES_PER_LIST = 32
+
+
+def exact_tiles(features: np.ndarray, *, matmul: Matmul) -> Iterator[Tile]:
+    """All similarities; the product of two blocks is computed once and serves both, since cosine is symmetric.
+
+    Args:
+        features: (N, D) unit rows, float32 or float16.
+        matmul: maps (R, D) and (C, D) float32 to their (R, C) products; see `choose_matmul`.
+
+    Yields:
+        Tiles that cover every ordered pair of images once.
+    """
+    starts = range(0, len(features), ROWS_PER_TILE)
+    blocks = [np.arange(start, min(start + ROWS_PER_TILE, len(features))) for start in starts]
+    for a, rows in enumerate(blocks):
+        row_features = _float32(features[rows[0] : rows[-1] + 1])
+        for columns in blocks[a:]:
+            scores = matmul(row_features, _float32(features[columns[0] : columns[-1] + 1]))  # (R, C)
+            yield Tile(scores, rows, columns)
+            if columns is not rows:
+                yield Tile(scores.T, columns, rows)
+
+
+def inverted_list_tiles(
+    features: np.ndarray, *, num_lists: int, num_probes: int, rng: np.random.Generator, matmul: Matmul
+) -> Iterator[Tile]:
+    """Similarities between every image and the images of the inverted lists that are nearest to it.
+
+    An inverted list holds the images that share their nearest k-means centre. The lists are visited one after the
+    other: all images that probe a list are compared with all its members in one matrix product, which is what makes
+    this several times faster than asking an index image by image, and needs no copy of the features.
+
+    Args:
+        features: (N, D) unit rows, float32 or float16.
+        num_lists: number of k-means centres.
+        num_probes: number of lists an image is compared with, its own among them.
+        rng: draws the images that k-means learns from, and its start.
+        matmul: as in `exact_tiles`.
+
+    Yields:
+        Tiles that cover every pair of an image and a member of its lists once.
+    """
+    centres = _list_centres(features, num_lists, rng)  # (L, D)
+    probes = _nearest_centres(features, centres, num_probes, matmul)  # (N, num_probes)
+    members = np.argsort(probes[:, 0], kind="stable")
+    member_bounds = np.searchsorted(probes[members, 0], np.arange(num_lists + 1))
+    visits = np.argsort(probes.ravel(), kind="stable")
+    visit_bounds = np.searchsorted(probes.ravel()[visits], np.arange(num_lists + 1))
+    for number in range(num_lists):
+        columns_of_list = members[member_bounds[number] : member_bounds[number + 1]]
+        rows_of_list = visits[visit_bounds[number] : visit_bounds[number + 1]] // num_probes
+        for columns in _chunks(columns_of_list):
+            column_features = _float32(features[columns])
+            for rows in _chunks(rows_of_list):
+                yield Tile(matmul(_float32(features[rows]), column_features), rows, columns)
+
+
+def choose_backend(backend: str) -> str:
+    """The device to search on.
+
+    Args:
+        backend: "cpu" (numpy's BLAS), "paddle" (Paddle's current device) or "auto": Paddle when the program has
+            selected a GPU in it, the CPU otherwise.
+
+    Returns:
+        "cpu" or "paddle"; only "paddle" imports Paddle.
+
+    Raises:
+        DataError: the backend is unknown.
+    """
+    if backend == "auto":
+        paddle = sys.modules.get("paddle")
+        backend = "paddle" if paddle is not None and paddle.get_device().startswith("gpu") else "cpu"
+    if backend not in _MATMULS:
+        raise DataError(unknown_choice("backend", backend, ["auto", *_MATMULS]))
+    return backend
+
+
+def choose_matmul(backend: str) -> Matmul:
+    """The matrix product of the device that `choose_backend` says."""
+    return _MATMULS[choose_backend(backend)]
+
+
+def _cpu_matmul(a: np.ndarray, b: np.ndarray) -> np.ndarray:
+    return a @ b.T
+
+
+def _paddle_matmul(a: np.ndarray, b: np.ndarray) -> np.ndarray:
+    import paddle  # the CPU path must not need it
+
+    return paddle.matmul(paddle.to_tensor(a), paddle.to_tensor(b), transpose_y=True).numpy()
+
+
+_MATMULS: dict[str, Matmul] = {"cpu": _cpu_matmul, "paddle": _paddle_matmul}
+
+
+def _list_centres(features: np.ndarray, num_lists: int, rng: np.random.Generator) -> np.ndarray:
+    import faiss  # large, and needed by the approximate search only
+
+    count = min(len(features), TRAINING_IMAGES_PER_LIST * num_lists)
+    sample = _float32(features[np.sort(rng.choice(len(features), count, replace=False))])
+    kmeans = faiss.Kmeans(
+        features.shape[1], num_lists, niter=6, spherical=True, seed=int(rng.integers(2**31)), min_points_per_centroid=1
+    )
+    kmeans.train(sample)
+    return np.asarray(kmeans.centroids)
+
+
+def _nearest_centres(features: np.ndarray, centres: np.ndarray, num_probes: int, matmul: Matmul) -> np.ndarray:
+    nearest = []
+    for rows in _chunks(np.arange(len(features))):
+        # Centres are numbered behind the images of the block: no image is taken for its own candidate.
+        ranking = Ranking(np.zeros(len(rows) + len(centres), np.int64), num_probes, same_group=True)
+        numbers = np.arange(len(rows), len(rows) + len(centres))
+        ranking.merge(Tile(matmul(_float32(features[rows]), centres), np.arange(len(rows)), numbers))
+        nearest.append(ranking.indices[: len(rows)] - len(rows))
+    return np.concatenate(nearest)
+
+
+def _chunks(numbers: np.ndarray) -> list[np.ndarray]:
+    return [numbers[start : start + ROWS_PER_TILE] for start in range(0, len(numbers), ROWS_PER_TILE)]
+
+
+def _float32(block: np.ndarray) -> np.ndarray:
+    return block.astype(np.float32, copy=False)
