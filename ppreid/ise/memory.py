@@ -1,0 +1,120 @@
+"""The cluster memory: one centroid per cluster, moved by the features of every training step."""
+
+from collections.abc import Callable
+
+import numpy as np
+import paddle
+import paddle.nn.functional as F
+from paddle import Tensor
+
+from ppreid.errors import ConfigError, TrainingError
+from ppreid.ise.class_rows import check_labels, host_labels, rows_by_class
+
+# (centroids, features, labels, *, momentum) -> centroids
+MemoryUpdate = Callable[..., Tensor]
+
+
+@paddle.no_grad()
+def update_hard(centroids: Tensor, features: Tensor, labels: np.ndarray | Tensor, *, momentum: float) -> Tensor:
+    """Move the centroid of every class in the batch once, towards the row that is least similar to it.
+
+    Args:
+        centroids: (C, D) unit rows; not changed.
+        features: (M, D) unit rows, samples and supports alike.
+        labels: (M,) clusters, 0..C-1.
+        momentum: weight of the old centroid.
+
+    Returns:
+        (C, D) unit rows; classes that are not in the batch keep their row.
+
+    Reference:
+        Dai et al., ACCV 2022 (update by the hardest instance; "hard" in the released scripts). Of equally hard rows
+        the first counts.
+    """
+    labels = host_labels(labels)
+    groups = rows_by_class(labels)
+    rows, classes = paddle.to_tensor(groups.rows), paddle.to_tensor(groups.classes)
+    own_centroids = paddle.index_select(centroids, paddle.to_tensor(labels))  # (M, D)
+    similarity = (features * own_centroids).sum(axis=1)  # (M,)
+    by_class = paddle.index_select(similarity, rows.flatten()).reshape(groups.rows.shape)  # (P, R)
+    hardest = paddle.take_along_axis(rows, by_class.argmin(axis=1, keepdim=True), axis=1).flatten()  # (P,)
+    old = paddle.index_select(centroids, classes)  # (P, D)
+    new = F.normalize(momentum * old + (1.0 - momentum) * paddle.index_select(features, hardest), axis=1)
+    return paddle.scatter(centroids, classes, new)
+
+
+@paddle.no_grad()
+def update_sequential(centroids: Tensor, features: Tensor, labels: np.ndarray | Tensor, *, momentum: float) -> Tensor:
+    """Move centroids row after row, each by a running mean that is normalised again after every row.
+
+    Classes do not influence each other, so round r handles the r-th row of all classes at once: a batch of P classes
+    with R rows each takes R rounds instead of P * R steps, and gives the same centroids.
+
+    Args:
+        centroids: (C, D) unit rows; not changed.
+        features: (M, D) unit rows; their order within a class matters, and the last rows weigh most.
+        labels: (M,) clusters, 0..C-1.
+        momentum: weight of the old centroid in each step.
+
+    Returns:
+        (C, D) unit rows; classes that are not in the batch keep their row.
+
+    Reference:
+        Dai et al., ACCV 2022 (update by every instance; "ori" in the released scripts).
+    """
+    groups = rows_by_class(host_labels(labels))
+    classes = paddle.to_tensor(groups.classes)
+    current = paddle.index_select(centroids, classes)  # (P, D)
+    by_round = paddle.index_select(features, paddle.to_tensor(groups.rows.T.ravel())).reshape([-1, *current.shape])
+    # a class without a row in this round keeps its centroid: momentum 1
+    keep = paddle.to_tensor(np.where(groups.valid.T, momentum, 1.0).astype(np.float32)).unsqueeze(2)  # (R, P, 1)
+    for arrivals, weight in zip(by_round.unbind(0), keep.unbind(0), strict=True):
+        current = F.normalize(weight * current + (1.0 - weight) * arrivals, axis=1)
+    return paddle.scatter(centroids, classes, current)
+
+
+class ClusterMemory:
+    """The centroids of one epoch; built from the pseudo labels, since their number changes with every clustering.
+
+    Losses read `centroids`; `update` is the only place that replaces them. The training loop calls it once per step,
+    after the gradient, so that supports and losses of a step see the memory of the step before.
+
+    Attributes:
+        centroids: (C, D) float32 unit rows, never part of a gradient.
+    """
+
+    def __init__(self, centroids: np.ndarray | Tensor, update: MemoryUpdate, momentum: float) -> None:
+        """Take over the centroids of a clustering.
+
+        Args:
+            centroids: (C, D) unit rows, C at least 1.
+            update: `update_hard`, `update_sequential` or a function with their signature.
+            momentum: weight of the old centroid in an update, within [0, 1].
+
+        Raises:
+            TrainingError: if `centroids` is not a matrix with at least one row.
+            ConfigError: if `momentum` is out of range.
+        """
+        if len(centroids.shape) != 2 or centroids.shape[0] == 0:
+            raise TrainingError(f"a memory needs centroids (C, D), C at least 1; got shape {tuple(centroids.shape)}")
+        if not 0.0 <= momentum <= 1.0:
+            raise ConfigError(f"memory momentum is {momentum}; the weight of the old centroid lies within [0, 1]")
+        self.centroids = paddle.to_tensor(np.asarray(centroids), dtype="float32")
+        self._update = update
+        self._momentum = momentum
+
+    @paddle.no_grad()
+    def update(self, features: Tensor, labels: np.ndarray | Tensor) -> None:
+        """Move the centroids by the rows of one training step.
+
+        Args:
+            features: (M, D) samples, and supports below them where the objective wants it; normalised here.
+            labels: (M,) clusters, 0..C-1.
+
+        Raises:
+            TrainingError: if a label has no centroid.
+        """
+        labels = host_labels(labels)
+        check_labels(labels, self.centroids.shape[0])
+        features = F.normalize(features.detach().astype("float32"), axis=1)
+        self.centroids = self._update(self.centroids, features, labels, momentum=self._momentum)
