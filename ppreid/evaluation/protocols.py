@@ -1,0 +1,75 @@
+"""What re-identification papers do differently when they compute average precision, one entry per convention."""
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+import numpy as np
+
+from ppreid.evaluation.hits import Hits
+
+
+def average_precision(hits: Hits) -> float:
+    """Area under the precision-recall steps, equal distances taken as one step.
+
+    The value does not depend on the order of the gallery. It equals `sklearn.metrics.average_precision_score` of the
+    negated distances, which the released ISE code reports.
+
+    Args:
+        hits: at least one hit.
+
+    Returns:
+        Average precision within (0, 1].
+    """
+    return float(np.mean(hits.hits_within / hits.within))
+
+
+def average_precision_by_rank(hits: Hits) -> float:
+    """Mean precision at the rank of every hit, equal distances in the order of the gallery (as fast-reid does).
+
+    Args:
+        hits: at least one hit.
+
+    Returns:
+        Average precision within (0, 1]; without ties the same as `average_precision`.
+    """
+    return float(np.mean(np.arange(1, hits.ranks.size + 1) / (hits.ranks + 1)))
+
+
+def average_precision_trapezoid(hits: Hits) -> float:
+    """Area under the precision-recall curve by the trapezoid rule, as in the MATLAB code of Market-1501.
+
+    Every hit contributes the mean of the precision at its rank and at the rank before it (1 before the first rank).
+
+    Args:
+        hits: at least one hit.
+
+    Returns:
+        Average precision within (0, 1], never above `average_precision_by_rank`.
+
+    Reference:
+        Zheng et al., "Scalable Person Re-identification: A Benchmark", ICCV 2015 (evaluation code of the data set).
+    """
+    found = np.arange(hits.ranks.size)
+    at_hit = (found + 1) / (hits.ranks + 1)
+    before = np.where(hits.ranks > 0, found / np.maximum(hits.ranks, 1), 1.0)
+    return float(np.mean((before + at_hit) / 2))
+
+
+class Protocol(NamedTuple):
+    """A convention of evaluation.
+
+    Attributes:
+        average_precision: value of one query that has a valid match.
+        count_invalid: whether a query without a valid match counts as a miss with precision 0, or is left out.
+    """
+
+    average_precision: Callable[[Hits], float]
+    count_invalid: bool
+
+
+PROTOCOLS = {
+    "market1501": Protocol(average_precision, count_invalid=False),  # released ISE, scikit-learn
+    "market1501_trapezoid": Protocol(average_precision_trapezoid, count_invalid=False),  # MATLAB code of the data set
+    "fastreid": Protocol(average_precision_by_rank, count_invalid=False),  # fast-reid, with ties in a defined order
+    "all_queries": Protocol(average_precision, count_invalid=True),  # for galleries that lack some of the identities
+}
