@@ -1,0 +1,190 @@
+"""Checkpoints: everything that is needed to evaluate a model, or to go on training it exactly."""
+
+import hashlib
+import shutil
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import paddle
+from paddle import nn
+
+from ppreid.errors import TrainingError, WeightsError
+from ppreid.models.weight_files import CHECKPOINT_PREFIX
+from ppreid.records import ImageRecord
+from ppreid.tensor_file import load_tensors, save_tensors
+
+MODEL, OPTIMIZER = CHECKPOINT_PREFIX, "optimizer."
+LABELS, CENTROIDS, SUM = "running.labels", "running.centroids", "running.sum."
+
+
+class RunningEpoch(NamedTuple):
+    """An epoch that is not finished: its pseudo labels, and how far training on them is.
+
+    Attributes:
+        labels: (N,) pseudo labels, -1 for outliers.
+        centroids: (C, D) of the cluster memory now.
+        steps: training steps done in this epoch.
+        sums: of every logged loss over these steps, as the device added them up.
+        seconds: per stage so far.
+    """
+
+    labels: np.ndarray
+    centroids: np.ndarray
+    steps: int
+    sums: dict[str, np.ndarray]
+    seconds: dict[str, float]
+
+
+class TrainingState(NamedTuple):
+    """Where a run is, beside model and optimizer.
+
+    No random state is among it: every random number is derived from the seed, the epoch and the image's place in it.
+
+    Attributes:
+        epoch: epochs that are finished; training goes on with this one (0-based).
+        config: the complete configuration as nested dicts.
+        history: one row per evaluation so far, as in metrics.jsonl.
+        images: count and digest of the training images, see `images_digest`.
+        running: the epoch under way; None between two epochs.
+    """
+
+    epoch: int
+    config: dict[str, Any]
+    history: list[dict[str, Any]]
+    images: dict[str, Any]
+    running: RunningEpoch | None = None
+
+
+class Checkpoint(NamedTuple):
+    """A checkpoint that was read, complete and undamaged.
+
+    Attributes:
+        path: where it was.
+        state: see there.
+        tensors: of model and optimizer, by the names in the file.
+    """
+
+    path: Path
+    state: TrainingState
+    tensors: dict[str, np.ndarray]
+
+
+def save_checkpoint(
+    path: Path,
+    state: TrainingState,
+    model: nn.Layer,
+    optimizer: paddle.optimizer.Optimizer,
+    *,
+    keep_as: Path | None = None,
+) -> None:
+    """Write model, optimizer and state into one safetensors file, completely or not at all.
+
+    Args:
+        path: file to write.
+        state: where the run is.
+        model: of the run.
+        optimizer: over the parameters of `model`.
+        keep_as: name in the same folder for the file that is replaced; None drops it.
+
+    Raises:
+        TrainingError: the file cannot be written; an existing one is left as it was.
+    """
+    tensors = {MODEL + name: value.numpy() for name, value in model.state_dict().items()}
+    tensors |= {OPTIMIZER + name: value for name, value in _optimizer_arrays(model, optimizer).items()}
+    facts = state._asdict()
+    if state.running is not None:
+        labels, centroids, steps, sums, seconds = state.running
+        tensors |= {LABELS: labels, CENTROIDS: centroids} | {SUM + name: value for name, value in sums.items()}
+        facts["running"] = {"steps": steps, "seconds": seconds}
+    try:
+        save_tensors(path, tensors, facts, keep_as=keep_as)
+    except OSError as error:
+        needed = sum(array.nbytes for array in tensors.values())
+        raise TrainingError(
+            f"cannot write checkpoint {path}: {error.strerror or error}; it needs {needed:,} bytes, and its disk has "
+            f"{shutil.disk_usage(path.parent).free:,} free. The checkpoints that were there still are; make it "
+            "writable or make room, then --resume"
+        ) from error
+
+
+def checkpoint_bytes(model: nn.Layer) -> int:
+    """Size of a checkpoint of this model, without its header: the weights, and Adam's two moments of the trained."""
+    trained = sum(int(parameter.size) for parameter in model.parameters() if parameter.trainable)
+    return 4 * (sum(int(tensor.size) for tensor in model.state_dict().values()) + 2 * trained)
+
+
+def read_checkpoint(path: Path) -> Checkpoint:
+    """Read a file written by `save_checkpoint`.
+
+    Raises:
+        WeightsError: the file is missing, damaged or not a checkpoint.
+    """
+    tensors, facts = load_tensors(path)
+    if set(facts) != set(TrainingState._fields):
+        raise WeightsError(f"{path} is not a training checkpoint of ppreid; it cannot be resumed, only evaluated")
+    if facts["running"] is not None:
+        sums = _with_prefix(tensors, SUM)
+        facts["running"] = RunningEpoch(tensors[LABELS], tensors[CENTROIDS], sums=sums, **facts["running"])
+    return Checkpoint(path, TrainingState(**facts), tensors)
+
+
+def restore(checkpoint: Checkpoint, model: nn.Layer, optimizer: paddle.optimizer.Optimizer) -> None:
+    """Put model and optimizer into the state of a checkpoint.
+
+    Args:
+        checkpoint: what `read_checkpoint` read.
+        model: of the same architecture.
+        optimizer: of the same kind, over the parameters of `model`.
+
+    Raises:
+        WeightsError: the checkpoint does not fit the model, which is left as it was.
+    """
+    stored = _with_prefix(checkpoint.tensors, MODEL)
+    found = {name: value.shape for name, value in stored.items()}
+    expected = {name: tuple(value.shape) for name, value in model.state_dict().items()}
+    if found != expected:
+        wrong = sorted(name for name in found.keys() | expected.keys() if found.get(name) != expected.get(name))
+        text = f"{checkpoint.path} does not fit the model: {len(wrong)} tensors differ, the first are {wrong[:5]}"
+        raise WeightsError(text)
+    model.set_state_dict(stored)
+    _restore_optimizer(model, optimizer, _with_prefix(checkpoint.tensors, OPTIMIZER))
+
+
+def images_digest(records: Sequence[ImageRecord]) -> dict[str, Any]:
+    """Count and SHA-256 of the names and cameras of images in order; their folder may be another one later."""
+    text = "\n".join(f"{Path(record.path).name} {record.camid}" for record in records)
+    return {"count": len(records), "sha256": hashlib.sha256(text.encode("utf-8", "surrogateescape")).hexdigest()}
+
+
+def _with_prefix(tensors: dict[str, np.ndarray], prefix: str) -> dict[str, np.ndarray]:
+    """The tensors whose name starts with the prefix, named without it."""
+    return {name.removeprefix(prefix): value for name, value in tensors.items() if name.startswith(prefix)}
+
+
+def _optimizer_arrays(model: nn.Layer, optimizer: paddle.optimizer.Optimizer) -> dict[str, np.ndarray]:
+    """Adam's moments under the structured names of the model ("conv1.weight/moment1_0").
+
+    Paddle keys them by automatic tensor names, which depend on what else the process has created before.
+    """
+    names = {parameter.name: name for name, parameter in model.named_parameters()}
+    arrays = {}
+    # paddle 2.6 keeps restored moments aside until the first step, and state_dict() does not show them
+    restored = getattr(optimizer, "_accumulators_holder", {})
+    for key, value in {**restored, **optimizer.state_dict()}.items():
+        if not isinstance(value, paddle.Tensor):
+            continue
+        tensor_name = max((name for name in names if key.startswith(f"{name}_")), key=len)
+        arrays[f"{names[tensor_name]}/{key.removeprefix(tensor_name + '_')}"] = value.numpy()
+    return arrays
+
+
+def _restore_optimizer(model: nn.Layer, optimizer: paddle.optimizer.Optimizer, arrays: dict[str, np.ndarray]) -> None:
+    """Inverse of `_optimizer_arrays`."""
+    tensor_names = {name: parameter.name for name, parameter in model.named_parameters()}
+    state = {}
+    for key, value in arrays.items():
+        name, _, kind = key.rpartition("/")
+        state[f"{tensor_names[name]}_{kind}"] = paddle.to_tensor(value)
+    optimizer.set_state_dict(state)

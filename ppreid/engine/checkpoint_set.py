@@ -1,0 +1,148 @@
+"""Which checkpoints of a run there are: the last, the one before it, the best, and those of every n-th epoch."""
+
+import shutil
+import warnings
+from pathlib import Path
+
+import paddle
+from paddle import nn
+
+from ppreid.engine.checkpoint import Checkpoint, TrainingState, read_checkpoint, save_checkpoint
+from ppreid.engine.run_folder import BEST, LAST, PREVIOUS, epoch_checkpoint, epoch_checkpoints
+from ppreid.errors import ConfigError, PpreidWarning, WeightsError
+from ppreid.files import replacing
+
+AUTO = "auto"
+
+
+class CheckpointSet:
+    """Saves checkpoints of one run by a policy."""
+
+    def __init__(
+        self,
+        folder: Path,
+        model: nn.Layer,
+        optimizer: paddle.optimizer.Optimizer,
+        *,
+        every: int,
+        keep: int,
+        last_is_good: bool,
+    ) -> None:
+        """Keep the settings; nothing is written.
+
+        Args:
+            folder: of the run.
+            model: of the run.
+            optimizer: of the run.
+            every: epochs between two checkpoints that stay; 0 is none.
+            keep: how many of these stay, the newest; 0 is all.
+            last_is_good: the last checkpoint in the folder is known to be undamaged, or there is none. Otherwise the
+                first new one replaces it and leaves the previous one alone.
+        """
+        self._folder = folder
+        self._model = model
+        self._optimizer = optimizer
+        self._every = every
+        self._keep = keep
+        self._last_is_good = last_is_good
+
+    def save_last(self, state: TrainingState) -> None:
+        """Write the last checkpoint; the one that it replaces becomes the previous one.
+
+        Raises:
+            TrainingError: it cannot be written; all others are left as they were.
+        """
+        keep_as = self._folder / PREVIOUS if self._last_is_good else None
+        save_checkpoint(self._folder / LAST, state, self._model, self._optimizer, keep_as=keep_as)
+        self._last_is_good = True
+
+    def save_epoch(self, state: TrainingState, *, is_best: bool) -> None:
+        """Write the checkpoints that are due at the end of an epoch, the last one last.
+
+        Args:
+            state: with `epoch` finished epochs.
+            is_best: the evaluation of this epoch is the best so far.
+
+        Raises:
+            TrainingError: one cannot be written.
+        """
+        if is_best:
+            save_checkpoint(self._folder / BEST, state, self._model, self._optimizer)
+        stays = self._every and state.epoch % self._every == 0
+        if stays:
+            save_checkpoint(epoch_checkpoint(self._folder, state.epoch), state, self._model, self._optimizer)
+        self.save_last(state)
+        if stays and self._keep:
+            newest = epoch_checkpoint(self._folder, state.epoch)  # later ones are of a run that was resumed before them
+            for old in [file for file in epoch_checkpoints(self._folder) if file <= newest][: -self._keep]:
+                old.unlink()
+
+
+def find_checkpoint(resume: str, output_dir: Path) -> Checkpoint | None:
+    """Read the checkpoint to go on from.
+
+    Args:
+        resume: "auto" for the newest good one in output_dir, another folder for the newest good one there, or a file.
+        output_dir: folder of the run.
+
+    Returns:
+        The checkpoint; None for "auto" in a folder without any.
+
+    Raises:
+        ConfigError: there is none where one was asked for.
+        WeightsError: none is good.
+    """
+    if resume == AUTO:
+        others = [file for file in (output_dir / BEST, *epoch_checkpoints(output_dir)) if file.exists()]
+        checkpoint = _newest(output_dir)
+        if checkpoint is None and others:
+            raise ConfigError(
+                f"{output_dir / LAST} is gone, but {', '.join(file.name for file in others)} is there; resume from a "
+                "file (--resume FILE) or start again (--overwrite)"
+            )
+        return checkpoint
+    path = Path(resume)
+    if not path.is_dir():
+        return read_checkpoint(path)
+    checkpoint = _newest(path)
+    if checkpoint is None:
+        raise ConfigError(f"nothing to resume: {path} holds no {LAST}; give a folder of a run, or a checkpoint file")
+    return checkpoint
+
+
+def bring_best(checkpoint: Checkpoint, output_dir: Path) -> None:
+    """Copy the best checkpoint of a run that goes on in another folder, if it is of an epoch that is not done again.
+
+    Args:
+        checkpoint: that the run goes on from.
+        output_dir: where it goes on.
+
+    Raises:
+        WeightsError: the best checkpoint is damaged.
+    """
+    source = checkpoint.path.with_name(BEST)
+    if source.parent.resolve() == output_dir.resolve() or not source.exists():
+        return
+    if read_checkpoint(source).state.epoch <= checkpoint.state.epoch:
+        with replacing(output_dir / BEST) as target, open(source, "rb") as file:
+            shutil.copyfileobj(file, target)
+
+
+def _newest(folder: Path) -> Checkpoint | None:
+    """The last checkpoint or, if that is damaged or missing, the previous one; None if neither is there."""
+    problems = []
+    for path in (folder / LAST, folder / PREVIOUS):
+        try:
+            if path.exists():
+                checkpoint = read_checkpoint(path)
+                break
+        except WeightsError as error:
+            problems.append(str(error))
+    else:
+        if problems:
+            rest = "start again (--overwrite) or resume from another checkpoint (--resume FILE)"
+            raise WeightsError(f"no checkpoint to resume from: {'; '.join(problems)}; {rest}")
+        return None
+    if problems:
+        warnings.warn(f"{problems[0]}; going on from {checkpoint.path} instead", PpreidWarning, stacklevel=4)
+    return checkpoint

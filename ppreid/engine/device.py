@@ -1,0 +1,30 @@
+"""The device and the seed of a run."""
+
+import paddle
+
+from ppreid.errors import ConfigError
+
+
+def use_device(name: str) -> str:
+    """Choose where paddle computes.
+
+    Args:
+        name: "auto" (a GPU if this paddle was built for it and one is there), "cpu", "gpu" or "gpu:N".
+
+    Returns:
+        The device that paddle reports, e.g. "cpu" or "gpu:0".
+
+    Raises:
+        ConfigError: a GPU is asked for and there is none.
+    """
+    gpus = paddle.device.cuda.device_count() if paddle.device.is_compiled_with_cuda() else 0
+    if name == "auto":
+        name = "gpu" if gpus else "cpu"
+    if name.startswith("gpu"):
+        number = int(name.partition(":")[2] or 0)
+        if number >= gpus:
+            built_without = not paddle.device.is_compiled_with_cuda()
+            hint = " (this is paddle's CPU build; see requirements-gpu.txt)" if built_without else ""
+            raise ConfigError(f"device is {name!r}, but {gpus} GPUs were found{hint}; use device=auto or device=cpu")
+    paddle.set_device(name)
+    return str(paddle.get_device())

@@ -1,0 +1,140 @@
+"""Features of a list of images with the current network."""
+
+import warnings
+from collections.abc import Callable, Iterator
+from typing import Protocol
+
+import numpy as np
+import paddle
+from paddle import Tensor, nn
+
+from ppreid.engine.inference import inference_forward, usable_precision
+from ppreid.engine.progress import progress
+from ppreid.errors import ConfigError, DataError, PpreidWarning, TrainingError
+
+# An export takes as long as is gained on 100 (ResNet50) to several hundred images; see docs/extraction.md.
+MIN_IMAGES_FOR_INFERENCE = 500
+
+
+class FeatureLoader(Protocol):
+    """All images of a data set once, in batches; row i is image i."""
+
+    num_images: int
+
+    def __len__(self) -> int:
+        """Number of batches."""
+
+    def __iter__(self) -> Iterator[tuple[Tensor, np.ndarray]]:
+        """Pairs of images (B, 3, H, W) and their row numbers (B,)."""
+
+
+def extract_features(
+    model: nn.Layer,
+    loader: FeatureLoader,
+    *,
+    engine: str = "auto",
+    precision: str = "float32",
+    description: str = "extract",
+) -> np.ndarray:
+    """Run the network over all images.
+
+    Args:
+        model: maps images (B, 3, H, W) to features (B, D). Its train/eval mode is restored afterwards.
+        loader: gives every row 0..N-1 exactly once, in any order.
+        engine: see `feature_blocks`.
+        precision: see `feature_blocks`.
+        description: for the progress display.
+
+    Returns:
+        Features (N, D) float32; row i belongs to image i.
+
+    Raises:
+        ConfigError: the engine cannot run the network.
+        DataError: rows are missing or come twice.
+        TrainingError: features are not finite.
+    """
+    features = np.empty((0, 0), dtype=np.float32)
+    seen = np.zeros(loader.num_images, dtype=np.int64)
+    for block, rows in feature_blocks(model, loader, engine=engine, precision=precision, description=description):
+        if not features.size:
+            features = np.empty((loader.num_images, block.shape[1]), dtype=np.float32)
+        features[rows] = block
+        np.add.at(seen, rows, 1)
+    wrong = np.flatnonzero(seen != 1)
+    if len(wrong):
+        raise DataError(f"{len(wrong)} of {len(seen)} images were not extracted exactly once; first row: {wrong[0]}")
+    return features
+
+
+def feature_blocks(
+    model: nn.Layer,
+    loader: FeatureLoader,
+    *,
+    engine: str = "auto",
+    precision: str = "float32",
+    description: str = "extract",
+) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    """Run the network over all images, batch by batch.
+
+    Args:
+        model: maps images (B, 3, H, W) to features (B, D). Its train/eval mode is restored afterwards.
+        loader: gives the images.
+        engine: "eager" calls the model; "inference" lets Paddle Inference run a copy; "auto" takes inference for 500
+            images or more on a CPU, and eager otherwise, also (with a warning) where inference does not work.
+        precision: of inference, see `usable_precision`; eager always computes in float32.
+        description: for the progress display.
+
+    Yields:
+        Features (B, D) float32 and their rows (B,).
+
+    Raises:
+        ConfigError: the engine cannot run the network.
+        TrainingError: features are not finite.
+    """
+    forward: Callable[[Tensor], np.ndarray] | None = None
+    was_training = model.training
+    model.eval()
+    try:
+        for images, rows in progress(loader, total=len(loader), description=description):
+            if forward is None:
+                forward = _choose_forward(model, images, loader.num_images, engine, precision)
+            block = forward(images)  # (B, D)
+            _check_finite(block, rows)
+            yield block, rows
+    finally:
+        if was_training:
+            model.train()
+
+
+def _choose_forward(
+    model: nn.Layer, images: Tensor, num_images: int, engine: str, precision: str
+) -> Callable[[Tensor], np.ndarray]:
+    """Images (B, 3, H, W) to features (B, D), with the engine that `feature_blocks` describes."""
+    is_auto = engine == "auto"
+    if is_auto:
+        pays_off = num_images >= MIN_IMAGES_FOR_INFERENCE and paddle.get_device() == "cpu"
+        engine = "inference" if pays_off else "eager"
+    if engine == "inference":
+        usable = usable_precision(precision)
+        try:
+            return inference_forward(model, images, precision=usable)
+        except ConfigError as error:
+            if not is_auto:
+                raise
+            warnings.warn(f"features are extracted by the slower eager engine: {error}", PpreidWarning, stacklevel=2)
+
+    @paddle.no_grad()
+    def eager(images: Tensor) -> np.ndarray:
+        return model(images).numpy()
+
+    return eager
+
+
+def _check_finite(block: np.ndarray, rows: np.ndarray) -> None:
+    """Refuse NaN and infinity in features (B, D)."""
+    wrong = np.flatnonzero(~np.isfinite(block).all(axis=1))
+    if len(wrong):
+        raise TrainingError(
+            f"{len(wrong)} of {len(block)} features of a batch are not finite (first row: {rows[wrong[0]]}); "
+            "the network has diverged or its weights are damaged: lower solver.lr or check model.weights"
+        )

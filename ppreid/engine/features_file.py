@@ -1,0 +1,93 @@
+"""Files of features: .npy or .npz, with who and where in a CSV beside it."""
+
+import csv
+import io
+from collections.abc import Sequence
+from pathlib import Path
+from typing import NamedTuple
+from zipfile import BadZipFile
+
+import numpy as np
+
+from ppreid.errors import DataError, unknown_choice
+from ppreid.files import write_text
+from ppreid.records import ImageRecord
+
+
+class Features(NamedTuple):
+    """Features and what is known about their images.
+
+    Attributes:
+        features: (N, D); an .npy file is memory-mapped, not read.
+        names: (N,) paths of the images, or row numbers where the file does not say.
+        pids: (N,) int64, -1 unknown.
+        camids: (N,) int64, -1 unknown.
+    """
+
+    features: np.ndarray
+    names: list[str]
+    pids: np.ndarray
+    camids: np.ndarray
+
+
+def read_features(path: Path) -> Features:
+    """Read features from a file.
+
+    Args:
+        path: an .npy file with an array (N, D) and, if there is one, a CSV of the same name with the columns path and
+            optionally pid and camid; or an .npz file with "features" and optionally "paths", "pids" and "camids".
+
+    Raises:
+        DataError: the file is missing, of another kind or inconsistent.
+    """
+    if not path.is_file():
+        raise DataError(f"{path} does not exist; give a file of features, .npy or .npz")
+    if path.suffix not in (".npy", ".npz"):
+        raise DataError(unknown_choice(f"the suffix of features file {path}", path.suffix, (".npy", ".npz")))
+    try:
+        if path.suffix == ".npz":
+            with np.load(path, allow_pickle=False) as file:
+                arrays = {name: file[name] for name in file.files}
+        else:
+            features = np.load(path, mmap_mode="r", allow_pickle=False)
+            arrays = {"features": features, **_columns(path.with_suffix(".csv"))}
+    except (ValueError, OSError, EOFError, KeyError, BadZipFile) as error:
+        # numpy's own message recommends to unpickle the file, which could run anything
+        reason = "it is no such file, or holds Python objects" if "pickle" in str(error) else error
+        raise DataError(f"{path} cannot be read as {path.suffix}: {reason}") from None
+    if "features" not in arrays or arrays["features"].ndim != 2:
+        found = ", ".join(f"{name} {array.shape}" for name, array in arrays.items())
+        raise DataError(f"{path} must hold an array (N, D) named 'features'; found: {found or 'nothing'}")
+    n = len(arrays["features"])
+    for name in ("paths", "pids", "camids"):
+        if name in arrays and len(arrays[name]) != n:
+            raise DataError(f"{path} has {n} features but {len(arrays[name])} {name}; they must be one for each image")
+    unknown = np.full(n, -1, np.int64)
+    return Features(
+        arrays["features"],
+        [str(name) for name in arrays.get("paths", range(n))],
+        arrays.get("pids", unknown).astype(np.int64),
+        arrays.get("camids", unknown).astype(np.int64),
+    )
+
+
+def write_records(path: Path, records: Sequence[ImageRecord]) -> None:
+    """Write the CSV beside a file of features: path, pid, camid; row i belongs to feature i."""
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(ImageRecord._fields)
+    writer.writerows(records)
+    write_text(path, text.getvalue())
+
+
+def _columns(path: Path) -> dict[str, np.ndarray]:
+    """The columns of a CSV of records as arrays; nothing where there is no such file."""
+    if not path.is_file():
+        return {}
+    with open(path, newline="", encoding="utf-8") as file:
+        rows = list(csv.DictReader(file))
+    columns = {"paths": np.array([row["path"] for row in rows], dtype=object)}
+    for name in ("pid", "camid"):
+        if rows and name in rows[0]:
+            columns[f"{name}s"] = np.array([int(row[name]) for row in rows], dtype=np.int64)
+    return columns

@@ -1,0 +1,42 @@
+"""Progress of a long loop: a bar on a terminal, now and then a plain line elsewhere."""
+
+import sys
+import time
+from collections.abc import Iterable, Iterator
+from typing import TypeVar
+
+from tqdm import tqdm
+
+Item = TypeVar("Item")
+
+
+def progress(
+    items: Iterable[Item], *, total: int, description: str, unit: str = "batch", seconds_between_lines: float = 30.0
+) -> Iterator[Item]:
+    """Pass items through and show how far the loop is.
+
+    Args:
+        items: what to loop over.
+        total: expected number of items.
+        description: what the loop does, e.g. "epoch 3 train".
+        unit: what one item is.
+        seconds_between_lines: pause between two lines when standard error is not a terminal (a log file, CI).
+
+    Yields:
+        The items, unchanged.
+    """
+    if sys.stderr.isatty():
+        yield from tqdm(items, total=total, desc=description, unit=unit, leave=False, dynamic_ncols=True)
+        return
+    start = last = time.monotonic()
+    for done, item in enumerate(items, start=1):
+        yield item
+        now = time.monotonic()
+        if now - last >= seconds_between_lines:
+            last, rate = now, done / (now - start)
+            remaining = (total - done) / rate
+            print(
+                f"{description}: {done}/{total} {unit}, {rate:.2f} {unit}/s, {remaining:.0f} s left",
+                file=sys.stderr,
+                flush=True,
+            )

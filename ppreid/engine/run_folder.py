@@ -1,0 +1,84 @@
+"""The folder of a run: what ppreid writes there, and the care not to overwrite an earlier run."""
+
+import csv
+import errno
+import io
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+import numpy as np
+
+from ppreid.errors import ConfigError, TrainingError
+from ppreid.files import remove_leftovers, write_text
+
+CONFIG, METRICS, LOG, LABELS = "config.yaml", "metrics.jsonl", "log.txt", "labels.csv"
+LAST, BEST, BAD_IMAGES = "checkpoint_last.safetensors", "checkpoint_best.safetensors", "bad_images.txt"
+RESULTS = "results.json"
+PREVIOUS, _EPOCH = "checkpoint_previous.safetensors", "checkpoint_epoch_{}.safetensors"
+OWN_FILES = (CONFIG, METRICS, LOG, LABELS, LAST, PREVIOUS, BEST, BAD_IMAGES, RESULTS)
+# what would be lost; a start that failed, for example for want of data, leaves only the others
+_WORTH_KEEPING = (METRICS, LABELS, LAST, PREVIOUS, BEST)
+_DISK_ERRORS = {
+    getattr(errno, name) for name in ("ENOSPC", "EDQUOT", "EFBIG", "EROFS", "EIO", "EACCES", "EPERM", "ESTALE")
+}
+
+
+def open_run_folder(folder: Path, *, overwrite: bool, resume: bool) -> None:
+    """Check that a run may write into a folder, and clear what it must not find there.
+
+    Args:
+        folder: exists, and no other run is in it (see `run_lock`).
+        overwrite: remove the files of an earlier run (those that ppreid writes, nothing else) instead of refusing.
+        resume: an earlier run may be there; only the temporary files of killed processes are removed.
+
+    Raises:
+        ConfigError: the folder holds an earlier run and neither flag is set.
+        OSError: something cannot be removed.
+    """
+    remove_leftovers(folder, (*OWN_FILES, _EPOCH.format("*")))
+    earlier = [name for name in OWN_FILES if (folder / name).exists()]
+    if set(earlier) & set(_WORTH_KEEPING) and not (overwrite or resume):
+        raise ConfigError(
+            f"output_dir {folder} holds an earlier run ({', '.join(earlier)}); "
+            "choose another one (-o output_dir=...), continue it (--resume) or replace it (--overwrite)"
+        )
+    if overwrite:
+        for file in [*(folder / name for name in earlier), *epoch_checkpoints(folder)]:
+            file.unlink()
+
+
+def epoch_checkpoints(folder: Path) -> list[Path]:
+    """The checkpoints that were kept of certain epochs, oldest epoch first."""
+    return sorted(folder.glob(_EPOCH.format("*")))
+
+
+def epoch_checkpoint(folder: Path, epoch: int) -> Path:
+    """Name of the checkpoint to keep of an epoch."""
+    return folder / _EPOCH.format(f"{epoch:06d}")
+
+
+@contextmanager
+def disk_errors_explained(folder: Path) -> Iterator[None]:
+    """Turn what a disk that is full, broken or not writable raises into an error that says what to do.
+
+    Raises:
+        TrainingError: the block could not write.
+    """
+    try:
+        yield
+    except OSError as error:
+        if error.errno not in _DISK_ERRORS:
+            raise
+        raise TrainingError(
+            f"cannot write into output_dir {folder}: {error}; make it writable or make room, then --resume"
+        ) from error
+
+
+def write_labels(path: Path, image_paths: Sequence[str], labels: np.ndarray) -> None:
+    """Write pseudo labels as CSV: path, cluster (-1 for outliers)."""
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(["path", "cluster"])
+    writer.writerows(zip(image_paths, labels.tolist(), strict=True))
+    write_text(path, text.getvalue())

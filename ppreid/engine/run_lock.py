@@ -1,0 +1,139 @@
+"""One run per folder: a lock file that shows who has it, and that does not outlive its process.
+
+The lock itself is the kernel's (`lockf`): it ends with the process, however that ends, and forked workers do not have
+it. So whoever gets it from the kernel knows that the process named in the file is gone, even where another process has
+its number by now.
+"""
+
+import errno
+import fcntl
+import json
+import os
+import socket
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+from ppreid.errors import ConfigError, PpreidWarning
+
+LOCK = "run.lock"
+_HELD = (errno.EACCES, errno.EAGAIN)
+_NO_LOCKS = (errno.ENOLCK, errno.ENOTSUP, errno.ENOSYS)
+
+
+@contextmanager
+def run_lock(folder: Path) -> Iterator[str]:
+    """Keep every other run out of a folder while the block runs.
+
+    Args:
+        folder: created with its parents.
+
+    Yields:
+        A sentence about a lock that was left behind by a run that is gone; "" in the normal case.
+
+    Raises:
+        ConfigError: a living process has the folder, or one of another machine may have it, or the folder cannot be
+            written to.
+    """
+    path = folder / LOCK
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        descriptor = _locked(path)
+    except OSError as error:
+        raise ConfigError(f"output_dir {folder} cannot be written to: {error}") from None
+    try:
+        recovered = _check_previous_owner(path, os.pread(descriptor, 4096, 0))
+        os.ftruncate(descriptor, 0)
+        os.pwrite(descriptor, json.dumps(_this_process()).encode("utf-8"), 0)
+        try:
+            yield recovered
+        finally:
+            os.ftruncate(descriptor, 0)  # an empty lock is nobody's, should the folder have become read-only
+            with suppress(OSError):
+                path.unlink()
+    finally:
+        os.close(descriptor)
+
+
+def _locked(path: Path) -> int:
+    """Descriptor of the lock file, locked."""
+    while True:
+        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
+        try:
+            fcntl.lockf(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            owner = os.pread(descriptor, 4096, 0)
+            if error.errno in _NO_LOCKS:
+                text = f"the file system of {path} has no file locks; nothing keeps a second run out of the folder"
+                warnings.warn(text, PpreidWarning, stacklevel=4)
+                return descriptor
+            os.close(descriptor)
+            if error.errno in _HELD:
+                raise ConfigError(_in_use(path, _parsed(owner))) from None
+            raise
+        if _is_still(descriptor, path):
+            return descriptor
+        os.close(descriptor)  # its owner removed it between our open and our lock
+
+
+def _is_still(descriptor: int, path: Path) -> bool:
+    try:
+        return os.path.samestat(os.fstat(descriptor), path.stat())
+    except FileNotFoundError:
+        return False
+
+
+def _check_previous_owner(path: Path, content: bytes) -> str:
+    """What to say about the owner in a file that the kernel lets us lock; see `run_lock`."""
+    owner = _parsed(content)
+    if not owner:
+        return ""
+    me = _this_process()
+    if owner == me:  # the kernel's lock does not keep a process from itself
+        raise ConfigError(_in_use(path, owner))
+    # one kernel may have many host names (containers), and one machine has another boot id after a restart
+    if owner["boot"] == me["boot"] or owner["host"] == me["host"]:
+        return f"{path} was left behind by {_named(owner)}, which is gone; the folder is taken over"
+    raise ConfigError(
+        f"output_dir {path.parent} is locked by {_named(owner)}, a machine whose processes cannot be seen from here; "
+        f"if that run is over, delete {path}"
+    )
+
+
+def _this_process() -> dict[str, Any]:
+    """Facts that tell this process from every other one; times are in clock ticks since the machine started."""
+    ticks = int(Path("/proc/self/stat").read_text().rpartition(")")[2].split()[19])
+    started = _started_at(ticks)
+    boot = Path("/proc/sys/kernel/random/boot_id").read_text().strip()
+    return {"pid": os.getpid(), "host": socket.gethostname(), "boot": boot, "ticks": ticks, "started": started}
+
+
+def _started_at(ticks: int) -> str:
+    """Local time of day of a number of clock ticks after the machine started."""
+    boot_time = next(line for line in Path("/proc/stat").read_text().splitlines() if line.startswith("btime"))
+    seconds = int(boot_time.split()[1]) + ticks / os.sysconf("SC_CLK_TCK")
+    return datetime.fromtimestamp(seconds).strftime("%Y-%m-%d %H:%M:%S")
+
+
+def _parsed(content: bytes) -> dict[str, Any]:
+    """Facts of a lock file; nothing for an empty or half-written one, whose writer died at once."""
+    try:
+        facts = json.loads(content)
+        return facts if {"pid", "host", "boot", "started"} <= facts.keys() else {}
+    except (ValueError, AttributeError):
+        return {}
+
+
+def _named(owner: dict[str, Any]) -> str:
+    return f"process {owner['pid']} on {owner['host']} (started {owner['started']})"
+
+
+def _in_use(path: Path, owner: dict[str, Any]) -> str:
+    who = _named(owner) if owner else "another process"
+    return (
+        f"output_dir {path.parent} is in use by {who}; wait until that run is over, stop it, or choose another folder "
+        "(-o output_dir=...)"
+    )

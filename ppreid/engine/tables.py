@@ -1,0 +1,109 @@
+"""Rows of metrics.jsonl and the text that people read of them."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from ppreid.clustering.quality import SweepRow, clustering_statistics, pseudo_label_quality
+from ppreid.engine.resources import peak_memory
+from ppreid.evaluation.ranking import RankingResult
+
+RANKS = (1, 5, 10, 20)
+_COLUMNS = ("mAP", "Rank-1", "Rank-5", "Rank-10")
+
+
+def evaluation_row(result: RankingResult, *, epoch: int, labels: np.ndarray | None = None) -> dict[str, Any]:
+    """One evaluation as a row of metrics.jsonl.
+
+    Args:
+        result: of the evaluation.
+        epoch: finished epochs; 0 is before training.
+        labels: (N,) pseudo labels that the epoch trained on; None before training.
+
+    Returns:
+        mAP, Rank-k and mINP in percent, counts of queries, clusters and outliers.
+    """
+    row: dict[str, Any] = {"event": "evaluation", "epoch": epoch, "mAP": 100 * result.mean_ap}
+    row |= {f"Rank-{rank}": 100 * float(result.cmc[rank - 1]) for rank in RANKS if rank <= len(result.cmc)}
+    row |= {"mINP": 100 * result.mean_inp, "valid_queries": result.num_valid_queries}
+    if labels is not None:
+        statistics = clustering_statistics(labels)
+        row |= {"clusters": statistics.clusters, "outliers": statistics.outliers}
+    return row
+
+
+def epoch_row(
+    epoch: int,
+    labels: np.ndarray,
+    pids: np.ndarray,
+    losses: Mapping[str, float],
+    schedule: Mapping[str, float],
+    seconds: Mapping[str, float],
+) -> dict[str, Any]:
+    """One epoch as a row of metrics.jsonl.
+
+    Args:
+        epoch: finished epochs.
+        labels: (N,) pseudo labels.
+        pids: (N,) true identities, -1 unknown; where all are known, the quality of the labels is reported.
+        losses: means over the epoch.
+        schedule: learning rate and PLI degree of the last step.
+        seconds: per stage.
+
+    Returns:
+        The row; for "label_quality" see `pseudo_label_quality`.
+    """
+    row: dict[str, Any] = {"event": "epoch", "epoch": epoch, **clustering_statistics(labels)._asdict()}
+    row |= {"images": len(labels), **losses, **schedule}
+    if len(pids) and (pids >= 0).all():
+        row["label_quality"] = pseudo_label_quality(labels, pids)._asdict()
+    return row | {"peak_memory_gb": peak_memory() / 1e9, "stage_seconds": dict(seconds)}
+
+
+def epoch_line(row: Mapping[str, Any], num_epochs: int, evaluation: Mapping[str, Any] | None) -> str:
+    """The log line of one epoch."""
+    losses = " ".join(f"{name} {row[name]:.3f}" for name in ("loss", "loss_contrast", "loss_lp") if name in row)
+    parts = [
+        f"epoch {row['epoch']}/{num_epochs}",
+        f"{row['clusters']} clusters, {row['outliers']} outliers of {row['images']}, largest {row['largest']}",
+        losses,
+        f"degree {row['pli_degree']:.3f} lr {row['lr']:.2e}",
+    ]
+    if quality := row.get("label_quality"):
+        parts.append(f"ARI {quality['ari']:.2f}")
+    if evaluation:
+        parts.append(f"mAP {evaluation['mAP']:.1f} Rank-1 {evaluation['Rank-1']:.1f}")
+    parts.append(" ".join(f"{name} {seconds:.1f}s" for name, seconds in row["stage_seconds"].items()))
+    parts.append(f"{row['peak_memory_gb']:.1f} GB")
+    return " | ".join(parts)
+
+
+def sweep_table(rows: Sequence[SweepRow], num_images: int) -> str:
+    """Text table of a sweep over eps; ARI only where identities are known."""
+    with_ari = any(row.ari == row.ari for row in rows)
+    header = f"{'eps':>8}{'clusters':>10}{'outliers':>17}{'largest':>9}{'silhouette':>12}" + f"{'ARI':>8}" * with_ari
+    lines = [header, "-" * len(header)]
+    for row in rows:
+        outliers = f"{row.outliers} ({100 * row.outliers / num_images:.1f}%)"
+        line = f"{row.eps:>8.3f}{row.clusters:>10}{outliers:>17}{row.largest:>9}{row.silhouette:>12.3f}"
+        lines.append(line + (f"{row.ari:>8.3f}" if with_ari else ""))
+    return "\n".join(lines)
+
+
+def history_table(history: Sequence[Mapping[str, Any]]) -> str:
+    """Text table of the evaluations of a run: one line each, then the last and the best."""
+    header = f"{'epoch':>14}" + "".join(f"{name:>9}" for name in _COLUMNS) + f"{'clusters':>10}{'outliers':>10}"
+    best, last = best_row(history), history[-1]
+    named = [(str(row["epoch"] or "before"), row) for row in history]
+    named += [(f"last ({last['epoch']})", last), (f"best ({best['epoch']})", best)]
+    lines = [header, "-" * len(header)]
+    for name, row in named:
+        counts = "".join(f"{row.get(key, '-'):>10}" for key in ("clusters", "outliers"))
+        lines.append(f"{name:>14}" + "".join(f"{row[column]:>9.1f}" for column in _COLUMNS) + counts)
+    return "\n".join(lines)
+
+
+def best_row(history: Sequence[Mapping[str, Any]]) -> Mapping[str, Any]:
+    """The evaluation after training with the highest mAP; the first of equals."""
+    return max((row for row in history if row["epoch"] > 0), key=lambda row: row["mAP"])
