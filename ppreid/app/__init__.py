@@ -1,0 +1,10 @@
+"""The commands as functions, each the story of what it does."""
+
+from ppreid.app.clustering import cluster
+from ppreid.app.convert import convert_weights
+from ppreid.app.diagnosis import diagnose
+from ppreid.app.evaluation import evaluate
+from ppreid.app.extraction import extract
+from ppreid.app.training import train
+
+__all__ = ["cluster", "convert_weights", "diagnose", "evaluate", "extract", "train"]

@@ -1,0 +1,103 @@
+"""The story of clustering on its own: features, distances, labels; or one table for many values of eps."""
+
+import logging
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+
+from ppreid import build
+from ppreid.clustering.labels import require_clusters
+from ppreid.clustering.quality import PseudoLabelQuality, clustering_statistics, pseudo_label_quality, sweep_eps
+from ppreid.engine.device import use_device
+from ppreid.engine.evaluate import ids
+from ppreid.engine.features_file import Features, read_features
+from ppreid.engine.pseudo_label import assign_pseudo_labels
+from ppreid.engine.resources import available_memory, warn_if_labels_do_not_fit
+from ppreid.engine.run_folder import BAD_IMAGES, LABELS, write_labels
+from ppreid.engine.runlog import Stopwatch
+from ppreid.engine.tables import sweep_table
+from ppreid.errors import ConfigError
+from ppreid.inputs import load_trained_weights, read_split
+from ppreid.schema import TrainingConfig
+
+logger = logging.getLogger("ppreid")
+
+
+def cluster(
+    cfg: TrainingConfig,
+    *,
+    features_file: Path | None = None,
+    output: Path | None = None,
+    sweep: Sequence[float] | None = None,
+) -> np.ndarray | None:
+    """Cluster features once, as an epoch of training would, or show what every eps would do.
+
+    Args:
+        cfg: the labels section says how; without a features file, data and model.weights say of what.
+        features_file: features (N, D), see `read_features`; None extracts those of the training images.
+        output: CSV of path and cluster; None is output_dir/labels.csv.
+        sweep: values of eps: prints one line for each and writes nothing.
+
+    Returns:
+        (N,) labels, -1 for outliers; None for a sweep.
+
+    Raises:
+        PpreidError: what its message says; the subclass tells the kind.
+    """
+    folder = Path(cfg.output_dir)
+    data = read_features(features_file) if features_file else _extract(cfg, folder)
+    logger.info("%d features of %d dimensions", *data.features.shape)
+    warn_if_labels_do_not_fit(len(data.features), neighbours=cfg.labels.k1, available=available_memory())
+    pids = data.pids if (data.pids >= 0).any() else None
+    if sweep:
+        _print_sweep(data, cfg, sweep, pids)
+        return None
+    watch = Stopwatch()
+    distance, clusterer = build.distance(cfg.labels, epoch=1), build.clusterer(cfg.labels)
+    labels, _ = assign_pseudo_labels(data.features, data.camids, method=distance, clusterer=clusterer, stopwatch=watch)
+    require_clusters(labels, eps=cfg.labels.eps, min_samples=cfg.labels.min_samples)
+    clusters, outliers, largest = clustering_statistics(labels)
+    logger.info("%d clusters, %d outliers, largest %d", clusters, outliers, largest)
+    if pids is not None:
+        logger.info("%s", _quality_line(pseudo_label_quality(labels, pids)))
+    logger.info("%s", " ".join(f"{name} {seconds:.1f}s" for name, seconds in watch.seconds.items()))
+    output = output or folder / LABELS
+    output.parent.mkdir(parents=True, exist_ok=True)
+    write_labels(output, data.names, labels)
+    logger.info("written: %s", output)
+    return labels
+
+
+def _extract(cfg: TrainingConfig, folder: Path) -> Features:
+    """Features of the training images with the weights that the configuration names."""
+    logger.info("device: %s", use_device(cfg.device))
+    records = read_split(cfg.data, skipped_list=folder / BAD_IMAGES).train
+    model = build.reid_net(cfg.model)
+    load_trained_weights(model, cfg.model)
+    features = build.extractor(cfg.eval)(model, build.feature_loader(records, cfg.data, cfg.eval))
+    pids, camids = ids(records)
+    return Features(features, [record.path for record in records], pids, camids)
+
+
+def _print_sweep(data: Features, cfg: TrainingConfig, sweep: Sequence[float], pids: np.ndarray | None) -> None:
+    """One distance computation, then one clustering per eps."""
+    if cfg.labels.clusterer == "hdbscan":
+        raise ConfigError("labels.clusterer is 'hdbscan', which does not look at eps; there is nothing to sweep")
+    settings = cfg.labels.model_copy(update={"eps": max(sweep)})
+    method = build.distance(settings, epoch=1)
+    distances = method.distance(data.features, method.search(data.features, data.camids))
+
+    def at(distances: object, *, eps: float, min_samples: int) -> np.ndarray:
+        return build.CLUSTERERS[settings.clusterer](distances, settings.model_copy(update={"eps": eps}))
+
+    rows = sweep_eps(distances, sweep, min_samples=settings.min_samples, pids=pids, cluster=at)
+    logger.info("%s", sweep_table(rows, len(data.features)))
+
+
+def _quality_line(quality: PseudoLabelQuality) -> str:
+    """Agreement with the known identities."""
+    return (
+        f"against the known identities: ARI {quality.ari:.3f}, NMI {quality.nmi:.3f}, mixed clusters "
+        f"{100 * quality.mixed_clusters:.1f} %, split identities {100 * quality.split_identities:.1f} %"
+    )

@@ -1,0 +1,144 @@
+"""One epoch of a run: cluster, train, evaluate, save."""
+
+import logging
+from collections.abc import Callable
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import paddle
+
+from ppreid import build
+from ppreid.clustering.labels import require_clusters
+from ppreid.datasets.loader import TrainLoader
+from ppreid.engine.checkpoint import RunningEpoch, TrainingState
+from ppreid.engine.checkpoint_set import CheckpointSet
+from ppreid.engine.evaluate import ids
+from ppreid.engine.pseudo_label import assign_pseudo_labels
+from ppreid.engine.run_folder import LABELS, write_labels
+from ppreid.engine.runlog import MetricsFile, Stopwatch
+from ppreid.engine.stop_signals import StopSignals
+from ppreid.engine.tables import best_row, epoch_line, epoch_row, evaluation_row
+from ppreid.engine.train import EpochProgress, train_epoch
+from ppreid.errors import DataError
+from ppreid.evaluation.ranking import RankingResult
+from ppreid.models.reid_net import ReIDNet
+from ppreid.records import ReIDSplit
+from ppreid.schema import TrainingConfig
+
+logger = logging.getLogger("ppreid")
+
+
+class Run(NamedTuple):
+    """The parts of a run that stay the same objects from its start to its end."""
+
+    cfg: TrainingConfig
+    folder: Path
+    split: ReIDSplit
+    model: ReIDNet
+    optimizer: paddle.optimizer.Optimizer
+    train_loader: TrainLoader
+    extract: Callable[[], np.ndarray]  # () -> features of the training images (N, D)
+    evaluate: Callable[..., RankingResult]
+    metrics: MetricsFile
+    checkpoints: CheckpointSet
+    stop: StopSignals
+
+
+def one_epoch(run: Run, state: TrainingState, epoch: int) -> TrainingState:
+    """Do an epoch, or what is left of it.
+
+    Args:
+        run: its parts.
+        state: of the run; with a running epoch, that one goes on.
+        epoch: its number, from 0.
+
+    Returns:
+        The state after the epoch, which is saved.
+
+    Raises:
+        Interrupted: a signal came; what was done is saved.
+    """
+    cfg, pids = run.cfg, ids(run.split.train)[0]  # pids are for reports only
+    running = state.running
+    watch = Stopwatch(running.seconds if running else None)
+    if running is None:
+        with run.stop.interruptible():
+            running = _cluster(run, epoch, watch)
+    labels = running.labels
+    write_labels(run.folder / LABELS, [record.path for record in run.split.train], labels)
+
+    is_due = (epoch + 1) % cfg.eval.every == 0 or epoch + 1 == cfg.solver.epochs
+    losses = _train(run, state, running, watch, save_at_end=is_due)
+    history = state.history
+    if is_due:
+        with run.stop.interruptible(), watch.stage("evaluate"):
+            result = run.evaluate()
+        history = [*history, evaluation_row(result, epoch=epoch + 1, labels=labels)]
+
+    row = epoch_row(epoch + 1, labels, pids, losses, build.schedule(cfg, epoch).last(), watch.seconds)
+    logger.info("%s", epoch_line(row, cfg.solver.epochs, history[-1] if is_due else None))
+    run.metrics.write(**row)
+    if is_due:
+        run.metrics.write(**history[-1])
+    state = state._replace(epoch=epoch + 1, history=history, running=None)
+    run.checkpoints.save_epoch(state, is_best=is_due and best_row(history) is history[-1])
+    return state
+
+
+def _cluster(run: Run, epoch: int, watch: Stopwatch) -> RunningEpoch:
+    """Pseudo labels of an epoch, of which no step is done yet."""
+    settings = run.cfg.labels
+    with watch.stage("extract"):
+        features = run.extract()  # (N, D)
+    labels, centroids = assign_pseudo_labels(
+        features,
+        ids(run.split.train)[1],
+        method=build.distance(settings, epoch),
+        clusterer=build.clusterer(settings),
+        stopwatch=watch,
+    )
+    require_clusters(labels, eps=settings.eps, min_samples=settings.min_samples)
+    return RunningEpoch(labels, centroids, steps=0, sums={}, seconds={})
+
+
+def _train(
+    run: Run, state: TrainingState, running: RunningEpoch, watch: Stopwatch, *, save_at_end: bool
+) -> dict[str, float]:
+    """The steps of an epoch that are left, with checkpoints on the way; gives the mean losses of the whole epoch."""
+    cfg, labels = run.cfg, running.labels
+    memory = build.cluster_memory(cfg.memory, running.centroids)  # (C, D); C changes every epoch
+    objective = build.objective(cfg.ise, num_clusters=len(running.centroids))
+    schedule = build.schedule(cfg, state.epoch)
+    done = EpochProgress(running.steps, running.sums)
+
+    def pause() -> bool:
+        every = cfg.checkpoint.every_steps
+        return bool(run.stop.requested or (every and done.steps % every == 0))
+
+    def save() -> None:
+        arrays = {name: value.numpy() for name, value in done.sums.items()}
+        now = RunningEpoch(labels, memory.centroids.numpy(), done.steps, arrays, watch.seconds)
+        run.checkpoints.save_last(state._replace(running=now))
+        run.stop.check()
+
+    batches = run.train_loader.epoch(labels, state.epoch, start_batch=done.steps)
+    while done.steps < len(schedule.steps):
+        with watch.stage("train"), run.stop.excusing(DataError):  # the signal may have ended the loader's workers
+            train_epoch(
+                run.model,
+                memory,
+                batches,
+                labels,
+                run.optimizer,
+                objective,
+                schedule,
+                done,
+                log_every=cfg.log.every,
+                pause=pause,
+            )
+        if done.steps < len(schedule.steps):
+            save()
+    if save_at_end or run.stop.requested:
+        save()
+    return done.means()

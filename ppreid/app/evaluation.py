@@ -1,0 +1,70 @@
+"""The story of evaluation: read, extract, rank, report."""
+
+import json
+import logging
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+
+from ppreid import build
+from ppreid.engine.device import use_device
+from ppreid.engine.evaluate import FlipAveraged, evaluate_model
+from ppreid.engine.rerank import evaluate_reranked
+from ppreid.engine.run_folder import BAD_IMAGES, RESULTS
+from ppreid.evaluation.ranking import RankingResult
+from ppreid.evaluation.results import format_results, result_to_dict
+from ppreid.files import write_text
+from ppreid.inputs import load_trained_weights, read_split
+from ppreid.schema import Config
+from ppreid.sections import EvaluationSettings
+
+logger = logging.getLogger("ppreid")
+
+# rows of the table
+PLAIN, RERANKED = "plain", "re-ranked"
+
+
+def evaluate(cfg: Config) -> RankingResult:
+    """Evaluate a trained network.
+
+    Args:
+        cfg: what to evaluate; of a training configuration only the keys that evaluation reads are used.
+
+    Returns:
+        mAP, CMC and the rest of the protocol's numbers. They are also in output_dir/results.json, and with eval.rerank
+        those after re-ranking beside them.
+
+    Raises:
+        PpreidError: what its message says; the subclass tells the kind.
+    """
+    logger.info("device: %s", use_device(cfg.device))
+    folder = Path(cfg.output_dir)
+    folder.mkdir(parents=True, exist_ok=True)
+    split = read_split(cfg.data, skipped_list=folder / BAD_IMAGES)
+    model = build.reid_net(cfg.model)
+    weights = load_trained_weights(model, cfg.model)
+    loader = build.feature_loader(split.query + split.gallery, cfg.data, cfg.eval)
+    network = FlipAveraged(model) if cfg.eval.flip else model
+    results = evaluate_model(network, loader, split, rank=_rankings(cfg.eval), extract=build.extractor(cfg.eval))
+    logger.info("%s", format_results(results))
+    facts = {"config": cfg.model_dump(), "weights": weights, "results": result_to_dict(results[PLAIN])}
+    if cfg.eval.rerank:
+        facts["reranked"] = result_to_dict(results[RERANKED])
+    write_text(folder / RESULTS, json.dumps(facts, indent=2, ensure_ascii=False) + "\n")
+    logger.info("written: %s", folder / RESULTS)
+    return results[PLAIN]
+
+
+def _rankings(cfg: EvaluationSettings) -> Callable[..., dict[str, RankingResult]]:
+    """Features, identities and cameras of query and gallery to metrics, one row for each way to rank."""
+    methods: dict[str, Callable[..., RankingResult]] = {PLAIN: build.ranking(cfg)}
+    if cfg.rerank:
+        methods[RERANKED] = partial(
+            evaluate_reranked,
+            k1=cfg.rerank_k1,
+            k2=cfg.rerank_k2,
+            lambda_value=cfg.rerank_lambda,
+            protocol=cfg.protocol,
+            ignore_camera=cfg.ignore_camera,
+        )
+    return lambda *arrays: {name: method(*arrays) for name, method in methods.items()}

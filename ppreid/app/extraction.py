@@ -1,0 +1,54 @@
+"""The story of extraction: images, network, a file of features."""
+
+import hashlib
+import json
+import logging
+from pathlib import Path
+
+from ppreid import build
+from ppreid.engine.device import use_device
+from ppreid.engine.extract import feature_blocks
+from ppreid.engine.feature_writer import Blocks, write_features
+from ppreid.inputs import load_trained_weights, read_folder, read_split
+from ppreid.schema import Config
+
+logger = logging.getLogger("ppreid")
+
+NETWORK_KEYS = {"backbone", "base_width", "last_stride", "pooling", "embedding_dim"}
+
+
+def extract(cfg: Config, output: Path, *, part: str = "train", images: Path | None = None) -> None:
+    """Write the features of many images; the same call continues an extraction that was interrupted.
+
+    Args:
+        cfg: the network and how images are read; of a training configuration only the keys that evaluation reads.
+        output: .npy file to write, (N, D) float32; a CSV with path, pid and camid of each row gets the same name.
+        part: part of the data set: "train", "query" or "gallery".
+        images: folder of images, searched with its subfolders, instead of a data set.
+
+    Raises:
+        PpreidError: what its message says; the subclass tells the kind.
+    """
+    logger.info("device: %s", use_device(cfg.device))
+    skipped_list = output.with_suffix(".bad_images.txt")
+    if images:
+        records = read_folder(images, cfg.data, skipped_list=skipped_list)
+    else:
+        records = getattr(read_split(cfg.data, skipped_list=skipped_list), part)
+    model = build.reid_net(cfg.model)
+    weights = load_trained_weights(model, cfg.model)
+    origin = {
+        "weights": weights["sha256"],
+        "network": json.dumps(cfg.model.model_dump(include=NETWORK_KEYS), sort_keys=True),
+        "image size": f"{cfg.data.height} x {cfg.data.width}",
+        "engine": f"{cfg.eval.engine}, {cfg.eval.precision}",
+        "images": hashlib.sha256(repr(records).encode()).hexdigest(),
+    }
+
+    def blocks_from(first_row: int) -> Blocks:
+        logger.info("%d images, %d of them already done", len(records), first_row)
+        loader = build.feature_loader(records, cfg.data, cfg.eval, first_row=first_row)
+        return feature_blocks(model, loader, engine=cfg.eval.engine, precision=cfg.eval.precision)
+
+    write_features(output, records, dim=model.feature_dim, origin=origin, blocks_from=blocks_from)
+    logger.info("written: %s, %s", output, output.with_suffix(".csv"))

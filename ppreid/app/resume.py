@@ -1,0 +1,140 @@
+"""Going on with a run: from where, and what may differ between it and its continuation."""
+
+import logging
+import warnings
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any, Literal
+
+from ppreid.engine.checkpoint import Checkpoint, images_digest
+from ppreid.engine.checkpoint_set import AUTO, bring_best, find_checkpoint
+from ppreid.engine.run_folder import METRICS
+from ppreid.engine.runlog import MetricsFile
+from ppreid.errors import ConfigError, DataError, PpreidWarning
+from ppreid.records import ImageRecord
+from ppreid.schema import TrainingConfig
+
+logger = logging.getLogger("ppreid")
+
+Effect = Literal["none", "from here on", "refused"]
+
+# Longest match wins; keys that are not here are refused. "none": the run goes on as it would have. "from here on": it
+# goes on, but is no longer what an uninterrupted run with either value would be.
+EFFECTS: dict[str, Effect] = {
+    "output_dir": "none",
+    "device": "from here on",  # devices round differently
+    "data.root": "none",  # the names of the images are compared
+    "data.num_workers": "none",
+    "data.shared_memory": "none",
+    "model.weights": "none",  # what training started from is in the checkpoint
+    "model.weights_sha256": "none",
+    "augment": "from here on",
+    "labels": "from here on",
+    "memory": "from here on",
+    "ise": "from here on",
+    "solver": "from here on",
+    "solver.iters": "refused",  # steps are counted in it
+    "eval": "from here on",  # batch size, engine and precision round differently
+    "eval.every": "none",
+    "eval.protocol": "none",
+    "eval.ignore_camera": "none",
+    **dict.fromkeys(("eval.flip", "eval.rerank", "eval.rerank_k1", "eval.rerank_k2", "eval.rerank_lambda"), "none"),
+    "log": "none",
+    "checkpoint": "none",
+}
+
+
+def goes_on_in(folder: Path, resume: str) -> bool:
+    """Whether `resume`, see `ppreid.app.train`, goes on with the run in this folder."""
+    places = (Path(resume).resolve(), Path(resume).resolve().parent)
+    return resume == AUTO or (bool(resume) and folder.resolve() in places)
+
+
+def open_checkpoint(resume: str, cfg: TrainingConfig, records: Sequence[ImageRecord]) -> Checkpoint | None:
+    """Read the checkpoint to go on from, compare it with configuration and data, and rewind metrics.jsonl to it.
+
+    Args:
+        resume: see `ppreid.app.train`.
+        cfg: of the continuation.
+        records: its training images.
+
+    Returns:
+        The checkpoint; None to start at the beginning.
+
+    Raises:
+        PpreidError: there is no good checkpoint where one must be, or it cannot be continued like this.
+    """
+    if not resume:
+        return None
+    folder = Path(cfg.output_dir)
+    metrics = MetricsFile(folder / METRICS)
+    checkpoint = find_checkpoint(resume, folder)
+    if checkpoint is None:
+        logger.info("no checkpoint in %s yet: the run starts from the beginning", folder)
+        metrics.rewind(-1)
+        return None
+    check_resumable(checkpoint, cfg.model_dump(), images_digest(records))
+    epoch, running = checkpoint.state.epoch, checkpoint.state.running
+    logger.info(
+        "resumed from %s after epoch %d%s",
+        checkpoint.path,
+        epoch,
+        f" and {running.steps} of {cfg.solver.iters} steps" if running else "",
+    )
+    if epoch >= cfg.solver.epochs:
+        logger.info("nothing is left to train: solver.epochs is %d", cfg.solver.epochs)
+    metrics.rewind(epoch, checkpoint.path.with_name(METRICS))
+    bring_best(checkpoint, folder)
+    return checkpoint
+
+
+def check_resumable(checkpoint: Checkpoint, config: Mapping[str, Any], images: Mapping[str, Any]) -> None:
+    """Compare a run with its continuation, and show every configuration key that differs.
+
+    Args:
+        checkpoint: of the run.
+        config: of the continuation, as nested dicts.
+        images: digest of the training images of the continuation.
+
+    Raises:
+        ConfigError: keys differ that must not; they are listed.
+        DataError: the training images are others.
+    """
+    changed = list(changed_keys(checkpoint.state.config, config))
+    refused = [(key, old, new) for key, old, new in changed if effect(key) == "refused"]
+    if refused:
+        lines = "\n".join(f"  - {key}: {old!r} then, {new!r} now" for key, old, new in refused)
+        raise ConfigError(
+            f"{checkpoint.path} cannot be continued with this configuration; change these keys back, or start a new "
+            f"run in another output_dir\n{lines}"
+        )
+    before = checkpoint.state.images
+    if before != images:
+        raise DataError(
+            f"the training images are not those of {checkpoint.path}: {before['count']} then, {images['count']} now, "
+            "or other names or cameras; restore them, or start a new run in another output_dir"
+        )
+    if changed:
+        width = max(len(key) for key, _, _ in changed)
+        lines = "\n".join(f"  {key:<{width}}  {old!r} -> {new!r}" for key, old, new in changed)
+        logger.info("changed since the checkpoint:\n%s", lines)
+    if keys := [key for key, _, _ in changed if effect(key) == "from here on"]:
+        text = f"the run goes on differently from here, because of {', '.join(keys)}; no uninterrupted run equals it"
+        warnings.warn(text, PpreidWarning, stacklevel=2)
+
+
+def effect(key: str) -> Effect:
+    """What a change of a dotted key does, see EFFECTS."""
+    while key and key not in EFFECTS:
+        key = key.rpartition(".")[0]
+    return EFFECTS.get(key, "refused")
+
+
+def changed_keys(old: Mapping[str, Any], new: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any, Any]]:
+    """Dotted key, old and new value of every difference between nested dicts; None for what one of them lacks."""
+    for name in [*old, *(name for name in new if name not in old)]:
+        before, after = old.get(name), new.get(name)
+        if isinstance(before, Mapping) and isinstance(after, Mapping):
+            yield from changed_keys(before, after, f"{prefix}{name}.")
+        elif before != after:
+            yield prefix + name, before, after

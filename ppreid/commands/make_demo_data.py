@@ -1,0 +1,67 @@
+"""ppreid make-demo-data, tools/make_demo_data.py."""
+
+import argparse
+from pathlib import Path
+
+from ppreid.commands.command import Command
+from ppreid.engine.runlog import logger
+from ppreid.errors import DataError
+
+EXAMPLES = """\
+  python tools/make_demo_data.py
+  python tools/make_demo_data.py --out data/demo_hard --difficulty 0.8 --seed 1
+  python tools/make_demo_data.py --out data/demo --sheet demo.png
+"""
+
+_NUMBERS = {
+    "train-identities": (72, "people in bounding_box_train"),
+    "test-identities": (64, "people in query and bounding_box_test"),
+    "cameras": (6, "cameras; each person is seen by two thirds of them or more"),
+    "distractors": (200, "gallery images of further people, identity 0"),
+    "height": (128, "of the images in pixels"),
+    "width": (64, "of the images in pixels"),
+    "seed": (0, "start of all random numbers"),
+}
+_RANGES = {
+    "train-images-per-camera": ((3, 6), "least and most images of a person in a camera that sees the person"),
+    "test-images-per-camera": ((3, 5), "the same for test people; one image is the query"),
+}
+
+
+def _add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--out", type=Path, default=Path("data/demo"), help="folder to make (default: %(default)s)")
+    parser.add_argument("--sheet", type=Path, metavar="FILE.png", help="also draw identities x cameras to look at")
+    for name, (default, meaning) in _NUMBERS.items():
+        parser.add_argument(f"--{name}", type=int, default=default, help=f"{meaning} (default: %(default)s)")
+    for name, (pair, meaning) in _RANGES.items():
+        parser.add_argument(
+            f"--{name}", type=int, nargs=2, default=pair, metavar=("LEAST", "MOST"), help=f"{meaning} (default: {pair})"
+        )
+    parser.add_argument(
+        "--difficulty", type=float, default=0.3, help="0 (equal cameras) to 1 (strong colour casts, noise, occlusion)"
+    )
+
+
+def _run(args: argparse.Namespace) -> None:
+    from ppreid.datasets.contact_sheet import contact_sheet
+    from ppreid.datasets.generated import DESCRIPTION_FILE, generate_demo_dataset
+    from ppreid.datasets.summary import summarise_split
+
+    settings = {name.replace("-", "_"): getattr(args, name.replace("-", "_")) for name in _NUMBERS}
+    settings |= {name.replace("-", "_"): tuple(getattr(args, name.replace("-", "_"))) for name in _RANGES}
+    is_new = not (args.out.expanduser() / DESCRIPTION_FILE).exists()
+    if is_new:
+        logger.info("drawing pedestrians for %s ...", args.out)
+    split = generate_demo_dataset(args.out, difficulty=args.difficulty, **settings)
+    logger.info("%s is %s:", args.out, "ready" if is_new else "already there, with the same arguments")
+    logger.info("%s", summarise_split(split).table)
+    if args.sheet:
+        try:
+            contact_sheet(split.train).save(args.sheet)
+        except (OSError, ValueError) as error:
+            text = f"--sheet {args.sheet} cannot be written: {error}; give a .png in a folder that exists"
+            raise DataError(text) from error
+        logger.info("written: %s", args.sheet)
+
+
+COMMAND = Command("draw pedestrians with the folders and names of Market-1501", EXAMPLES, _add_arguments, _run)

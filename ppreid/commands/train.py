@@ -1,0 +1,38 @@
+"""ppreid train, tools/train.py."""
+
+import argparse
+
+from ppreid.commands.command import Command, add_config_arguments, read_training_config
+
+EXAMPLES = """\
+  python tools/train.py -c demo.yaml
+  python tools/train.py -c ise_market1501.yaml -o data.root=/datasets -o output_dir=output/first
+  python tools/train.py -c ise_market1501.yaml --resume
+  python tools/train.py -c ise_market1501.yaml -o output_dir=output/second --resume output/first
+
+The files under configs/ are found by name. Every key can be set with -o; a wrong key lists the right ones.
+"""
+
+
+def _add_arguments(parser: argparse.ArgumentParser) -> None:
+    add_config_arguments(parser)
+    group = parser.add_mutually_exclusive_group()
+    group.add_argument(
+        "--resume",
+        nargs="?",
+        const="auto",
+        default="",
+        metavar="auto|DIR|FILE",
+        help="go on from the last checkpoint in output_dir (auto, or nothing behind --resume), in DIR, or from FILE",
+    )
+    group.add_argument("--overwrite", action="store_true", help="replace an earlier run in output_dir")
+
+
+def _run(args: argparse.Namespace) -> None:
+    cfg = read_training_config(args)
+    from ppreid.app import train
+
+    train(cfg, overwrite=args.overwrite, resume=args.resume)
+
+
+COMMAND = Command("train without identity labels", EXAMPLES, _add_arguments, _run)

@@ -1,0 +1,94 @@
+"""What a command reads from the disk: the data set and the weights."""
+
+import logging
+import warnings
+from pathlib import Path
+
+from ppreid.build import DATASETS
+from ppreid.datasets.image_dataset import without_unreadable
+from ppreid.datasets.image_folder import find_images
+from ppreid.datasets.summary import summarise_split
+from ppreid.errors import ConfigError, PpreidWarning
+from ppreid.files import write_text
+from ppreid.models.reid_net import ReIDNet
+from ppreid.models.weights import BEHIND_BACKBONE, imagenet_weights_path, load_weights
+from ppreid.records import ImageRecord, ReIDSplit
+from ppreid.sections import DataConfig, EvaluationModelConfig, ModelConfig
+
+logger = logging.getLogger("ppreid")
+
+
+def read_split(cfg: DataConfig, *, skipped_list: Path) -> ReIDSplit:
+    """Read a data set and show what was found beside the published counts.
+
+    Args:
+        cfg: the data section.
+        skipped_list: with data.on_bad_image: skip, the unreadable images are listed in this file.
+
+    Raises:
+        DataError: the data set is missing or incomplete, or a part has no image.
+    """
+    reader = DATASETS[cfg.name]
+    found = _readable(reader.read(Path(cfg.root)), cfg, skipped_list)
+    summary = summarise_split(found, reader.published)
+    logger.info("data set: %s in %s\n%s", cfg.name, Path(cfg.root).resolve(), summary.table)
+    for text in summary.warnings:
+        warnings.warn(text, PpreidWarning, stacklevel=2)
+    return found
+
+
+def read_folder(folder: Path, cfg: DataConfig, *, skipped_list: Path) -> tuple[ImageRecord, ...]:
+    """Find the images of any folder and its subfolders; identities and cameras are unknown.
+
+    Args:
+        folder: where to look.
+        cfg: the data section, of which name and root do not matter.
+        skipped_list: see `read_split`.
+
+    Raises:
+        DataError: there is no image.
+    """
+    found = ReIDSplit(train=find_images(folder), query=(), gallery=())
+    return _readable(found, cfg, skipped_list).train
+
+
+def _readable(found: ReIDSplit, cfg: DataConfig, skipped_list: Path) -> ReIDSplit:
+    """With data.on_bad_image: skip, the images that can be read; otherwise all."""
+    if cfg.on_bad_image == "error":
+        return found
+    found, reasons = without_unreadable(found, num_workers=cfg.num_workers)
+    if reasons:
+        write_text(skipped_list, "\n".join(reasons) + "\n")
+        text = f"{len(reasons)} unreadable images are left out; they are listed in {skipped_list}"
+        warnings.warn(text, PpreidWarning, stacklevel=3)
+    return found
+
+
+def load_initial_weights(model: ReIDNet, cfg: ModelConfig) -> None:
+    """Weights to start training from; a file of a backbone alone leaves the neck as it is."""
+    if cfg.weights == "none":
+        logger.info("weights: random")
+        return
+    path = imagenet_weights_path(cfg.backbone) if cfg.weights == "imagenet" else Path(cfg.weights)
+    report = load_weights(model, path, allow_missing=BEHIND_BACKBONE, sha256=cfg.weights_sha256 or None)
+    logger.info("weights: %s", report)
+
+
+def load_trained_weights(model: ReIDNet, cfg: EvaluationModelConfig) -> dict[str, str]:
+    """Weights to evaluate, every tensor of the model from the file.
+
+    Returns:
+        Path and sha256 of the file, for the results.
+
+    Raises:
+        ConfigError: model.weights names no file.
+        WeightsError: the file is missing or damaged, does not fit the model, or is not the pinned one.
+    """
+    if cfg.weights in ("none", "imagenet"):
+        raise ConfigError(
+            f"model.weights is {cfg.weights!r}, which is no trained network; "
+            "pass -o model.weights=output/.../checkpoint_best.safetensors"
+        )
+    report = load_weights(model, cfg.weights, sha256=cfg.weights_sha256 or None)
+    logger.info("weights: %s", report)
+    return {"path": str(report.path), "sha256": report.sha256}
