@@ -1,0 +1,59 @@
+"""What the clustering refuses, and what it takes as it is."""
+
+import numpy as np
+import pytest
+
+from ppreid.clustering import checks
+from ppreid.clustering.checks import check_features
+from ppreid.errors import DataError
+
+
+def rows_with(value, places, n=20):
+    features = np.eye(n, dtype=np.float32)
+    features[places] = value
+    return features
+
+
+@pytest.mark.parametrize(
+    ("features", "message"),
+    [
+        (rows_with(np.nan, [3, 11]), r"2 of the rows 0 to 19 hold NaN or infinity: 3, 11 .*network's loss"),
+        (rows_with(np.inf, [0]), "1 of the rows 0 to 19 hold NaN or infinity: 0 "),
+        (rows_with(0.0, list(range(7))), r"7 of the rows 0 to 19 are zero: 0, 1, 2, 3, 4, \.\.\."),
+        (3 * np.eye(4, dtype=np.float32), r"4 of the rows.*not of unit norm.*norm of the first: 3\).*divide each row"),
+        (np.ones(5, np.float32), r"shape \(5,\); expected \(images, dimensions\)"),
+        (np.ones((0, 8), np.float32), r"shape \(0, 8\)"),
+        (np.ones((2, 2, 2), np.float32), r"shape \(2, 2, 2\)"),
+        (np.eye(3, dtype=np.int64), "features are int64"),
+        ([[1.0, 0.0]], "features are a list; pass a numpy array"),
+    ],
+)
+def test_bad_features(features, message):
+    with pytest.raises(DataError, match=message):
+        check_features(features)
+
+
+def test_rows_of_later_blocks_are_numbered_from_the_start(monkeypatch):
+    monkeypatch.setattr(checks, "ROWS_PER_BLOCK", 8)
+    with pytest.raises(DataError, match=r"1 of the rows 16 to 19 hold NaN or infinity: 17 "):
+        check_features(rows_with(np.nan, [17]))
+
+
+def test_float32_and_float16_are_not_copied(tmp_path):
+    for dtype in (np.float32, np.float16):
+        features = np.eye(6, dtype=dtype)
+        assert np.shares_memory(check_features(features), features)
+        mapped = np.memmap(tmp_path / f"{features.dtype}.bin", dtype, "w+", shape=(6, 6))
+        mapped[:] = features
+        checked = check_features(mapped)
+        assert type(checked) is np.ndarray and np.shares_memory(checked, mapped)
+
+
+def test_float64_becomes_float32():
+    assert check_features(np.eye(3)).dtype == np.float32
+
+
+def test_unit_rows_may_be_rounded_to_float16():
+    features = np.random.default_rng(0).standard_normal((50, 2048))
+    features /= np.linalg.norm(features, axis=1, keepdims=True)
+    check_features(features.astype(np.float16))

@@ -1,0 +1,259 @@
+import gc
+import os
+import signal
+import subprocess
+import sys
+import textwrap
+import time
+
+import numpy as np
+import pytest
+
+from ppreid.datasets import batch_reader
+from ppreid.datasets.batch_reader import shared_memory_fits
+from ppreid.datasets.image_dataset import ImageDataset
+from ppreid.datasets.loader import TrainLoader, eval_loader
+from ppreid.errors import ClusteringError, DataError, PpreidWarning
+from ppreid.records import ImageRecord
+
+LABELS = np.repeat(np.arange(6), 4)  # of the 24 images of the fixture
+
+
+def to_array(image):
+    return np.asarray(image, np.float32).transpose(2, 0, 1)
+
+
+def to_array_with_noise(image, rng):
+    return to_array(image) + rng.random(dtype=np.float32)
+
+
+def to_array_with_process(image, rng):
+    return np.full((3, 2, 2), os.getpid(), np.float64)
+
+
+def train_loader(records, transform=to_array_with_noise, **changes):
+    settings = {"identities": 3, "images": 4, "num_batches": 5, "num_workers": 2, **changes}
+    return TrainLoader(ImageDataset(records, transform, seed=1), **settings)
+
+
+def collect(batches):
+    """All images and indices of some batches as arrays, read to the end."""
+    images, indices = zip(*((image.numpy(), index) for image, index in batches), strict=True)
+    return np.concatenate(images), np.concatenate(indices)
+
+
+@pytest.mark.parametrize("num_workers", [0, 2])
+@pytest.mark.parametrize("use_shared_memory", [True, False])
+def test_the_evaluation_loader_gives_every_image_once_in_order(image_records, num_workers, use_shared_memory):
+    workers = {"num_workers": num_workers, "use_shared_memory": use_shared_memory}
+    loader = eval_loader(ImageDataset(image_records, to_array), batch_size=7, **workers)
+    assert len(loader) == 4
+    for _ in range(2):
+        batches = list(loader)
+        assert [image.shape[0] for image, _ in batches] == [7, 7, 7, 3]
+        images, indices = collect(batches)
+        np.testing.assert_array_equal(indices, np.arange(24))
+        assert indices.dtype == np.int64
+        np.testing.assert_array_equal(images[:, 0, 0, 0], 10 * indices)
+
+
+def test_an_epoch_does_not_depend_on_the_workers(image_records):
+    reference = None
+    for num_workers in (0, 1, 3):
+        loader = train_loader(image_records, num_workers=num_workers)
+        epochs = [collect(loader.epoch(LABELS, epoch)) for epoch in range(2)]
+        loader.close()
+        if reference:
+            for (images, indices), (other_images, other_indices) in zip(reference, epochs, strict=True):
+                np.testing.assert_array_equal(indices, other_indices)
+                np.testing.assert_array_equal(images, other_images)
+        reference = epochs
+    (first_images, first), (_, second) = reference
+    assert first.shape == (60,) and (first != second).any()
+    noise = first_images[:, 0, 0, 0] - 10 * first
+    assert len(np.unique(noise.round(5))) == 60  # every draw has its own random numbers
+
+
+def test_batches_follow_the_labels_of_their_epoch(image_records):
+    loader = train_loader(image_records)
+    for epoch in range(3):
+        labels = np.random.default_rng(epoch).permutation(LABELS)
+        labels[epoch] = -1
+        for _, indices in loader.epoch(labels, epoch):
+            blocks = labels[indices].reshape(3, 4)
+            assert (blocks == blocks[:, :1]).all() and (blocks >= 0).all()
+            assert len(set(blocks[:, 0].tolist())) == 3
+    loader.close()
+
+
+def test_workers_stay_alive_between_epochs_and_end_on_close(image_records):
+    loader = train_loader(image_records, to_array_with_process, num_batches=8)
+    processes = [set(collect(loader.epoch(LABELS, epoch))[0].ravel().astype(int).tolist()) for epoch in range(3)]
+    assert len(processes[0]) == 2 and processes[0] == processes[1] == processes[2] and os.getpid() not in processes[0]
+    loader.close()
+    for process in processes[0]:
+        with pytest.raises(ProcessLookupError):
+            os.kill(process, 0)
+    again = set(collect(loader.epoch(LABELS, 3))[0].ravel().astype(int).tolist())
+    assert len(again) == 2 and not again & processes[0]
+    loader.close()
+
+
+@pytest.mark.parametrize("num_workers", [0, 2])
+def test_resuming_skips_batches_without_changing_the_rest(image_records, num_workers):
+    loader = train_loader(image_records, num_workers=num_workers)
+    images, indices = collect(loader.epoch(LABELS, 4))
+    rest_images, rest = collect(loader.epoch(LABELS, 4, start_batch=3))
+    np.testing.assert_array_equal(rest, indices[36:])
+    np.testing.assert_array_equal(rest_images, images[36:])
+    assert list(loader.epoch(LABELS, 4, start_batch=5)) == []
+    loader.close()
+
+
+def test_skipped_batches_are_not_read(image_records):
+    loader = train_loader(image_records, num_workers=0)
+    expected = [indices for _, indices in loader.epoch(LABELS, 0)]
+    for index in set(expected[0]) - set(expected[4]):
+        os.remove(image_records[index].path)
+    ((_, indices),) = loader.epoch(LABELS, 0, start_batch=4)
+    np.testing.assert_array_equal(indices, expected[4])
+
+
+@pytest.mark.parametrize("num_workers", [0, 2])
+def test_an_epoch_that_is_broken_off_leaves_the_next_one_intact(image_records, num_workers):
+    loader = train_loader(image_records, num_workers=num_workers)
+    expected = collect(loader.epoch(LABELS, 1))
+    abandoned = loader.epoch(LABELS, 0)
+    next(abandoned)
+    for _ in range(2):  # first while the generator is still held, then after it is gone
+        images, indices = collect(loader.epoch(LABELS, 1))
+        np.testing.assert_array_equal(indices, expected[1])
+        np.testing.assert_array_equal(images, expected[0])
+        abandoned.close()
+    loader.close()
+
+
+@pytest.mark.parametrize("num_workers", [0, 2])
+def test_an_unreadable_image_is_a_data_error_of_one_line(image_records, num_workers, capfd):
+    with open(image_records[9].path, "wb") as file:
+        file.write(b"")
+    for batches in (
+        eval_loader(ImageDataset(image_records, to_array), batch_size=6, num_workers=num_workers),
+        train_loader(image_records, num_workers=num_workers, num_batches=40).epoch(LABELS, 0),
+    ):
+        with pytest.raises(DataError) as caught:
+            list(batches)
+        message = str(caught.value)
+        assert message.startswith(f"cannot read image {image_records[9].path}: ") and "\n" not in message
+        assert "data.on_bad_image: skip" in message
+    assert "Traceback" not in capfd.readouterr().err
+
+
+def test_without_workers_an_unexpected_error_shows_itself(image_records):
+    def broken(image):
+        raise KeyError("a bug in a transform")
+
+    with pytest.raises(KeyError, match="a bug in a transform"):
+        list(eval_loader(ImageDataset(image_records, broken), batch_size=6, num_workers=0))
+
+
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
+def test_an_unexpected_error_in_a_worker_ends_the_pass(image_records):
+    def broken(image):
+        if image.getpixel((0, 0))[0] > 0:  # not the first image, whose size is measured in this process
+            raise KeyError("a bug in a transform")
+        return to_array(image)
+
+    with pytest.raises(DataError, match=r"a worker process of the loader died or failed.*data.num_workers: 0"):
+        list(eval_loader(ImageDataset(image_records, broken), batch_size=6, num_workers=1))
+
+
+def test_a_killed_worker_ends_the_pass(image_records):
+    test_process = os.getpid()
+
+    def killed(image):
+        if os.getpid() != test_process:
+            time.sleep(0.5)  # until the test waits for the batch
+            os.kill(os.getpid(), signal.SIGKILL)
+        return to_array(image)
+
+    with pytest.raises(DataError, match="a worker process of the loader died or failed"):
+        list(eval_loader(ImageDataset(image_records, killed), batch_size=6, num_workers=1))
+
+
+def test_workers_do_not_collect_the_garbage_of_the_main_process(image_records):
+    def frozen_objects(image):
+        return np.full((3, 1, 1), gc.get_freeze_count(), np.float32)
+
+    images, _ = collect(eval_loader(ImageDataset(image_records, frozen_objects), batch_size=6, num_workers=1))
+    assert images.min() > 10_000
+    assert gc.get_freeze_count() == 0
+
+
+def test_too_little_shared_memory_is_announced_and_avoided(image_records, monkeypatch):
+    monkeypatch.setattr(batch_reader, "shared_memory_fits", lambda needed: False)
+    loader = train_loader(image_records)
+    with pytest.warns(PpreidWarning, match=r"/dev/shm has no room .* 2 loader workers.*--shm-size") as caught:
+        first = collect(loader.epoch(LABELS, 0))
+        collect(loader.epoch(LABELS, 1))
+    assert len(caught) == 1
+    loader.close()
+    np.testing.assert_array_equal(collect(train_loader(image_records, num_workers=0).epoch(LABELS, 0))[0], first[0])
+
+
+def test_the_room_that_is_asked_for_covers_everything_under_way(image_records, monkeypatch):
+    asked = []
+    monkeypatch.setattr(batch_reader, "shared_memory_fits", lambda needed: not asked.append(needed))
+    list(eval_loader(ImageDataset(image_records, to_array), batch_size=8, num_workers=2))
+    assert asked == [(2 * 2 + 3) * 8 * (3 * 16 * 8 * 4)]
+
+
+def test_shared_memory_fits_compares_with_the_free_space(tmp_path):
+    status = os.statvfs(tmp_path)
+    assert shared_memory_fits(1, str(tmp_path))
+    assert not shared_memory_fits(status.f_blocks * status.f_frsize + 1, str(tmp_path))
+    assert not shared_memory_fits(1, str(tmp_path / "missing"))
+
+
+def test_labels_must_fit_and_form_a_cluster(image_records):
+    loader = train_loader(image_records)
+    with pytest.raises(DataError, match=r"labels have shape \(3,\) but camids \(24,\)"):
+        loader.epoch(np.zeros(3, int), 0)
+    with pytest.raises(ClusteringError, match="all 24 images are outliers"):
+        loader.epoch(np.full(24, -1), 0)
+
+
+def test_the_interpreter_exits_cleanly_with_workers_alive(image_records):
+    script = """
+        import sys
+        import numpy as np
+        from ppreid.datasets.image_dataset import ImageDataset
+        from ppreid.datasets.loader import TrainLoader
+        from ppreid.records import ImageRecord
+
+        def transform(image, rng):
+            return np.asarray(image, np.float32).transpose(2, 0, 1)
+
+        records = [ImageRecord(path, 1, 0) for path in sys.argv[2:]]
+        loader = TrainLoader(ImageDataset(records, transform), identities=2, images=4, num_batches=6, num_workers=2)
+        batches = loader.epoch(np.arange(len(records)) // 4, 0)
+        for _ in range(6 if sys.argv[1] == "complete" else 2):
+            next(batches)
+        print(*[worker.pid for worker in loader._reader._loader._iterator._workers])
+    """
+    paths = [record.path for record in image_records]
+    for how in ("complete", "broken off"):
+        command = [sys.executable, "-c", textwrap.dedent(script), how, *paths]
+        result = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+        assert result.returncode == 0 and "Traceback" not in result.stderr, result.stderr
+        time.sleep(0.1)
+        for process in result.stdout.split():
+            with pytest.raises(ProcessLookupError):
+                os.kill(int(process), 0)
+
+
+def test_records_without_cameras_can_be_loaded(image_records):
+    records = [ImageRecord(record.path, -1, -1) for record in image_records]
+    labels = np.repeat(np.arange(3), 8)
+    _, indices = collect(train_loader(records, num_workers=0).epoch(labels, 0))
+    assert all(len(set(block)) == 4 for block in indices.reshape(-1, 4).tolist())

@@ -1,0 +1,45 @@
+import numpy as np
+import pytest
+
+from ppreid.clustering.camera_jaccard import camera_jaccard_distance
+from ppreid.clustering.jaccard import jaccard_distance
+from ppreid.clustering.labels import dbscan_labels
+from ppreid.engine.pseudo_label import assign_pseudo_labels, camera_jaccard_method, jaccard_method
+from ppreid.engine.runlog import Stopwatch
+
+
+@pytest.fixture
+def blobs():
+    """Unit features of 5 groups of 8 images, and two cameras in turn."""
+    rng = np.random.default_rng(0)
+    features = np.repeat(rng.standard_normal((5, 16)), 8, axis=0) + 0.2 * rng.standard_normal((40, 16))
+    features /= np.linalg.norm(features, axis=1, keepdims=True)
+    return features.astype(np.float32), np.arange(40) % 2
+
+
+def test_the_stages_together_find_the_groups(blobs):
+    features, camids = blobs
+    watch = Stopwatch()
+    labels, centroids = assign_pseudo_labels(
+        features,
+        camids,
+        method=jaccard_method(k1=8, k2=3, max_distance=0.5, search="exact", num_probes=1),
+        clusterer=lambda distances: dbscan_labels(distances, eps=0.5, min_samples=4),
+        stopwatch=watch,
+    )
+    np.testing.assert_array_equal(labels, np.repeat(np.arange(5), 8))
+    means = features.reshape(5, 8, 16).mean(axis=1)
+    np.testing.assert_allclose(centroids, means / np.linalg.norm(means, axis=1, keepdims=True), atol=1e-6)
+    assert list(watch.seconds) == ["neighbours", "jaccard", "cluster"]
+
+
+def test_both_methods_are_the_distances_in_two_stages(blobs):
+    features, camids = blobs
+    plain = jaccard_method(k1=8, k2=3, max_distance=0.7, search="exact", num_probes=1)
+    found = plain.distance(features, plain.search(features, camids))
+    assert (found != jaccard_distance(features, k1=8, k2=3, max_distance=0.7)).nnz == 0
+
+    ks = {"k1_intra": 3, "k1_inter": 6, "k2_intra": 2, "k2_inter": 3, "max_distance": 0.7}
+    aware = camera_jaccard_method(**ks, search="exact", num_probes=1)
+    found = aware.distance(features, aware.search(features, camids))
+    assert (found != camera_jaccard_distance(features, camids, **ks)).nnz == 0

@@ -1,0 +1,64 @@
+import json
+import logging
+import warnings
+
+import numpy as np
+
+from ppreid.engine.runlog import MetricsFile, Stopwatch, log_to_console, log_to_file, logger, read_metrics
+from ppreid.errors import PpreidWarning
+
+
+def test_every_line_is_one_json_object_with_plain_numbers(tmp_path):
+    metrics = MetricsFile(tmp_path / "m.jsonl")
+    nested = {"a": [np.float64(1e-9)]}
+    metrics.write("epoch", loss=np.float32(0.5), count=np.int64(3), broken=float("nan"), nested=nested)
+    row = json.loads((tmp_path / "m.jsonl").read_text())
+    assert row.pop("seconds") >= 0
+    assert row == {"event": "epoch", "loss": 0.5, "count": 3, "broken": None, "nested": {"a": [1e-9]}}
+
+
+def test_a_half_written_last_line_is_left_out(tmp_path):
+    metrics = MetricsFile(tmp_path / "m.jsonl")
+    metrics.write("epoch", epoch=1)
+    with open(metrics.path, "a") as file:
+        file.write('{"event": "epo')
+    assert [row["epoch"] for row in read_metrics(metrics.path)] == [1]
+
+
+def test_rewinding_forgets_later_epochs_and_the_summary(tmp_path):
+    metrics = MetricsFile(tmp_path / "m.jsonl")
+    for epoch in (0, 1, 2, 3):
+        metrics.write("epoch", epoch=epoch)
+    metrics.write("summary")
+    metrics.rewind(2)
+    metrics.write("epoch", epoch=3)
+    assert [(row["event"], row.get("epoch")) for row in read_metrics(metrics.path)] == [("epoch", e) for e in range(4)]
+
+
+def test_the_stopwatch_adds_up_and_survives_errors():
+    watch = Stopwatch()
+    for _ in range(2):
+        with watch.stage("a"):
+            pass
+    try:
+        with watch.stage("b"):
+            raise KeyError
+    except KeyError:
+        pass
+    assert set(watch.seconds) == {"a", "b"}
+    assert all(value >= 0 for value in watch.seconds.values())
+
+
+def test_messages_and_warnings_reach_console_and_file(tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr(logger, "handlers", [])
+    monkeypatch.setattr(logger, "propagate", True)
+    monkeypatch.setattr(logger, "level", logging.NOTSET)
+    with warnings.catch_warnings():
+        log_to_console()
+        with log_to_file(tmp_path / "log.txt"):
+            logger.info("hello %d", 3)
+            warnings.warn("watch out", PpreidWarning, stacklevel=1)
+        logger.info("not in the file")
+    assert capsys.readouterr().out == "hello 3\nwarning: watch out\nnot in the file\n"
+    lines = (tmp_path / "log.txt").read_text().splitlines()
+    assert [line.split(" ", 2)[2] for line in lines] == ["hello 3", "warning: watch out"]

@@ -1,0 +1,86 @@
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+
+from ppreid.engine.stop_signals import stop_signals
+from ppreid.errors import Interrupted
+
+
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_a_signal_is_only_noted_outside_of_what_may_be_interrupted(number, code):
+    before = signal.getsignal(number)
+    with pytest.raises(Interrupted, match=f"stopped by {number.name}") as caught, stop_signals() as stop:
+        assert stop.requested == 0
+        stop.check()
+        os.kill(os.getpid(), number)
+        assert stop.requested == number
+        stop.check()
+    assert caught.value.exit_code == code
+    assert signal.getsignal(number) == before
+
+
+def test_what_may_be_interrupted_ends_at_once():
+    done = []
+    with pytest.raises(Interrupted), stop_signals() as stop, stop.interruptible():
+        done.append("before")
+        os.kill(os.getpid(), signal.SIGTERM)
+        done.append("after")
+    assert done == ["before"]
+
+
+def test_what_may_be_interrupted_does_not_start_after_a_signal():
+    with stop_signals() as stop:
+        os.kill(os.getpid(), signal.SIGINT)
+        with pytest.raises(Interrupted), stop.interruptible():
+            pytest.fail("started")
+
+
+def test_errors_are_excused_only_after_a_signal():
+    with stop_signals() as stop:
+        with pytest.raises(KeyError), stop.excusing(KeyError):
+            raise KeyError
+        os.kill(os.getpid(), signal.SIGTERM)
+        with stop.excusing(KeyError):
+            raise KeyError
+        with pytest.raises(ValueError), stop.excusing(KeyError):
+            raise ValueError
+
+
+def test_the_handler_for_dead_children_comes_back():
+    def handler(number, frame):
+        pytest.fail("a dead worker does not matter after a signal")
+
+    before = signal.signal(signal.SIGCHLD, handler)
+    try:
+        with stop_signals():
+            os.kill(os.getpid(), signal.SIGTERM)
+            os.kill(os.getpid(), signal.SIGCHLD)
+        assert signal.getsignal(signal.SIGCHLD) is handler
+    finally:
+        signal.signal(signal.SIGCHLD, before)
+
+
+@pytest.mark.parametrize("second", [signal.SIGINT, signal.SIGTERM])
+def test_a_second_signal_ends_the_process_at_once(second):
+    script = (
+        "import time; from ppreid.engine.stop_signals import stop_signals\n"
+        "with stop_signals() as stop:\n"
+        "    print('ready', flush=True)\n"
+        "    while True: time.sleep(0.01)"
+    )
+    pipe = subprocess.PIPE
+    process = subprocess.Popen([sys.executable, "-c", script], stdout=pipe, stderr=pipe, text=True)
+    assert process.stdout.readline() == "ready\n"
+    process.send_signal(signal.SIGTERM)
+    assert process.stderr.readline() == "\n"
+    assert "SIGTERM: saving and stopping; a second signal ends at once" in process.stderr.readline()
+    start = time.monotonic()
+    process.send_signal(second)
+    assert process.wait(10) == -second
+    assert time.monotonic() - start < 5  # of a machine under load; it takes milliseconds
+    process.stdout.close()
+    process.stderr.close()

@@ -1,0 +1,45 @@
+import numpy as np
+import pytest
+
+from ppreid.clustering.quality import SweepRow
+from ppreid.engine.tables import best_row, epoch_line, epoch_row, history_table, sweep_table
+
+HISTORY = [
+    {"epoch": 0, "mAP": 50.0, "Rank-1": 60.0, "Rank-5": 70.0, "Rank-10": 80.0},
+    {"epoch": 2, "mAP": 30.0, "Rank-1": 61.0, "Rank-5": 71.0, "Rank-10": 81.0, "clusters": 9, "outliers": 3},
+    {"epoch": 4, "mAP": 40.0, "Rank-1": 62.0, "Rank-5": 72.0, "Rank-10": 82.0, "clusters": 8, "outliers": 2},
+    {"epoch": 6, "mAP": 40.0, "Rank-1": 63.0, "Rank-5": 73.0, "Rank-10": 83.0, "clusters": 7, "outliers": 1},
+]
+
+
+def test_the_best_row_is_the_first_of_the_highest_after_training():
+    assert best_row(HISTORY)["epoch"] == 4
+
+
+def test_the_history_table_shows_every_evaluation_then_last_and_best():
+    lines = [line.split() for line in history_table(HISTORY).splitlines()]
+    assert lines[0] == ["epoch", "mAP", "Rank-1", "Rank-5", "Rank-10", "clusters", "outliers"]
+    assert lines[2] == ["before", "50.0", "60.0", "70.0", "80.0", "-", "-"]
+    assert lines[-2] == ["last", "(6)", "40.0", "63.0", "73.0", "83.0", "7", "1"]
+    assert lines[-1] == ["best", "(4)", "40.0", "62.0", "72.0", "82.0", "8", "2"]
+
+
+@pytest.mark.parametrize(("pids", "has_quality"), [([1, 1, 2, 2], True), ([1, 1, 2, -1], False)])
+def test_label_quality_is_reported_only_when_every_identity_is_known(pids, has_quality):
+    labels = np.array([0, 0, 1, -1])
+    row = epoch_row(3, labels, np.array(pids), {"loss": 1.5}, {"lr": 1e-3, "pli_degree": 0.1}, {"train": 2.0})
+    assert ("label_quality" in row) is has_quality
+    assert (row["clusters"], row["outliers"], row["largest"], row["images"]) == (2, 1, 2, 4)
+    line = epoch_line(row, 5, HISTORY[-1])
+    assert line.startswith("epoch 3/5 | 2 clusters, 1 outliers of 4, largest 2 | loss 1.500 | degree 0.100 lr 1.00e-03")
+    assert "mAP 40.0 Rank-1 63.0 | train 2.0s" in line
+
+
+def test_the_sweep_table_leaves_out_ari_when_it_is_not_known():
+    row = SweepRow(eps=0.5, clusters=7, outliers=25, largest=9, silhouette=0.25, ari=float("nan"))
+    assert sweep_table([row], 100).split() == [
+        *("eps", "clusters", "outliers", "largest", "silhouette"),
+        "-" * 56,
+        *("0.500", "7", "25", "(25.0%)", "9", "0.250"),
+    ]
+    assert sweep_table([row._replace(ari=0.5)], 100).endswith("0.500")

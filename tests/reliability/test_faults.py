@@ -1,0 +1,225 @@
+"""Faults from outside, on real processes: each run is compared with the twin that nobody disturbed."""
+
+import errno
+import os
+import resource
+import shutil
+import signal
+import subprocess
+import sys
+import time
+
+import numpy as np
+import pytest
+
+from ppreid import app
+from ppreid.app import epoch as epoch_module
+from ppreid.config import load_config
+from ppreid.engine.checkpoint import read_checkpoint
+from ppreid.engine.checkpoint_set import AUTO
+from ppreid.engine.run_folder import LAST, PREVIOUS
+from ppreid.errors import Interrupted, TrainingError
+from ppreid.failpoint import VARIABLE
+
+LIMIT = 120  # seconds that any process here may take
+
+
+def command(checkout, config, *overrides):
+    options = [part for override in overrides for part in ("-o", override)]
+    return [sys.executable, str(checkout / "tools" / "train.py"), "-c", str(config), "--resume", "auto", *options]
+
+
+def start(arguments, until):
+    """A training process in a group of its own, after it printed a line that starts with `until`."""
+    process = subprocess.Popen(
+        arguments, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True
+    )
+    for line in process.stdout:
+        if line.startswith(until):
+            return process
+    raise AssertionError(process.communicate(timeout=LIMIT))
+
+
+def assert_no_orphans(process):
+    """Nobody of the process group is left."""
+    for _ in range(100):
+        try:
+            os.killpg(process.pid, 0)
+        except ProcessLookupError:
+            return
+        time.sleep(0.1)
+    os.killpg(process.pid, signal.SIGKILL)
+    pytest.fail("a worker outlived its run")
+
+
+def shared_memory_of(pids):
+    return [name for name in os.listdir("/dev/shm") if any(name.startswith(f"paddle_{pid}_") for pid in pids)]
+
+
+def children(process):
+    return open(f"/proc/{process.pid}/task/{process.pid}/children").read().split()
+
+
+@pytest.mark.slow
+def test_a_run_killed_at_random_moments_ends_like_its_twin(checkout, tiny_config, tmp_path, assert_equals_twin):
+    rng = np.random.default_rng(int.from_bytes(os.urandom(4), "little"))
+    arguments = command(checkout, tiny_config, "checkpoint.every_steps=1", "data.num_workers=2")
+    delays = rng.uniform(0, 0.7, 5)
+    for delay in delays:
+        process = start(arguments, until="data set:")
+        time.sleep(delay)
+        process.kill()
+        process.communicate(timeout=LIMIT)
+        assert_no_orphans(process)
+    done = subprocess.run(arguments, capture_output=True, text=True, timeout=LIMIT)
+    assert done.returncode == 0, (delays, done.stderr)
+    assert_equals_twin(tmp_path / "run")
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not shutil.which("strace"), reason="strace is not there to kill at a system call")
+@pytest.mark.parametrize(
+    ("calls", "numbers", "left"),
+    [
+        # a first start renames metrics, configuration, first checkpoint, labels, last to previous, new to last; a
+        # resumed one metrics, configuration, labels, last to previous (if there is a last one), new to last
+        ("rename,renameat,renameat2", (3, 5, 5, 4), (set(), {LAST}, {PREVIOUS}, {PREVIOUS})),
+        # each file and then its folder; and the first evaluation in metrics.jsonl
+        ("fsync", (6, 7, 7, 8), (set(), {LAST}, {LAST}, {LAST, PREVIOUS})),
+    ],
+)
+def test_a_run_killed_at_a_commit_point_ends_like_its_twin(
+    checkout, tiny_config, tmp_path, assert_equals_twin, calls, numbers, left
+):
+    arguments = command(checkout, tiny_config, "checkpoint.every_steps=1")
+    for number, names in zip(numbers, left, strict=True):
+        inject = ["strace", "-f", "-qq", "-o", "/dev/null", "-e", f"trace={calls}"]
+        inject += ["-e", f"inject={calls}:signal=KILL:when={number}"]
+        done = subprocess.run([*inject, *arguments], capture_output=True, text=True, timeout=LIMIT)
+        if "ptrace" in done.stderr:
+            pytest.skip("strace may not trace here")
+        assert done.returncode != 0
+        assert {name for name in (LAST, PREVIOUS) if (tmp_path / "run" / name).exists()} == names
+    done = subprocess.run(arguments, capture_output=True, text=True, timeout=LIMIT)
+    assert done.returncode == 0, done.stderr
+    assert_equals_twin(tmp_path / "run")
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not shutil.which("strace"), reason="strace is not there to let a system call fail")
+def test_an_input_output_error_is_one_message_and_the_run_goes_on_afterwards(
+    checkout, tiny_config, tmp_path, assert_equals_twin
+):
+    arguments = command(checkout, tiny_config, "checkpoint.every_steps=1")
+    inject = ["strace", "-f", "-qq", "-o", "/dev/null", "-e", "trace=fsync", "-e", "inject=fsync:error=EIO:when=9+"]
+    done = subprocess.run([*inject, *arguments], capture_output=True, text=True, timeout=LIMIT)
+    if "ptrace" in done.stderr:
+        pytest.skip("strace may not trace here")
+    assert done.returncode == 6, done.stderr
+    assert os.strerror(errno.EIO) in done.stderr and "Traceback" not in done.stderr
+    app.train(load_config(tiny_config), resume=AUTO)
+    assert_equals_twin(tmp_path / "run")
+
+
+@pytest.mark.slow
+def test_a_full_disk_is_one_message_and_the_run_goes_on_with_more_room(
+    checkout, tiny_config, twin, tmp_path, assert_equals_twin
+):
+    size = (twin / LAST).stat().st_size // 1024
+    run, script = tmp_path / "run", tmp_path / "script.sh"
+    run.mkdir()
+    train = " ".join(command(checkout, tiny_config, "checkpoint.every_steps=1"))
+    script.write_text(
+        f"mount -t tmpfs -o size={int(2.7 * size)}k none {run} || exit 99\n"
+        f"{train} > {tmp_path}/out 2> {tmp_path}/err; echo $? > {tmp_path}/code; ls -A {run} > {tmp_path}/files\n"
+        f"mount -o remount,size={100 * size}k {run} && {train} && cp -a {run} {tmp_path}/copy\n"
+    )
+    unshare = ["unshare", "-m"] if os.geteuid() == 0 else ["unshare", "-rm"]
+    done = subprocess.run([*unshare, "sh", script], capture_output=True, text=True, timeout=2 * LIMIT)
+    if done.returncode == 99 or "unshare" in done.stderr:
+        pytest.skip(f"no small file system can be mounted here: {done.stderr}")
+    assert done.returncode == 0, done.stderr
+    error = (tmp_path / "err").read_text()
+    assert (tmp_path / "code").read_text() == "6\n", error
+    assert os.strerror(errno.ENOSPC) in error and "bytes" in error and "Traceback" not in error
+    assert LAST in (tmp_path / "files").read_text() and ".tmp" not in (tmp_path / "files").read_text()
+    assert_equals_twin(tmp_path / "copy")
+
+
+@pytest.mark.parametrize("step", [2, 3, 5])
+def test_a_file_size_limit_leaves_the_last_checkpoint(tiny_config, tmp_path, monkeypatch, assert_equals_twin, step):
+    cfg = load_config(tiny_config)
+    monkeypatch.setenv(VARIABLE, f"step={step}:SIGTERM")
+    with pytest.raises(Interrupted):
+        app.train(cfg)
+    monkeypatch.delenv(VARIABLE)
+    before = (tmp_path / "run" / LAST).read_bytes()
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, hard))
+    try:
+        with pytest.raises(TrainingError, match=rf"cannot write checkpoint .*: {os.strerror(errno.EFBIG)}; it needs "):
+            app.train(cfg, resume=AUTO)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    assert (tmp_path / "run" / LAST).read_bytes() == before
+    app.train(cfg, resume=AUTO)
+    assert_equals_twin(tmp_path / "run")
+
+
+@pytest.mark.skipif(not shutil.which("chattr") or os.geteuid() != 0, reason="chattr needs to be there and root")
+def test_a_folder_that_becomes_read_only_stops_the_run(tiny_config, tmp_path, monkeypatch, assert_equals_twin):
+    run, real, visits = tmp_path / "run", epoch_module.epoch_row, []
+    if subprocess.run(["chattr", "+i", tmp_path], capture_output=True).returncode:
+        pytest.skip("the file system has no immutable folders")
+    subprocess.run(["chattr", "-i", tmp_path], check=True)
+
+    def read_only_from_here(*args):
+        visits.append(subprocess.run(["chattr", "+i", run], check=True))
+        return real(*args)
+
+    monkeypatch.setattr(epoch_module, "epoch_row", read_only_from_here)
+    cfg = load_config(tiny_config)
+    try:
+        with pytest.raises(TrainingError, match=rf"cannot write checkpoint {run}.*: Operation not permitted"):
+            app.train(cfg)
+    finally:
+        subprocess.run(["chattr", "-i", run], check=True)
+    assert len(visits) == 1
+    monkeypatch.setattr(epoch_module, "epoch_row", real)
+    assert read_checkpoint(run / LAST).state.running.steps == 3
+    app.train(cfg, resume=AUTO)
+    assert_equals_twin(run)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("to_group", [False, True])
+@pytest.mark.parametrize(("name", "code"), [("SIGTERM", 143), ("SIGINT", 130)])
+def test_a_signal_saves_and_ends_with_its_code(checkout, tiny_config, tmp_path, name, code, to_group):
+    overrides = ["data.num_workers=2", "solver.iters=300", "checkpoint.every_steps=1"]
+    process = start(command(checkout, tiny_config, *overrides), until="weights:")
+    last = tmp_path / "run" / LAST
+    # within the steps: before them, in reading and clustering, a signal has nothing to save
+    while process.poll() is None and not (last.exists() and read_checkpoint(last).state.running):
+        time.sleep(0.05)
+    workers = children(process)
+    (os.killpg if to_group else os.kill)(process.pid, getattr(signal, name))
+    _, error = process.communicate(timeout=LIMIT)
+    assert process.returncode == code, error
+    assert f"stopped by {name}; --resume goes on" in error and "Traceback" not in error
+    state = read_checkpoint(tmp_path / "run" / LAST).state
+    assert state.running and state.running.steps >= 1, "nothing was saved"
+    assert len(workers) >= 2
+    assert_no_orphans(process)
+    assert shared_memory_of([process.pid, *workers]) == []
+
+
+@pytest.mark.slow
+def test_the_workers_of_a_killed_run_end_and_leave_no_shared_memory(checkout, tiny_config):
+    process = start(command(checkout, tiny_config, "data.num_workers=2", "solver.iters=300"), until="weights:")
+    while process.poll() is None and len(workers := children(process)) < 2:
+        time.sleep(0.05)
+    process.kill()
+    process.communicate(timeout=LIMIT)
+    assert_no_orphans(process)
+    assert len(workers) >= 2
+    assert shared_memory_of([process.pid, *workers]) == []

@@ -1,0 +1,73 @@
+import subprocess
+import sys
+
+import pytest
+
+from ppreid.cli import main
+
+
+def test_train_then_eval(tiny_config, tmp_path, capsys):
+    assert main(["train", "-c", str(tiny_config), "-o", "solver.epochs=1"]) == 0
+    out = capsys.readouterr().out
+    assert f"configuration: {tiny_config}" in out
+    assert "best (" in out
+    weights = tmp_path / "run" / "checkpoint_best.safetensors"
+    assert main(["eval", "-c", str(tiny_config), "-o", f"model.weights={weights}"]) == 0
+    assert "Rank-1" in capsys.readouterr().out
+
+
+def test_a_second_run_is_refused_and_resume_of_a_finished_run_is_harmless(tiny_config, capsys):
+    assert main(["train", "-c", str(tiny_config), "-o", "solver.epochs=1"]) == 0
+    assert main(["train", "-c", str(tiny_config), "-o", "solver.epochs=1"]) == 2
+    assert "holds an earlier run" in capsys.readouterr().err
+    assert main(["train", "-c", str(tiny_config), "-o", "solver.epochs=1", "--resume"]) == 0
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "message"),
+    [
+        (["train", "-c", "nothing.yaml"], 2, "no file nothing.yaml"),
+        (["train", "-c", "demo.yaml", "-o", "solver.lrr=1"], 2, "did you mean solver.lr?"),
+        (["train", "-c", "ResNet50_UReID_infer.yaml"], 2, "for evaluation only"),
+        (["eval", "-c", "ResNet50_UReID_infer.yaml", "-o", "data.root=/nowhere"], 3, "/nowhere"),
+    ],
+)
+def test_errors_are_one_message_and_an_exit_code(arguments, code, message, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    assert main(arguments) == code
+    error = capsys.readouterr().err
+    assert message in error
+    assert "Traceback" not in error
+
+
+def test_missing_weights_have_their_own_exit_code(tiny_config, tmp_path, capsys):
+    assert main(["eval", "-c", str(tiny_config), "-o", f"model.weights={tmp_path / 'no.safetensors'}"]) == 4
+    assert "no.safetensors" in capsys.readouterr().err
+
+
+def test_debug_shows_the_traceback(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(Exception, match="unknown key"):
+        main(["train", "-c", "demo.yaml", "-o", "solver.lrr=1", "--debug"])
+
+
+@pytest.mark.parametrize(
+    "tool", ["train", "eval", "extract", "cluster", "doctor", "convert_weights", "make_demo_data"]
+)
+def test_tools_run_from_any_directory_and_show_examples(tool, checkout, tmp_path):
+    done = subprocess.run(
+        [sys.executable, checkout / "tools" / f"{tool}.py", "--help"], cwd=tmp_path, capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.count(f"tools/{tool}.py") >= 3
+
+
+def test_ctrl_c_ends_with_130(monkeypatch, tiny_config, capsys):
+    from ppreid import app
+
+    def interrupted(*args, **kwargs):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(app, "train", interrupted)
+    assert main(["train", "-c", str(tiny_config)]) == 130
+    assert capsys.readouterr().err == "interrupted\n"
