@@ -1,0 +1,44 @@
+# make demo: train on generated pedestrians and print the table.  make test: the test suite.  make lint: ruff and mypy.
+# Everything is installed into .venv; PYTHON chooses the interpreter (3.10 or newer, 3.11 is the reference).
+PYTHON ?= $(shell command -v python3.11 || command -v python3)
+VENV ?= .venv
+# one thread per test process: two processes use two cores better than two threads each would
+PYTEST = OMP_NUM_THREADS=1 $(VENV)/bin/python -m pytest -n auto --maxprocesses 4
+
+.PHONY: demo test lint install install-dev test-paddle-2.6 clean
+
+install: $(VENV)/.installed
+install-dev: $(VENV)/.installed-dev
+
+$(VENV)/.installed: requirements.txt setup.py
+	$(PYTHON) -m venv $(VENV)
+	$(VENV)/bin/python -m pip install --quiet --disable-pip-version-check -r requirements.txt
+	touch $@
+
+$(VENV)/.installed-dev: $(VENV)/.installed requirements-dev.txt
+	$(VENV)/bin/python -m pip install --quiet --disable-pip-version-check -r requirements-dev.txt
+	touch $@
+
+demo: install
+	$(VENV)/bin/python tools/make_demo_data.py --out data/demo
+	$(VENV)/bin/python tools/train.py -c configs/demo.yaml --overwrite
+
+test: install-dev
+	$(PYTEST)
+
+lint: install-dev
+	$(VENV)/bin/python -m ruff check .
+	$(VENV)/bin/python -m mypy
+
+# the newest paddle that GPU users get from the public registry
+test-paddle-2.6: .venv-paddle-2.6/.installed
+	OMP_NUM_THREADS=1 .venv-paddle-2.6/bin/python -m pytest -n auto --maxprocesses 4
+
+.venv-paddle-2.6/.installed: requirements.txt requirements-dev.txt setup.py
+	$(PYTHON) -m venv .venv-paddle-2.6
+	.venv-paddle-2.6/bin/python -m pip install --quiet --disable-pip-version-check \
+	    "paddlepaddle==2.6.2" "numpy<2" -r requirements.txt -r requirements-dev.txt
+	touch $@
+
+clean:
+	rm -rf .venv .venv-paddle-2.6 output build ppreid.egg-info
