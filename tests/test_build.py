@@ -44,5 +44,6 @@ def test_the_first_epoch_of_ca_jaccard_averages_over_three_and_three(monkeypatch
     path = tmp_path / "a.yaml"
     path.write_text("labels: {distance: camera_jaccard}")
     cfg = load_config(path).labels
-    monkeypatch.setattr(build, "camera_jaccard_method", lambda **settings: (settings["k2_intra"], settings["k2_inter"]))
+    k2 = ("k2_intra", "k2_inter")
+    monkeypatch.setattr(build.tables, "camera_jaccard_method", lambda **settings: tuple(settings[name] for name in k2))
     assert [build.distance(cfg, epoch) for epoch in (0, 1, 2)] == [(3, 3), (2, 4), (2, 4)]

@@ -1,0 +1,73 @@
+"""Pseudo labels and what is learned from them: distances, clustering, memory, objective."""
+
+from typing import Annotated
+
+from pydantic import Field
+
+from ppreid.choices import one_of
+from ppreid.sections.base import PositiveInt, Probability, Section
+
+
+class CameraJaccardConfig(Section):
+    """Neighbours of the camera-aware distance (CA-Jaccard, CVPR 2024), within a camera and among the others."""
+
+    k1_intra: PositiveInt = 5
+    """k-reciprocal neighbours within the camera."""
+    k1_inter: PositiveInt = 20
+    """k-reciprocal neighbours in other cameras."""
+    k2_intra: PositiveInt = 2
+    """Same-camera images of the query expansion, the image itself included."""
+    k2_inter: PositiveInt = 4
+    """Other-camera images of the query expansion."""
+    k2_intra_first: PositiveInt = 3
+    """k2_intra in the first epoch, when neighbours in other cameras are not yet reliable."""
+    k2_inter_first: PositiveInt = 3
+    """k2_inter in the first epoch."""
+
+
+class LabelsConfig(Section):
+    """Pseudo labels: distances between training images and their clustering, once per epoch."""
+
+    neighbours: Annotated[str, one_of("labels.neighbours")] = "exact"
+    """Neighbour search: exact; ivf (approximate); auto (exact up to 100,000 images)."""
+    num_probes: PositiveInt = 32
+    """Inverted lists that ivf looks into for every image."""
+    distance: Annotated[str, one_of("labels.distance")] = "jaccard"
+    """Distance between images; camera_jaccard uses camera ids."""
+    camera: CameraJaccardConfig = CameraJaccardConfig()
+    k1: Annotated[int, Field(ge=1, le=1000)] = 30
+    """Neighbours of the k-reciprocal sets, the image itself included."""
+    k2: Annotated[int, Field(ge=1, le=1000)] = 6
+    """Neighbours of the query expansion, the image itself included; 1 is off."""
+    clusterer: Annotated[str, one_of("labels.clusterer")] = "dbscan"
+    """Clustering method; hdbscan does not look at eps, infomap needs an extra package."""
+    eps: Annotated[float, Field(gt=0, le=1)] = 0.4
+    """Largest Jaccard distance between neighbours in a cluster."""
+    min_samples: PositiveInt = 4
+    """Images within eps, itself included, that make an image a core point."""
+
+
+class MemoryConfig(Section):
+    """The cluster memory: one unit vector per cluster, rebuilt every epoch, updated every step."""
+
+    update: Annotated[str, one_of("memory.update")] = "hard"
+    """hard: the least similar row of each class, once. sequential: all rows in turn ("ori" in the released code)."""
+    momentum: Probability = 0.2
+    """Weight of the old centroid in an update."""
+
+
+class ISEConfig(Section):
+    """Implicit sample extension: what is minimised."""
+
+    objective: Annotated[str, one_of("ise.objective")] = "ise"
+    """Row of the paper's ablation: baseline, ise_pli (+PIL), ise_lp (+LP) or ise (both)."""
+    temperature: Annotated[float, Field(gt=0)] = 0.05
+    """Temperature of the cluster contrast."""
+    topk: PositiveInt = 1
+    """Support samples per image: one towards each of the topk nearest other centroids."""
+    pli_base: Annotated[float, Field(ge=0)] = 1.0
+    """Scale of the PLI degree (support_base_lambda in the released code)."""
+    lp_weight: Annotated[float, Field(ge=0)] = 0.1
+    """Weight of the label-preserving loss."""
+    lp_temperature: Annotated[float, Field(gt=0)] = 0.6
+    """Temperature of the label-preserving loss."""

@@ -1,0 +1,53 @@
+"""The run: batches, optimizer, schedule, log, checkpoints."""
+
+from typing import Annotated
+
+from pydantic import Field
+
+from ppreid.sections.base import PositiveInt, Section
+
+
+class BatchConfig(Section):
+    """A training batch is identities x images."""
+
+    identities: PositiveInt = 16
+    """Clusters per batch."""
+    images: PositiveInt = 16
+    """Images per cluster."""
+
+
+class SolverConfig(Section):
+    """Optimizer and schedule."""
+
+    epochs: PositiveInt = 70
+    """Rounds of clustering and training."""
+    iters: PositiveInt = 400
+    """Training steps per epoch."""
+    lr: Annotated[float, Field(gt=0)] = 3.5e-4
+    """Learning rate of Adam."""
+    weight_decay: Annotated[float, Field(ge=0)] = 5e-4
+    """L2 penalty that is added to the gradient."""
+    lr_step: PositiveInt = 30
+    """The learning rate is multiplied by lr_gamma every lr_step epochs."""
+    lr_gamma: Annotated[float, Field(gt=0, le=1)] = 0.1
+    """See lr_step."""
+    warmup_iters: Annotated[int, Field(ge=0)] = 0
+    """Steps over which the learning rate rises linearly at the start of the run; 0 is off."""
+
+
+class LogConfig(Section):
+    """What is written while training."""
+
+    every: PositiveInt = 50
+    """Steps between two readings of the losses from the device."""
+
+
+class CheckpointConfig(Section):
+    """What is saved while training, beside the last, the previous and the best checkpoint; see docs/reliability.md."""
+
+    every: Annotated[int, Field(ge=0)] = 0
+    """Epochs between two checkpoints that stay; 0 is none."""
+    keep: Annotated[int, Field(ge=0)] = 3
+    """How many of these stay, the newest; 0 is all."""
+    every_steps: Annotated[int, Field(ge=0)] = 0
+    """Steps between two checkpoints within an epoch; 0 saves at epoch ends, before evaluations and on signals only."""
