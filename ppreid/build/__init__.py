@@ -1,0 +1,56 @@
+"""From names and configuration to objects: the only place that knows every part.
+
+Each choice is one plain dict. To add one from outside, put your function into the table before loading the
+configuration, and tell the loader which names there are now:
+
+    build.CLUSTERERS["mine"] = lambda distances, cfg: my_labels(distances, cfg.eps)
+    cfg = load_config("my.yaml", choices=build.choices())
+"""
+
+from ppreid.build.objects import (
+    cluster_memory,
+    clusterer,
+    distance,
+    extractor,
+    feature_loader,
+    objective,
+    ranking,
+    reid_net,
+    schedule,
+    train_loader,
+)
+from ppreid.build.tables import (
+    BACKBONES,
+    CLUSTERERS,
+    CLUSTERERS_WITHIN_EPS,
+    DATASETS,
+    DISTANCES,
+    MEMORY_UPDATES,
+    OBJECTIVES,
+    POOLINGS,
+    DatasetReader,
+    choices,
+)
+
+__all__ = [
+    "BACKBONES",
+    "CLUSTERERS",
+    "CLUSTERERS_WITHIN_EPS",
+    "DATASETS",
+    "DISTANCES",
+    "MEMORY_UPDATES",
+    "OBJECTIVES",
+    "POOLINGS",
+    "DatasetReader",
+    "choices",
+    "cluster_memory",
+    "clusterer",
+    "distance",
+    "extractor",
+    "feature_loader",
+    "objective",
+    "ranking",
+    "reid_net",
+    "schedule",
+    "train_loader",
+]

@@ -1,0 +1,138 @@
+"""From configuration to the objects of a run."""
+
+from collections.abc import Callable, Sequence
+from functools import partial
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+from paddle import nn
+from scipy.sparse import csr_matrix
+
+from ppreid.build.tables import BACKBONES, CLUSTERERS, DISTANCES, MEMORY_UPDATES, OBJECTIVES, POOLINGS
+from ppreid.clustering.alternative_labels import agglomerative_labels, hdbscan_labels, infomap_labels
+from ppreid.clustering.labels import dbscan_labels
+from ppreid.clustering.neighbours import METHODS
+from ppreid.datasets.dukemtmc import DUKEMTMC_COUNTS, read_dukemtmc
+from ppreid.datasets.image_dataset import ImageDataset
+from ppreid.datasets.loader import EvalLoader, TrainLoader, eval_loader
+from ppreid.datasets.market1501 import MARKET1501_COUNTS, read_demo, read_market1501
+from ppreid.datasets.msmt17 import MSMT17_COUNTS, read_msmt17
+from ppreid.datasets.summary import PublishedCounts
+from ppreid.datasets.transforms import eval_transform, train_transform
+from ppreid.datasets.veri776 import VERI776_COUNTS, read_veri776
+from ppreid.engine.extract import extract_features
+from ppreid.engine.optimizer import learning_rate
+from ppreid.engine.pseudo_label import DistanceMethod, camera_jaccard_method, jaccard_method
+from ppreid.engine.train import Schedule
+from ppreid.evaluation.protocols import PROTOCOLS
+from ppreid.evaluation.ranking import RankingResult, evaluate_features
+from ppreid.ise.memory import ClusterMemory, update_hard, update_sequential
+from ppreid.ise.objectives import LossTerms, ise_objective
+from ppreid.ise.schedule import pli_degree
+from ppreid.ise.support_samples import usable_topk
+from ppreid.models.pooling import GeMPool, average_pool, max_pool
+from ppreid.models.reid_net import ReIDNet
+from ppreid.models.resnet import resnet
+from ppreid.records import ImageRecord, ReIDSplit
+from ppreid.schema import TrainingConfig
+from ppreid.sections import DataConfig, EvaluationModelConfig, EvaluationSettings, ISEConfig, LabelsConfig, MemoryConfig
+
+
+def reid_net(cfg: EvaluationModelConfig, *, bn_chunks: int = 1) -> ReIDNet:
+    """The network with random weights."""
+    return ReIDNet(
+        BACKBONES[cfg.backbone](base_width=cfg.base_width, last_stride=cfg.last_stride),
+        pooling=POOLINGS[cfg.pooling](),
+        embedding_dim=cfg.embedding_dim,
+        bn_chunks=bn_chunks,
+    )
+
+
+def feature_loader(
+    records: Sequence[ImageRecord], data: DataConfig, settings: EvaluationSettings, *, first_row: int = 0
+) -> EvalLoader:
+    """All images from a row on, once, in order, without augmentation."""
+    dataset = ImageDataset(records, partial(eval_transform, height=data.height, width=data.width))
+    return eval_loader(
+        dataset,
+        batch_size=settings.batch_size,
+        first_row=first_row,
+        num_workers=data.num_workers,
+        use_shared_memory=data.shared_memory,
+    )
+
+
+def extractor(settings: EvaluationSettings) -> Callable[..., np.ndarray]:
+    """Network and loader to features (N, D)."""
+    return partial(extract_features, engine=settings.engine, precision=settings.precision)
+
+
+def train_loader(records: Sequence[ImageRecord], cfg: TrainingConfig) -> TrainLoader:
+    """Augmented batches of identities x images."""
+    transform = partial(
+        train_transform,
+        height=cfg.data.height,
+        width=cfg.data.width,
+        flip=cfg.augment.flip,
+        pad=cfg.augment.pad,
+        erasing=cfg.augment.erasing,
+        color_jitter=cfg.augment.color_jitter,
+    )
+    return TrainLoader(
+        ImageDataset(records, transform, seed=cfg.seed),
+        identities=cfg.batch.identities,
+        images=cfg.batch.images,
+        num_batches=cfg.solver.iters,
+        num_workers=cfg.data.num_workers,
+        use_shared_memory=cfg.data.shared_memory,
+    )
+
+
+def distance(cfg: LabelsConfig, epoch: int) -> DistanceMethod:
+    """Neighbour search and distance of the pseudo labels of an epoch, from 0."""
+    return DISTANCES[cfg.distance](cfg, epoch)
+
+
+def clusterer(cfg: LabelsConfig) -> Callable[[csr_matrix], np.ndarray]:
+    """Sparse distances (N, N) to labels (N,)."""
+    return lambda distances: CLUSTERERS[cfg.clusterer](distances, cfg)
+
+
+def cluster_memory(cfg: MemoryConfig, centroids: np.ndarray) -> ClusterMemory:
+    """A memory that starts at the centroids (C, D) of the pseudo labels."""
+    return ClusterMemory(centroids, MEMORY_UPDATES[cfg.update], cfg.momentum)
+
+
+def objective(cfg: ISEConfig, *, num_clusters: int) -> Callable[..., LossTerms]:
+    """The objective of one epoch; warns when there are too few clusters for ise.topk."""
+    topk = 0 if cfg.objective == "baseline" else usable_topk(cfg.topk, num_clusters)
+    return partial(
+        OBJECTIVES[cfg.objective],
+        topk=topk,
+        temperature=cfg.temperature,
+        lp_temperature=cfg.lp_temperature,
+        lp_weight=cfg.lp_weight,
+    )
+
+
+def schedule(cfg: TrainingConfig, epoch: int) -> Schedule:
+    """Steps, learning rates and PLI degrees of one epoch (0-based)."""
+    solver = cfg.solver
+    return Schedule(
+        steps=range(epoch * solver.iters, (epoch + 1) * solver.iters),
+        learning_rate=partial(
+            learning_rate,
+            iters=solver.iters,
+            lr=solver.lr,
+            lr_step=solver.lr_step,
+            lr_gamma=solver.lr_gamma,
+            warmup_iters=solver.warmup_iters,
+        ),
+        pli_degree=partial(pli_degree, total_steps=solver.epochs * solver.iters, base=cfg.ise.pli_base),
+    )
+
+
+def ranking(cfg: EvaluationSettings) -> Callable[..., RankingResult]:
+    """Features, identities and cameras of query and gallery to metrics."""
+    return partial(evaluate_features, protocol=cfg.protocol, ignore_camera=cfg.ignore_camera)

@@ -1,0 +1,127 @@
+"""The choices: each is one plain dict, from a name in the configuration to what it stands for.
+
+Names stand in `ppreid.choices` as well, and a test holds both equal.
+"""
+
+from collections.abc import Callable, Sequence
+from functools import partial
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+from paddle import nn
+from scipy.sparse import csr_matrix
+
+from ppreid.clustering.alternative_labels import agglomerative_labels, hdbscan_labels, infomap_labels
+from ppreid.clustering.labels import dbscan_labels
+from ppreid.clustering.neighbours import METHODS
+from ppreid.datasets.dukemtmc import DUKEMTMC_COUNTS, read_dukemtmc
+from ppreid.datasets.image_dataset import ImageDataset
+from ppreid.datasets.loader import EvalLoader, TrainLoader, eval_loader
+from ppreid.datasets.market1501 import MARKET1501_COUNTS, read_demo, read_market1501
+from ppreid.datasets.msmt17 import MSMT17_COUNTS, read_msmt17
+from ppreid.datasets.summary import PublishedCounts
+from ppreid.datasets.transforms import eval_transform, train_transform
+from ppreid.datasets.veri776 import VERI776_COUNTS, read_veri776
+from ppreid.engine.extract import extract_features
+from ppreid.engine.optimizer import learning_rate
+from ppreid.engine.pseudo_label import DistanceMethod, camera_jaccard_method, jaccard_method
+from ppreid.engine.train import Schedule
+from ppreid.evaluation.protocols import PROTOCOLS
+from ppreid.evaluation.ranking import RankingResult, evaluate_features
+from ppreid.ise.memory import ClusterMemory, update_hard, update_sequential
+from ppreid.ise.objectives import LossTerms, ise_objective
+from ppreid.ise.schedule import pli_degree
+from ppreid.ise.support_samples import usable_topk
+from ppreid.models.pooling import GeMPool, average_pool, max_pool
+from ppreid.models.reid_net import ReIDNet
+from ppreid.models.resnet import resnet
+from ppreid.records import ImageRecord, ReIDSplit
+from ppreid.schema import TrainingConfig
+from ppreid.sections import DataConfig, EvaluationModelConfig, EvaluationSettings, ISEConfig, LabelsConfig, MemoryConfig
+
+
+class DatasetReader(NamedTuple):
+    """How a data set is read, and how large it was published (None: nobody published it)."""
+
+    read: Callable[[Path], ReIDSplit]
+    published: PublishedCounts | None
+
+
+DATASETS: dict[str, DatasetReader] = {
+    "market1501": DatasetReader(read_market1501, MARKET1501_COUNTS),
+    "msmt17": DatasetReader(read_msmt17, MSMT17_COUNTS),
+    "dukemtmc": DatasetReader(read_dukemtmc, DUKEMTMC_COUNTS),
+    "veri776": DatasetReader(read_veri776, VERI776_COUNTS),
+    "demo": DatasetReader(read_demo, None),
+}
+
+# (base_width, last_stride) -> images to feature maps
+BACKBONES: dict[str, Callable[..., nn.Layer]] = {
+    "resnet18": partial(resnet, 18),
+    "resnet34": partial(resnet, 34),
+    "resnet50": partial(resnet, 50),
+    "resnet101": partial(resnet, 101),
+    "resnet152": partial(resnet, 152),
+    "resnet50_ibn_a": partial(resnet, 50, ibn=True),
+    "resnet101_ibn_a": partial(resnet, 101, ibn=True),
+}
+
+# () -> feature maps to vectors
+POOLINGS: dict[str, Callable[[], Callable]] = {"avg": lambda: average_pool, "gem": GeMPool, "max": lambda: max_pool}
+
+# (the labels section, epoch from 0) -> neighbour search and distance
+DISTANCES: dict[str, Callable[[LabelsConfig, int], DistanceMethod]] = {
+    "jaccard": lambda cfg, epoch: jaccard_method(
+        k1=cfg.k1, k2=cfg.k2, max_distance=_max_distance(cfg), search=cfg.neighbours, num_probes=cfg.num_probes
+    ),
+    "camera_jaccard": lambda cfg, epoch: camera_jaccard_method(
+        k1_intra=cfg.camera.k1_intra,
+        k1_inter=cfg.camera.k1_inter,
+        k2_intra=cfg.camera.k2_intra if epoch else cfg.camera.k2_intra_first,
+        k2_inter=cfg.camera.k2_inter if epoch else cfg.camera.k2_inter_first,
+        max_distance=_max_distance(cfg),
+        search=cfg.neighbours,
+        num_probes=cfg.num_probes,
+    ),
+}
+
+# (distances, the labels section) -> labels
+CLUSTERERS: dict[str, Callable[[csr_matrix, LabelsConfig], np.ndarray]] = {
+    "dbscan": lambda distances, cfg: dbscan_labels(distances, eps=cfg.eps, min_samples=cfg.min_samples),
+    "hdbscan": lambda distances, cfg: hdbscan_labels(distances, min_samples=cfg.min_samples),
+    "agglomerative": lambda distances, cfg: agglomerative_labels(distances, eps=cfg.eps, min_samples=cfg.min_samples),
+    "infomap": lambda distances, cfg: infomap_labels(distances, eps=cfg.eps, min_samples=cfg.min_samples),
+}
+# those that never look at a pair farther than eps, so that such pairs need not be stored
+CLUSTERERS_WITHIN_EPS = {"dbscan", "infomap"}
+
+MEMORY_UPDATES: dict[str, Callable[..., object]] = {"hard": update_hard, "sequential": update_sequential}
+
+# the four rows of the paper's ablation
+OBJECTIVES: dict[str, Callable[..., LossTerms]] = {
+    "baseline": partial(ise_objective, supports_in_contrast=False, label_preserving=False),
+    "ise_pli": partial(ise_objective, supports_in_contrast=True, label_preserving=False),
+    "ise_lp": partial(ise_objective, supports_in_contrast=False, label_preserving=True),
+    "ise": partial(ise_objective, supports_in_contrast=True, label_preserving=True),
+}
+
+
+def choices() -> dict[str, set[str]]:
+    """Names that the tables hold now, by configuration key."""
+    return {
+        "data.name": set(DATASETS),
+        "model.backbone": set(BACKBONES),
+        "model.pooling": set(POOLINGS),
+        "labels.neighbours": set(METHODS),
+        "labels.distance": set(DISTANCES),
+        "labels.clusterer": set(CLUSTERERS),
+        "memory.update": set(MEMORY_UPDATES),
+        "ise.objective": set(OBJECTIVES),
+        "eval.protocol": set(PROTOCOLS),
+    }
+
+
+def _max_distance(cfg: LabelsConfig) -> float:
+    """Pairs farther than this do not matter to the clusterer."""
+    return cfg.eps if cfg.clusterer in CLUSTERERS_WITHIN_EPS else 1.0
