@@ -3,7 +3,7 @@
 Names stand in `ppreid.choices` as well, and a test holds both equal.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from typing import NamedTuple
@@ -16,29 +16,18 @@ from ppreid.clustering.alternative_labels import agglomerative_labels, hdbscan_l
 from ppreid.clustering.labels import dbscan_labels
 from ppreid.clustering.neighbours import METHODS
 from ppreid.datasets.dukemtmc import DUKEMTMC_COUNTS, read_dukemtmc
-from ppreid.datasets.image_dataset import ImageDataset
-from ppreid.datasets.loader import EvalLoader, TrainLoader, eval_loader
 from ppreid.datasets.market1501 import MARKET1501_COUNTS, read_demo, read_market1501
 from ppreid.datasets.msmt17 import MSMT17_COUNTS, read_msmt17
 from ppreid.datasets.summary import PublishedCounts
-from ppreid.datasets.transforms import eval_transform, train_transform
 from ppreid.datasets.veri776 import VERI776_COUNTS, read_veri776
-from ppreid.engine.extract import extract_features
-from ppreid.engine.optimizer import learning_rate
 from ppreid.engine.pseudo_label import DistanceMethod, camera_jaccard_method, jaccard_method
-from ppreid.engine.train import Schedule
 from ppreid.evaluation.protocols import PROTOCOLS
-from ppreid.evaluation.ranking import RankingResult, evaluate_features
-from ppreid.ise.memory import ClusterMemory, update_hard, update_sequential
+from ppreid.ise.memory import update_hard, update_sequential
 from ppreid.ise.objectives import LossTerms, ise_objective
-from ppreid.ise.schedule import pli_degree
-from ppreid.ise.support_samples import usable_topk
 from ppreid.models.pooling import GeMPool, average_pool, max_pool
-from ppreid.models.reid_net import ReIDNet
 from ppreid.models.resnet import resnet
-from ppreid.records import ImageRecord, ReIDSplit
-from ppreid.schema import TrainingConfig
-from ppreid.sections import DataConfig, EvaluationModelConfig, EvaluationSettings, ISEConfig, LabelsConfig, MemoryConfig
+from ppreid.records import ReIDSplit
+from ppreid.sections import LabelsConfig
 
 
 class DatasetReader(NamedTuple):
