@@ -10,7 +10,7 @@ from typing import NamedTuple, TypeVar
 import numpy as np
 from PIL import Image
 
-from ppreid.datasets.image_dataset import DECODE_ERRORS, load_image
+from ppreid.datasets.image_file import DECODE_ERRORS, load_image
 from ppreid.doctor.findings import Finding, ok, problem, warning
 from ppreid.errors import DataError
 

@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from ppreid.datasets import image_dataset
-from ppreid.datasets.image_dataset import ImageDataset, find_unreadable, load_image
+from ppreid.datasets import image_file
+from ppreid.datasets.image_dataset import ImageDataset, find_unreadable
+from ppreid.datasets.image_file import load_image
 from ppreid.errors import DataError
 from ppreid.records import ImageRecord
 
@@ -116,7 +117,7 @@ def test_a_file_without_permission_is_named(tmp_path):
 
 def test_too_many_pixels_are_refused_before_decoding(tmp_path, monkeypatch):
     Image.fromarray(PIXELS).save(tmp_path / "image.png")
-    monkeypatch.setattr(image_dataset, "MAX_PIXELS", 100)
+    monkeypatch.setattr(image_file, "MAX_PIXELS", 100)
     with pytest.raises(DataError, match="8 x 16 pixels are more than the limit of 100"):
         load_image(str(tmp_path / "image.png"))
 
