@@ -9,7 +9,7 @@ from ppreid.errors import unknown_choice
 # together with all other problems. tests/test_build.py holds both equal; whoever adds a row to a table of ppreid.build
 # passes `choices=build.choices()` to load_config.
 BUILTIN_CHOICES: dict[str, frozenset[str]] = {
-    "data.name": frozenset({"market1501", "msmt17", "dukemtmc", "veri776", "demo"}),
+    "data.name": frozenset({"market1501", "msmt17", "dukemtmc", "veri776", "demo", "camera_folder"}),
     "model.backbone": frozenset(
         {"resnet18", "resnet34", "resnet50", "resnet101", "resnet152", "resnet50_ibn_a", "resnet101_ibn_a"}
     ),

@@ -8,6 +8,7 @@ from ppreid.build import DATASETS
 from ppreid.datasets.image_dataset import without_unreadable
 from ppreid.datasets.image_folder import find_images
 from ppreid.datasets.summary import summarise_split
+from ppreid.engine.run_folder import write_camera_names
 from ppreid.errors import ConfigError, PpreidWarning
 from ppreid.files import write_text
 from ppreid.models.reid_net import ReIDNet
@@ -18,20 +19,26 @@ from ppreid.sections import DataConfig, EvaluationModelConfig, ModelConfig
 logger = logging.getLogger("ppreid")
 
 
-def read_split(cfg: DataConfig, *, skipped_list: Path) -> ReIDSplit:
+def read_split(cfg: DataConfig, *, skipped_list: Path, camera_list: Path | None = None) -> ReIDSplit:
     """Read a data set and show what was found beside the published counts.
 
     Args:
         cfg: the data section.
         skipped_list: with data.on_bad_image: skip, the unreadable images are listed in this file.
+        camera_list: where cameras have names, they are written to this CSV; None does not write them.
 
     Raises:
         DataError: the data set is missing or incomplete, or a part has no image.
     """
     reader = DATASETS[cfg.name]
-    found = _readable(reader.read(Path(cfg.root)), cfg, skipped_list)
+    contents = reader.read(cfg)
+    found = _readable(contents.split, cfg, skipped_list)
     summary = summarise_split(found, reader.published)
     logger.info("data set: %s in %s\n%s", cfg.name, Path(cfg.root).resolve(), summary.table)
+    for note in contents.notes:
+        logger.info("%s", note)
+    if camera_list and contents.camera_names:
+        write_camera_names(camera_list, contents.camera_names)
     for text in summary.warnings:
         warnings.warn(text, PpreidWarning, stacklevel=2)
     return found

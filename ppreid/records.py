@@ -1,4 +1,4 @@
-"""The two records that travel from the data sets to everything else."""
+"""The records that travel from the data sets to everything else."""
 
 from typing import NamedTuple
 
@@ -31,3 +31,17 @@ class ReIDSplit(NamedTuple):
     train: tuple[ImageRecord, ...]
     query: tuple[ImageRecord, ...]
     gallery: tuple[ImageRecord, ...]
+
+
+class DatasetContents(NamedTuple):
+    """A data set as a reader found it.
+
+    Attributes:
+        split: its images.
+        camera_names: name of each camera, entry i of camera i; empty where cameras have numbers only.
+        notes: sentences for the log, e.g. about files that were left out.
+    """
+
+    split: ReIDSplit
+    camera_names: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()

@@ -75,6 +75,9 @@ class TrainingConfig(RunConfig):
             problems.append(f"model.bn_chunks is {self.model.bn_chunks}; it must divide the batch of {rows} images")
         if rows // self.model.bn_chunks < 2:
             problems.append(f"a batch of {rows} images in {self.model.bn_chunks} parts cannot be normalised; use more")
+        is_without_cameras = self.data.name == "camera_folder" and self.data.camera_folder.camera == "none"
+        if is_without_cameras and self.labels.distance == "camera_jaccard":
+            problems.append("labels.distance camera_jaccard needs cameras, but data.camera_folder.camera is none")
         if problems:
             raise PydanticCustomError("inconsistent", "{reason}", {"reason": "; ".join(problems)})
         return self

@@ -49,7 +49,7 @@ def test_all_problems_are_listed_at_once_with_file_line_and_nearest_match(tmp_pa
     text = refusal(path, "data.on_bad_image=skp", "log.every=true")
     assert text.startswith("8 problems")
     for line in (
-        f"{path}:2: data.name is 'markt1501'; did you mean 'market1501'? choose one of: demo, dukemtmc",
+        f"{path}:2: data.name is 'markt1501'; did you mean 'market1501'? choose one of: camera_folder, demo",
         f"{path}:4: unknown key solver.lrr; did you mean solver.lr? allowed in solver: epochs",
         f"{path}:5: solver.lr is -1; it should be greater than 0",
         f"{path}:6: solver.epochs is 3.5",

@@ -14,6 +14,7 @@ from ppreid.errors import ConfigError, EvaluationError
 from ppreid.evaluation.ranking import evaluate_features
 from ppreid.inputs import load_trained_weights, read_split
 from ppreid.models.weight_files import save_weights
+from ppreid.records import DatasetContents
 
 
 @pytest.fixture(autouse=True)
@@ -21,12 +22,12 @@ def hard_demo(monkeypatch):
     """The tiny data set with some identities of the gallery exchanged, so that no ranking is perfect."""
     real = build.DATASETS["demo"]
 
-    def read(root):
-        split = real.read(root)
+    def read(data):
+        split = real.read(data).split
         order = np.random.default_rng(5).permutation(len(split.gallery))
         mixed = [record._replace(pid=split.gallery[i].pid) if i % 3 == 0 else record
                  for record, i in zip(split.gallery, order, strict=True)]
-        return split._replace(gallery=tuple(mixed))
+        return DatasetContents(split._replace(gallery=tuple(mixed)))
 
     monkeypatch.setitem(build.DATASETS, "demo", real._replace(read=read))
 
@@ -114,12 +115,12 @@ def test_queries_without_a_match_are_counted_with_the_reason(evaluate, monkeypat
     unchanged = build.DATASETS["demo"]
 
     def relabelled(query_pids, query_camids):
-        def read(root):
-            split = unchanged.read(root)
+        def read(data):
+            split = unchanged.read(data).split
             ends = zip(split.query, query_pids, query_camids, strict=False)
             query = [record._replace(pid=pid, camid=camid) for record, pid, camid in ends]
             gallery = [record._replace(camid=1) if record.pid == 8 else record for record in split.gallery]
-            return split._replace(query=tuple(query), gallery=tuple(gallery))
+            return DatasetContents(split._replace(query=tuple(query), gallery=tuple(gallery)))
 
         monkeypatch.setitem(build.DATASETS, "demo", unchanged._replace(read=read))
 

@@ -135,14 +135,15 @@ def _check_data(cfg: Config) -> list[Finding]:
     logger.info("data set %s in %s", cfg.data.name, Path(cfg.data.root).absolute())
     reader = build.DATASETS[cfg.data.name]
     try:
-        split = reader.read(Path(cfg.data.root))
+        split, _, notes = reader.read(cfg.data)
     except PpreidError as error:
         findings.append(problem("data set", str(error), "see data/README.md for the folders that are expected"))
         logger.info("%s", format_findings(findings))
         return findings
     summary = summarise_split(split, reader.published)
     advice = "is the download complete, and is it the version that was published?"
-    counts = [ok("data set", summary.table), *(warning("data set", text, advice) for text in summary.warnings)]
+    counts = [ok("data set", "\n".join([summary.table, *notes]))]
+    counts += [warning("data set", text, advice) for text in summary.warnings]
     _show(findings, "size", lambda: [*counts, *_check_label_memory(cfg, len(split.train))])
     _show(
         findings,

@@ -39,7 +39,7 @@ class Run(NamedTuple):
     optimizer: paddle.optimizer.Optimizer
     train_loader: TrainLoader
     extract: Callable[[], np.ndarray]  # () -> features of the training images (N, D)
-    evaluate: Callable[..., RankingResult]
+    evaluate: Callable[..., RankingResult] | None  # None: there is no labelled query and gallery
     metrics: MetricsFile
     checkpoints: CheckpointSet
     stop: StopSignals
@@ -59,8 +59,7 @@ def one_epoch(run: Run, state: TrainingState, epoch: int) -> TrainingState:
     Raises:
         Interrupted: a signal came; what was done is saved.
     """
-    cfg, pids = run.cfg, ids(run.split.train)[0]  # pids are for reports only
-    running = state.running
+    cfg, running = run.cfg, state.running
     watch = Stopwatch(running.seconds if running else None)
     if running is None:
         with run.stop.interruptible():
@@ -68,21 +67,22 @@ def one_epoch(run: Run, state: TrainingState, epoch: int) -> TrainingState:
     labels = running.labels
     write_labels(run.folder / LABELS, [record.path for record in run.split.train], labels)
 
-    is_due = (epoch + 1) % cfg.eval.every == 0 or epoch + 1 == cfg.solver.epochs
-    losses = _train(run, state, running, watch, save_at_end=is_due)
+    evaluate = run.evaluate if (epoch + 1) % cfg.eval.every == 0 or epoch + 1 == cfg.solver.epochs else None
+    losses = _train(run, state, running, watch, save_at_end=evaluate is not None)
     history = state.history
-    if is_due:
+    if evaluate:
         with run.stop.interruptible(), watch.stage("evaluate"):
-            result = run.evaluate()
+            result = evaluate()
         history = [*history, evaluation_row(result, epoch=epoch + 1, labels=labels)]
 
-    row = epoch_row(epoch + 1, labels, pids, losses, build.schedule(cfg, epoch).last(), watch.seconds)
-    logger.info("%s", epoch_line(row, cfg.solver.epochs, history[-1] if is_due else None))
+    last_step = build.schedule(cfg, epoch).last()
+    row = epoch_row(epoch + 1, labels, state.labels, run.split.train, losses, last_step, watch.seconds)
+    logger.info("%s", epoch_line(row, cfg.solver.epochs, history[-1] if evaluate else None))
     run.metrics.write(**row)
-    if is_due:
+    if evaluate:
         run.metrics.write(**history[-1])
-    state = state._replace(epoch=epoch + 1, history=history, running=None)
-    run.checkpoints.save_epoch(state, is_best=is_due and best_row(history) is history[-1])
+    state = state._replace(epoch=epoch + 1, history=history, running=None, labels=labels)
+    run.checkpoints.save_epoch(state, is_best=evaluate is not None and best_row(history) is history[-1])
     return state
 
 

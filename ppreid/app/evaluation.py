@@ -10,7 +10,8 @@ from ppreid import build
 from ppreid.engine.device import use_device
 from ppreid.engine.evaluate import FlipAveraged, evaluate_model
 from ppreid.engine.rerank import evaluate_reranked
-from ppreid.engine.run_folder import BAD_IMAGES, RESULTS
+from ppreid.engine.run_folder import BAD_IMAGES, CAMERAS, RESULTS
+from ppreid.errors import EvaluationError
 from ppreid.evaluation.ranking import RankingResult
 from ppreid.evaluation.results import format_results, result_to_dict
 from ppreid.files import write_text
@@ -40,7 +41,13 @@ def evaluate(cfg: Config) -> RankingResult:
     logger.info("device: %s", use_device(cfg.device))
     folder = Path(cfg.output_dir)
     folder.mkdir(parents=True, exist_ok=True)
-    split = read_split(cfg.data, skipped_list=folder / BAD_IMAGES)
+    split = read_split(cfg.data, skipped_list=folder / BAD_IMAGES, camera_list=folder / CAMERAS)
+    if not (split.query and split.gallery):
+        raise EvaluationError(
+            f"data set {cfg.data.name} has no labelled query and gallery images, so that nothing can be measured; set "
+            "data.camera_folder.query and .gallery (docs/own-cameras.md), or look at the label-free health in the "
+            "metrics.jsonl of the training run"
+        )
     model = build.reid_net(cfg.model)
     weights = load_trained_weights(model, cfg.model)
     loader = build.feature_loader(split.query + split.gallery, cfg.data, cfg.eval)

@@ -9,6 +9,7 @@ from ppreid import build
 from ppreid.engine.device import use_device
 from ppreid.engine.extract import feature_blocks
 from ppreid.engine.feature_writer import Blocks, write_features
+from ppreid.errors import DataError
 from ppreid.inputs import load_trained_weights, read_folder, read_split
 from ppreid.schema import Config
 
@@ -35,6 +36,8 @@ def extract(cfg: Config, output: Path, *, part: str = "train", images: Path | No
         records = read_folder(images, cfg.data, skipped_list=skipped_list)
     else:
         records = getattr(read_split(cfg.data, skipped_list=skipped_list), part)
+    if not records:
+        raise DataError(f"data set {cfg.data.name} has no image in its {part} part")
     model = build.reid_net(cfg.model)
     weights = load_trained_weights(model, cfg.model)
     origin = {

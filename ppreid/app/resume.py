@@ -26,6 +26,7 @@ EFFECTS: dict[str, Effect] = {
     "data.root": "none",  # the names of the images are compared
     "data.num_workers": "none",
     "data.shared_memory": "none",
+    "data.camera_folder": "none",  # names and cameras of the images are compared
     "model.weights": "none",  # what training started from is in the checkpoint
     "model.weights_sha256": "none",
     "augment": "from here on",

@@ -1,11 +1,13 @@
 """The story of training: cluster, train, evaluate, save; again and again."""
 
 import logging
+from collections.abc import Callable
 from contextlib import closing
 from functools import partial
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import paddle
 
 from ppreid import build
@@ -21,6 +23,7 @@ from ppreid.engine.optimizer import adam_with_l2
 from ppreid.engine.run_folder import (
     BAD_IMAGES,
     BEST,
+    CAMERAS,
     CONFIG,
     LAST,
     LOG,
@@ -32,8 +35,10 @@ from ppreid.engine.run_lock import run_lock
 from ppreid.engine.runlog import MetricsFile, log_to_file
 from ppreid.engine.stop_signals import StopSignals, stop_signals
 from ppreid.engine.tables import best_row, evaluation_row, history_table
+from ppreid.evaluation.ranking import RankingResult
 from ppreid.files import write_text
 from ppreid.inputs import load_initial_weights, read_split
+from ppreid.models.reid_net import ReIDNet
 from ppreid.records import ReIDSplit
 from ppreid.schema import TrainingConfig
 
@@ -53,7 +58,8 @@ def train(cfg: TrainingConfig, *, overwrite: bool = False, resume: str = "") -> 
             bit for bit, as that of an uninterrupted run.
 
     Returns:
-        One row per evaluation with the keys of metrics.jsonl; the first (epoch 0) is from before training.
+        One row per evaluation with the keys of metrics.jsonl; the first (epoch 0) is from before training. None
+        without labelled query and gallery images.
 
     Raises:
         PpreidError: what its message says; the subclass tells the kind.
@@ -70,12 +76,15 @@ def train(cfg: TrainingConfig, *, overwrite: bool = False, resume: str = "") -> 
                 logger.info("%s", recovered)
             logger.info("device: %s, output: %s", use_device(cfg.device), folder)
             with stop.interruptible():
-                split = read_split(cfg.data, skipped_list=folder / BAD_IMAGES)
+                split = read_split(cfg.data, skipped_list=folder / BAD_IMAGES, camera_list=folder / CAMERAS)
                 checkpoint = open_checkpoint(resume, cfg, split.train)
             write_text(folder / CONFIG, config_text(cfg))
             with closing(build.train_loader(split.train, cfg)) as train_loader:
                 history = _train_on(split, train_loader, cfg, folder, checkpoint, stop)
-            logger.info("\n%s\nlast and best network: %s, %s", history_table(history), folder / LAST, folder / BEST)
+            if history:
+                logger.info("\n%s\nlast and best network: %s, %s", history_table(history), folder / LAST, folder / BEST)
+            else:
+                logger.info("no labelled query and gallery: nothing was evaluated\nlast network: %s", folder / LAST)
             return history
 
 
@@ -93,7 +102,6 @@ def _train_on(
     optimizer = adam_with_l2(model, lr=cfg.solver.lr, weight_decay=cfg.solver.weight_decay)
     extract = build.extractor(cfg.eval)
     label_loader = build.feature_loader(split.train, cfg.data, cfg.eval)
-    eval_loader = build.feature_loader(split.query + split.gallery, cfg.data, cfg.eval)
     run = Run(
         cfg,
         folder,
@@ -102,7 +110,7 @@ def _train_on(
         optimizer,
         train_loader,
         extract=partial(extract, model, label_loader),
-        evaluate=partial(evaluate_model, model, eval_loader, split, rank=build.ranking(cfg.eval), extract=extract),
+        evaluate=_evaluation(split, model, cfg, extract),
         metrics=MetricsFile(folder / METRICS),
         checkpoints=CheckpointSet(
             folder,
@@ -123,16 +131,29 @@ def _train_on(
     for epoch in range(state.epoch, cfg.solver.epochs):
         state = one_epoch(run, state, epoch)
         stop.check()
-    run.metrics.write("summary", last=state.history[-1], best=best_row(state.history))
+    last = state.history[-1] if state.history else None
+    run.metrics.write("summary", last=last, best=best_row(state.history) or None)
     return state.history
+
+
+def _evaluation(
+    split: ReIDSplit, model: ReIDNet, cfg: TrainingConfig, extract: Callable[..., np.ndarray]
+) -> Callable[..., RankingResult] | None:
+    """The evaluation of the model as it is then; None where there is nothing to evaluate on."""
+    if not split.query:
+        return None
+    loader = build.feature_loader(split.query + split.gallery, cfg.data, cfg.eval)
+    return partial(evaluate_model, model, loader, split, rank=build.ranking(cfg.eval), extract=extract)
 
 
 def _start(run: Run) -> TrainingState:
     """Initial weights, their evaluation, and a first checkpoint: a disk that is full shows itself now."""
     load_initial_weights(run.model, run.cfg.model)
-    with run.stop.interruptible():
-        row = evaluation_row(run.evaluate(description="before training"), epoch=0)
-    run.metrics.write(**row)
-    state = TrainingState(0, run.cfg.model_dump(), [row], images_digest(run.split.train))
+    history = []
+    if run.evaluate:
+        with run.stop.interruptible():
+            history = [evaluation_row(run.evaluate(description="before training"), epoch=0)]
+        run.metrics.write(**history[0])
+    state = TrainingState(0, run.cfg.model_dump(), history, images_digest(run.split.train))
     run.checkpoints.save_last(state)
     return state

@@ -15,6 +15,7 @@ from scipy.sparse import csr_matrix
 from ppreid.clustering.alternative_labels import agglomerative_labels, hdbscan_labels, infomap_labels
 from ppreid.clustering.labels import dbscan_labels
 from ppreid.clustering.neighbours import METHODS
+from ppreid.datasets.camera_folder import read_camera_folder
 from ppreid.datasets.dukemtmc import DUKEMTMC_COUNTS, read_dukemtmc
 from ppreid.datasets.market1501 import MARKET1501_COUNTS, read_demo, read_market1501
 from ppreid.datasets.msmt17 import MSMT17_COUNTS, read_msmt17
@@ -26,23 +27,43 @@ from ppreid.ise.memory import update_hard, update_sequential
 from ppreid.ise.objectives import LossTerms, ise_objective
 from ppreid.models.pooling import GeMPool, average_pool, max_pool
 from ppreid.models.resnet import resnet
-from ppreid.records import ReIDSplit
-from ppreid.sections import LabelsConfig
+from ppreid.records import DatasetContents, ReIDSplit
+from ppreid.sections import DataConfig, LabelsConfig
 
 
 class DatasetReader(NamedTuple):
     """How a data set is read, and how large it was published (None: nobody published it)."""
 
-    read: Callable[[Path], ReIDSplit]
+    read: Callable[[DataConfig], DatasetContents]
     published: PublishedCounts | None
 
 
+def _in_root(read: Callable[[Path], ReIDSplit]) -> Callable[[DataConfig], DatasetContents]:
+    """A reader that needs to know nothing but data.root."""
+    return lambda cfg: DatasetContents(read(Path(cfg.root)))
+
+
+def _read_camera_folder(cfg: DataConfig) -> DatasetContents:
+    own = cfg.camera_folder
+    return read_camera_folder(
+        Path(cfg.root),
+        camera=own.camera,
+        pattern=own.pattern,
+        table=Path(own.csv) if own.csv else None,
+        unmatched=own.unmatched,
+        query=Path(own.query) if own.query else None,
+        gallery=Path(own.gallery) if own.gallery else None,
+        label_pattern=own.label_pattern,
+    )
+
+
 DATASETS: dict[str, DatasetReader] = {
-    "market1501": DatasetReader(read_market1501, MARKET1501_COUNTS),
-    "msmt17": DatasetReader(read_msmt17, MSMT17_COUNTS),
-    "dukemtmc": DatasetReader(read_dukemtmc, DUKEMTMC_COUNTS),
-    "veri776": DatasetReader(read_veri776, VERI776_COUNTS),
-    "demo": DatasetReader(read_demo, None),
+    "market1501": DatasetReader(_in_root(read_market1501), MARKET1501_COUNTS),
+    "msmt17": DatasetReader(_in_root(read_msmt17), MSMT17_COUNTS),
+    "dukemtmc": DatasetReader(_in_root(read_dukemtmc), DUKEMTMC_COUNTS),
+    "veri776": DatasetReader(_in_root(read_veri776), VERI776_COUNTS),
+    "demo": DatasetReader(_in_root(read_demo), None),
+    "camera_folder": DatasetReader(_read_camera_folder, None),
 }
 
 # (base_width, last_stride) -> images to feature maps

@@ -12,7 +12,9 @@ from ppreid.errors import DataError
 from ppreid.records import ImageRecord, ReIDSplit
 
 BOUNDING_BOX_LAYOUT = ("bounding_box_train", "query", "bounding_box_test")
-IMAGE_SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".bmp", ".webp"})
+IMAGE_SUFFIXES = frozenset(
+    {".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".bmp", ".webp", ".tif", ".tiff", ".gif", ".ppm", ".pgm", ".jp2"}
+)
 JUNK_PID = -1
 
 _NAME_PATTERN = re.compile(r"(-1|\d+)_c0*([1-9]\d*)")

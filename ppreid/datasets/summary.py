@@ -75,6 +75,8 @@ def summarise_split(split: ReIDSplit, published: PublishedCounts | None = None) 
     for part in ReIDSplit._fields:
         found = count_part(getattr(split, part), zero_is_distractor=part == "gallery")
         expected = getattr(published, part) if published else None
+        if not (found.images or expected):
+            continue
         cells = [f"{n:,}" for n in found]
         if expected:
             cells = [f"{cell} (of {n:,})" for cell, n in zip(cells, expected, strict=True)]

@@ -82,8 +82,11 @@ def check_queries(
         ignore_camera: images of the query's own camera count as well.
 
     Returns:
-        A problem where no query has a match; warnings where some have none, or are numbered as distractors.
+        "ok" where there is no query at all; a problem where no query has a match; warnings where some have none, or are
+        numbered as distractors.
     """
+    if not query:
+        return [ok("queries", "there are none: training reports label-free health instead of metrics")]
     cameras_of = _cameras_of(gallery)
     invalid = [
         record.path

@@ -18,7 +18,9 @@ MIN_HEIGHT, MIN_WIDTH = 16, 8  # pixels; nothing of a person is left below that
 _AHEAD = 64  # tasks per thread that wait or whose results wait
 _EXIF_ORIENTATION = 0x0112
 _EDGES = (16, 32, 64, 128, 256, 512, 1024)  # of the histogram of heights
-_SUFFIXES = {"JPEG": {".jpg", ".jpeg"}, "MPO": {".jpg", ".jpeg"}, "PNG": {".png"}, "BMP": {".bmp"}, "WEBP": {".webp"}}
+_JPEG = {".jpg", ".jpeg", ".jpe", ".jfif"}
+_SUFFIXES = {"JPEG": _JPEG, "MPO": _JPEG, "PNG": {".png"}, "BMP": {".bmp"}, "WEBP": {".webp"}, "GIF": {".gif"}}
+_SUFFIXES |= {"TIFF": {".tif", ".tiff"}, "PPM": {".ppm", ".pgm"}, "JPEG2000": {".jp2"}}
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")

@@ -17,6 +17,7 @@ from ppreid.tensor_file import load_tensors, save_tensors
 
 MODEL, OPTIMIZER = CHECKPOINT_PREFIX, "optimizer."
 LABELS, CENTROIDS, SUM = "running.labels", "running.centroids", "running.sum."
+PREVIOUS_LABELS = "labels"
 
 
 class RunningEpoch(NamedTuple):
@@ -48,6 +49,7 @@ class TrainingState(NamedTuple):
         history: one row per evaluation so far, as in metrics.jsonl.
         images: count and digest of the training images, see `images_digest`.
         running: the epoch under way; None between two epochs.
+        labels: (N,) pseudo labels of the last finished epoch, for its comparison with the next; None before that.
     """
 
     epoch: int
@@ -55,6 +57,7 @@ class TrainingState(NamedTuple):
     history: list[dict[str, Any]]
     images: dict[str, Any]
     running: RunningEpoch | None = None
+    labels: np.ndarray | None = None
 
 
 class Checkpoint(NamedTuple):
@@ -94,6 +97,8 @@ def save_checkpoint(
     tensors = {MODEL + name: value.numpy() for name, value in model.state_dict().items()}
     tensors |= {OPTIMIZER + name: value for name, value in _optimizer_arrays(model, optimizer).items()}
     facts = state._asdict()
+    if (previous := facts.pop("labels")) is not None:
+        tensors[PREVIOUS_LABELS] = previous
     if state.running is not None:
         labels, centroids, steps, sums, seconds = state.running
         tensors |= {LABELS: labels, CENTROIDS: centroids} | {SUM + name: value for name, value in sums.items()}
@@ -122,12 +127,12 @@ def read_checkpoint(path: Path) -> Checkpoint:
         WeightsError: the file is missing, damaged or not a checkpoint.
     """
     tensors, facts = load_tensors(path)
-    if set(facts) != set(TrainingState._fields):
+    if set(facts) != set(TrainingState._fields) - {"labels"}:
         raise WeightsError(f"{path} is not a training checkpoint of ppreid; it cannot be resumed, only evaluated")
     if facts["running"] is not None:
         sums = _with_prefix(tensors, SUM)
         facts["running"] = RunningEpoch(tensors[LABELS], tensors[CENTROIDS], sums=sums, **facts["running"])
-    return Checkpoint(path, TrainingState(**facts), tensors)
+    return Checkpoint(path, TrainingState(**facts, labels=tensors.get(PREVIOUS_LABELS)), tensors)
 
 
 def restore(checkpoint: Checkpoint, model: nn.Layer, optimizer: paddle.optimizer.Optimizer) -> None:

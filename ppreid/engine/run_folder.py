@@ -14,9 +14,9 @@ from ppreid.files import remove_leftovers, write_text
 
 CONFIG, METRICS, LOG, LABELS = "config.yaml", "metrics.jsonl", "log.txt", "labels.csv"
 LAST, BEST, BAD_IMAGES = "checkpoint_last.safetensors", "checkpoint_best.safetensors", "bad_images.txt"
-RESULTS = "results.json"
+RESULTS, CAMERAS = "results.json", "cameras.csv"
 PREVIOUS, _EPOCH = "checkpoint_previous.safetensors", "checkpoint_epoch_{}.safetensors"
-OWN_FILES = (CONFIG, METRICS, LOG, LABELS, LAST, PREVIOUS, BEST, BAD_IMAGES, RESULTS)
+OWN_FILES = (CONFIG, METRICS, LOG, LABELS, LAST, PREVIOUS, BEST, BAD_IMAGES, RESULTS, CAMERAS)
 # what would be lost; a start that failed, for example for want of data, leaves only the others
 _WORTH_KEEPING = (METRICS, LABELS, LAST, PREVIOUS, BEST)
 _DISK_ERRORS = {
@@ -81,4 +81,13 @@ def write_labels(path: Path, image_paths: Sequence[str], labels: np.ndarray) -> 
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(["path", "cluster"])
     writer.writerows(zip(image_paths, labels.tolist(), strict=True))
+    write_text(path, text.getvalue())
+
+
+def write_camera_names(path: Path, names: Sequence[str]) -> None:
+    """Write the names of cameras as CSV: camid (from 0, as in records), name."""
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(["camid", "name"])
+    writer.writerows(enumerate(names))
     write_text(path, text.getvalue())

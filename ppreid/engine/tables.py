@@ -1,13 +1,17 @@
 """Rows of metrics.jsonl and the text that people read of them."""
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
+from ppreid.clustering.health import label_health
 from ppreid.clustering.quality import SweepRow, clustering_statistics, pseudo_label_quality
+from ppreid.engine.evaluate import ids
 from ppreid.engine.resources import peak_memory
 from ppreid.evaluation.ranking import RankingResult
+from ppreid.records import ImageRecord
 
 RANKS = (1, 5, 10, 20)
 _COLUMNS = ("mAP", "Rank-1", "Rank-5", "Rank-10")
@@ -36,7 +40,8 @@ def evaluation_row(result: RankingResult, *, epoch: int, labels: np.ndarray | No
 def epoch_row(
     epoch: int,
     labels: np.ndarray,
-    pids: np.ndarray,
+    previous: np.ndarray | None,
+    records: Sequence[ImageRecord],
     losses: Mapping[str, float],
     schedule: Mapping[str, float],
     seconds: Mapping[str, float],
@@ -46,7 +51,8 @@ def epoch_row(
     Args:
         epoch: finished epochs.
         labels: (N,) pseudo labels.
-        pids: (N,) true identities, -1 unknown; where all are known, the quality of the labels is reported.
+        previous: (N,) those of the epoch before; None in the first.
+        records: (N,) training images; where all identities are known, the quality of the labels is reported.
         losses: means over the epoch.
         schedule: learning rate and PLI degree of the last step.
         seconds: per stage.
@@ -55,7 +61,8 @@ def epoch_row(
         The row; for "label_quality" see `pseudo_label_quality`.
     """
     row: dict[str, Any] = {"event": "epoch", "epoch": epoch, **clustering_statistics(labels)._asdict()}
-    row |= {"images": len(labels), **losses, **schedule}
+    pids, camids = ids(records)
+    row |= {"images": len(labels), **label_health(labels, previous, camids)._asdict(), **losses, **schedule}
     if len(pids) and (pids >= 0).all():
         row["label_quality"] = pseudo_label_quality(labels, pids)._asdict()
     return row | {"peak_memory_gb": peak_memory() / 1e9, "stage_seconds": dict(seconds)}
@@ -63,10 +70,12 @@ def epoch_row(
 
 def epoch_line(row: Mapping[str, Any], num_epochs: int, evaluation: Mapping[str, Any] | None) -> str:
     """The log line of one epoch."""
+    health = [f"{name} {row[name]:.2f}" for name in ("label_stability", "camera_mixing") if not math.isnan(row[name])]
     losses = " ".join(f"{name} {row[name]:.3f}" for name in ("loss", "loss_contrast", "loss_lp") if name in row)
     parts = [
         f"epoch {row['epoch']}/{num_epochs}",
         f"{row['clusters']} clusters, {row['outliers']} outliers of {row['images']}, largest {row['largest']}",
+        *([" ".join(health).replace("_", " ")] if health else []),
         losses,
         f"degree {row['pli_degree']:.3f} lr {row['lr']:.2e}",
     ]
@@ -105,5 +114,5 @@ def history_table(history: Sequence[Mapping[str, Any]]) -> str:
 
 
 def best_row(history: Sequence[Mapping[str, Any]]) -> Mapping[str, Any]:
-    """The evaluation after training with the highest mAP; the first of equals."""
-    return max((row for row in history if row["epoch"] > 0), key=lambda row: row["mAP"])
+    """The evaluation after training with the highest mAP; the first of equals, and {} where there is none."""
+    return max((row for row in history if row["epoch"] > 0), key=lambda row: row["mAP"], default={})

@@ -4,6 +4,7 @@ Sections are pydantic models: unknown keys are refused, values are checked, inst
 """
 
 from ppreid.sections.base import PositiveInt, Probability, Section
+from ppreid.sections.camera_folder import CameraFolderConfig
 from ppreid.sections.data import AugmentConfig, DataConfig
 from ppreid.sections.evaluation import EvaluationSettings, TrainingEvaluationSettings
 from ppreid.sections.labels import CameraJaccardConfig, ISEConfig, LabelsConfig, MemoryConfig
@@ -13,6 +14,7 @@ from ppreid.sections.training import BatchConfig, CheckpointConfig, LogConfig, S
 __all__ = [
     "AugmentConfig",
     "BatchConfig",
+    "CameraFolderConfig",
     "CameraJaccardConfig",
     "CheckpointConfig",
     "DataConfig",

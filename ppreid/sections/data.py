@@ -6,6 +6,7 @@ from pydantic import Field
 
 from ppreid.choices import one_of
 from ppreid.sections.base import Probability, Section
+from ppreid.sections.camera_folder import CameraFolderConfig
 
 
 class DataConfig(Section):
@@ -25,6 +26,7 @@ class DataConfig(Section):
     """Pass batches through /dev/shm; falls back with a warning when it is too small."""
     on_bad_image: Literal["error", "skip"] = "error"
     """An unreadable image stops the run (error) or is left out of the whole run and counted (skip)."""
+    camera_folder: CameraFolderConfig = CameraFolderConfig()
 
 
 class AugmentConfig(Section):

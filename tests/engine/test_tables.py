@@ -3,6 +3,7 @@ import pytest
 
 from ppreid.clustering.quality import SweepRow
 from ppreid.engine.tables import best_row, epoch_line, epoch_row, history_table, sweep_table
+from ppreid.records import ImageRecord
 
 HISTORY = [
     {"epoch": 0, "mAP": 50.0, "Rank-1": 60.0, "Rank-5": 70.0, "Rank-10": 80.0},
@@ -27,11 +28,13 @@ def test_the_history_table_shows_every_evaluation_then_last_and_best():
 @pytest.mark.parametrize(("pids", "has_quality"), [([1, 1, 2, 2], True), ([1, 1, 2, -1], False)])
 def test_label_quality_is_reported_only_when_every_identity_is_known(pids, has_quality):
     labels = np.array([0, 0, 1, -1])
-    row = epoch_row(3, labels, np.array(pids), {"loss": 1.5}, {"lr": 1e-3, "pli_degree": 0.1}, {"train": 2.0})
+    records = [ImageRecord("", pid, camid) for pid, camid in zip(pids, [0, 1, 0, 1], strict=True)]
+    row = epoch_row(3, labels, labels, records, {"loss": 1.5}, {"lr": 1e-3, "pli_degree": 0.1}, {"train": 2.0})
     assert ("label_quality" in row) is has_quality
     assert (row["clusters"], row["outliers"], row["largest"], row["images"]) == (2, 1, 2, 4)
     line = epoch_line(row, 5, HISTORY[-1])
-    assert line.startswith("epoch 3/5 | 2 clusters, 1 outliers of 4, largest 2 | loss 1.500 | degree 0.100 lr 1.00e-03")
+    assert line.startswith("epoch 3/5 | 2 clusters, 1 outliers of 4, largest 2 | label stability 1.00 camera mixing")
+    assert "| loss 1.500 | degree 0.100 lr 1.00e-03 |" in line
     assert "mAP 40.0 Rank-1 63.0 | train 2.0s" in line
 
 

@@ -1,0 +1,163 @@
+"""A folder of person crops from one's own cameras: nobody knows the people, somebody may know the cameras."""
+
+import os
+import re
+from collections import Counter
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from ppreid.datasets.camera_table import NamedImage, read_camera_table
+from ppreid.datasets.folder_layout import describe_entries
+from ppreid.datasets.image_folder import scan_folder
+from ppreid.errors import DataError
+from ppreid.records import DatasetContents, ImageRecord, ReIDSplit
+
+UNKNOWN = -1
+DISTRACTOR = 0
+_SHOWN = 5  # names that a message lists
+_SHOWN_CAMERAS = 24
+
+NamesOf = Callable[[str], tuple[str, str] | None]  # relative path -> camera and identity; None: it does not say
+
+
+def read_camera_folder(
+    root: Path,
+    *,
+    camera: str = "folder",
+    pattern: str = "",
+    table: Path | None = None,
+    unmatched: str = "error",
+    query: Path | None = None,
+    gallery: Path | None = None,
+    label_pattern: str = "",
+) -> DatasetContents:
+    """Read the images of a folder and its subfolders as training part, and labelled images where there are any.
+
+    Args:
+        root: the folder.
+        camera: where cameras come from: "folder" (the first subfolder below root), "regex", "csv" or "none".
+        pattern: for "regex": it is searched in the path below root; its groups `camera` and, if there is one, `pid`
+            are the names.
+        table: for "csv": see `read_camera_table`; its images are the training part, the folder is not searched.
+        unmatched: what becomes of images whose path does not say the camera: "error", "skip", or "unknown".
+        query: labelled images to search for: a CSV, or a folder whose paths `label_pattern` describes.
+        gallery: labelled images to search among.
+        label_pattern: as `pattern`, with both groups, for folders of labelled images.
+
+    Returns:
+        The records, the names of the cameras, and sentences about what was left out. Cameras are numbered in the
+        natural order of their names ("cam2" before "cam10"), identities likewise from 1. Labelled images whose identity
+        is unknown are left out of query and gallery; an identity of zeros is a distractor.
+
+    Raises:
+        DataError: there is no image, a path or a line does not parse, or training images are in query or gallery.
+    """
+    root, notes = root.expanduser(), []
+    if camera == "csv" and table:
+        train, found = read_camera_table(table, root), ""
+    else:
+        train, found = _read_folder(root, names_in_path(camera, pattern), unmatched)
+    notes += [found] if found else []
+    parts = [train]
+    for name, source in (("query", query), ("gallery", gallery)):
+        labelled, unlabelled = _read_labelled(source, root, label_pattern) if source else ([], 0)
+        notes += [f"{name}: {unlabelled:,} images without a known identity are left out"] if unlabelled else []
+        parts.append(labelled)
+    _check_disjoint(parts)
+    cameras = sorted({image.camera for part in parts for image in part} - {""}, key=natural_order)
+    people = sorted({image.pid for part in parts for image in part if image.pid.strip("0")}, key=natural_order)
+    camera_ids = {name: number for number, name in enumerate(cameras)}
+    pids = {name: number for number, name in enumerate(people, start=1)}
+    split = ReIDSplit(*(_records(part, camera_ids, pids) for part in parts))
+    notes.append(_camera_note(cameras, split))
+    return DatasetContents(split, tuple(cameras), tuple(notes))
+
+
+def names_in_path(camera: str, pattern: str) -> NamesOf:
+    """How a path below the root says camera and identity, see `read_camera_folder`."""
+    if camera == "none":
+        return lambda name: ("", "")
+    if camera == "folder":
+        return lambda name: (name.partition("/")[0], "") if "/" in name else None
+    expression = re.compile(pattern)
+
+    def by_pattern(name: str) -> tuple[str, str] | None:
+        groups = {"pid": "", **match.groupdict("")} if (match := expression.search(name)) else {}
+        return (groups["camera"], groups["pid"]) if groups.get("camera") else None
+
+    return by_pattern
+
+
+def natural_order(name: str) -> tuple[list[object], str]:
+    """Sort key with which "cam2" comes before "cam10"."""
+    parts = re.split(r"(\d+)", name)  # text and digits in turn
+    numbers = [digits.lstrip("0") for digits in parts[1::2]]
+    pairs = zip(parts[::2], [*numbers, ""], strict=True)
+    return [item for text, number in pairs for item in (text, len(number), number)], name
+
+
+def _read_folder(root: Path, names_of: NamesOf, unmatched: str) -> tuple[list[NamedImage], str]:
+    """Images of a folder, and a sentence about what was left out."""
+    scan = scan_folder(root)
+    left_out = scan.left_out()
+    if not scan.names:
+        raise DataError(f"no image in {root.absolute()}; left out: {left_out or 'nothing'}; {describe_entries(root)}")
+    named = [(name, names_of(name)) for name in scan.names]
+    unparsed = [name for name, names in named if names is None]
+    if unparsed and unmatched == "error":
+        shown = ", ".join(map(repr, unparsed[:_SHOWN])) + ", ..." * (len(unparsed) > _SHOWN)
+        raise DataError(
+            f"the paths of {len(unparsed):,} of {len(named):,} images in {root.absolute()} do not say the camera: "
+            f"{shown}; see data.camera_folder.camera and .pattern, or set data.camera_folder.unmatched to skip or "
+            "unknown"
+        )
+    if unparsed and unmatched == "skip":
+        left_out = ", ".join(filter(None, [left_out, f"{len(unparsed):,} images whose path does not say the camera"]))
+        if len(unparsed) == len(named):
+            raise DataError(f"no path of an image in {root.absolute()} says the camera; left out: {left_out}")
+    images = [
+        NamedImage(os.path.join(root, name), *(names or ("", "")))
+        for name, names in named
+        if names is not None or unmatched == "unknown"
+    ]
+    return images, f"left out: {left_out}" if left_out else ""
+
+
+def _read_labelled(source: Path, root: Path, label_pattern: str) -> tuple[list[NamedImage], int]:
+    """Images with known identity of a CSV or folder, and the number of those without."""
+    if source.suffix.lower() in (".csv", ".tsv"):
+        images = read_camera_table(source, root)
+    else:
+        images = _read_folder(source.expanduser(), names_in_path("regex", label_pattern), "error")[0]
+    labelled = [image for image in images if image.pid not in ("", "-1")]
+    if not labelled:
+        raise DataError(f"no image of {source.absolute()} has a known identity; without any it cannot be evaluated")
+    return labelled, len(images) - len(labelled)
+
+
+def _check_disjoint(parts: Sequence[Sequence[NamedImage]]) -> None:
+    """Refuse training images that are in query or gallery, e.g. because their folders lie in the root."""
+    train = {os.path.abspath(image.path) for image in parts[0]} if any(parts[1:]) else set()
+    both = [image.path for part in parts[1:] for image in part if os.path.abspath(image.path) in train]
+    if both:
+        raise DataError(
+            f"{len(both):,} labelled images are training images as well, e.g. {both[0]}; keep the folders of query and "
+            "gallery outside of data.root, or the metrics mean nothing"
+        )
+
+
+def _records(
+    images: Sequence[NamedImage], camera_ids: dict[str, int], pids: dict[str, int]
+) -> tuple[ImageRecord, ...]:
+    def pid(name: str) -> int:
+        return pids.get(name, DISTRACTOR if name else UNKNOWN)
+
+    return tuple(ImageRecord(path, pid(name), camera_ids.get(camera, UNKNOWN)) for path, camera, name in images)
+
+
+def _camera_note(cameras: Sequence[str], split: ReIDSplit) -> str:
+    counts = Counter(record.camid for part in split for record in part)
+    shown = [f"{number + 1} {name} ({counts[number]:,})" for number, name in enumerate(cameras[:_SHOWN_CAMERAS])]
+    shown += [f"... {len(cameras) - _SHOWN_CAMERAS} more"] if len(cameras) > _SHOWN_CAMERAS else []
+    shown += [f"unknown ({counts[UNKNOWN]:,})"] if counts[UNKNOWN] else []
+    return f"cameras (images): {', '.join(shown)}"

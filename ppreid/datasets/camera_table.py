@@ -1,0 +1,90 @@
+"""CSV files that say which camera took an image, and who is on it."""
+
+import csv
+from collections.abc import Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+from ppreid.errors import DataError
+
+_CAMERA_COLUMNS, _IDENTITY_COLUMNS = ("camera", "camid"), ("pid", "identity")
+_DELIMITERS = ",;\t"
+
+
+class NamedImage(NamedTuple):
+    """An image with the names that files or people gave to its camera and identity.
+
+    Attributes:
+        path: of the file.
+        camera: name of the camera; empty is unknown.
+        pid: name of the identity; empty is unknown.
+    """
+
+    path: str
+    camera: str
+    pid: str
+
+
+def read_camera_table(file: Path, root: Path) -> list[NamedImage]:
+    """Read a CSV with a header and the columns path, camera (or camid) and, if known, pid (or identity).
+
+    The fields may be separated by commas, semicolons or tabs. Cameras and identities are names, not only numbers; empty
+    and -1 mean unknown. Further columns are ignored.
+
+    Args:
+        file: the CSV, UTF-8.
+        root: folder that relative paths start from.
+
+    Returns:
+        One image per line, sorted by path.
+
+    Raises:
+        DataError: the file cannot be read, or a line is wrong; the message has its number.
+    """
+    try:
+        with open(file, newline="", encoding="utf-8-sig") as text:
+            images = list(_images(text, file, root))
+    except (OSError, UnicodeDecodeError) as error:
+        raise DataError(f"cannot read {file}: {error}; it must be a CSV in UTF-8") from error
+    if not images:
+        raise DataError(f"{file} lists no image; it needs a line with a path for each")
+    return sorted(images)
+
+
+def _images(text: Iterator[str], file: Path, root: Path) -> Iterator[NamedImage]:
+    header = next(text, "")
+    delimiter = max(_DELIMITERS, key=header.count)
+    columns = [name.strip().strip('"').lower() for name in header.rstrip("\r\n").split(delimiter)]
+    path, camera, pid = (_column(columns, names) for names in (("path",), _CAMERA_COLUMNS, _IDENTITY_COLUMNS))
+    if path is None or (camera is None and pid is None):
+        raise DataError(
+            f"{file}:1: the columns are {', '.join(columns)!r}; expected path, camera and, if identities are known, pid"
+        )
+    reader = csv.reader(text, delimiter=delimiter, strict=True)
+    first_lines: dict[str, int] = {}
+    try:
+        for row in reader:
+            line = 1 + reader.line_num  # of the end of the row; the header was taken before
+            if not row:
+                continue
+            if len(row) != len(columns):
+                raise DataError(f"{file}:{line}: {len(row)} fields, but the header has {len(columns)}: {row}")
+            if not row[path]:
+                raise DataError(f"{file}:{line}: the path is empty")
+            found = str(root / row[path])
+            if found in first_lines:
+                raise DataError(f"{file}:{line}: {row[path]} is listed twice, first in line {first_lines[found]}")
+            first_lines[found] = line
+            yield NamedImage(found, *("" if column is None else _known(row[column]) for column in (camera, pid)))
+    except csv.Error as error:
+        raise DataError(f"{file}:{1 + reader.line_num}: {error}") from error
+
+
+def _column(columns: list[str], names: tuple[str, ...]) -> int | None:
+    return next((columns.index(name) for name in names if name in columns), None)
+
+
+def _known(text: str) -> str:
+    """A name; -1 means unknown, as in the CSV beside a file of features."""
+    name = text.strip()
+    return "" if name == "-1" else name

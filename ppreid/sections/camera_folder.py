@@ -1,0 +1,54 @@
+"""The data set camera_folder: one's own images."""
+
+import re
+from typing import Literal
+
+from pydantic import model_validator
+from pydantic_core import PydanticCustomError
+
+from ppreid.sections.base import Section
+
+
+def _pattern_problem(key: str, pattern: str, groups: tuple[str, ...]) -> str:
+    """What is wrong with a regular expression that must have certain named groups; empty when nothing is."""
+    try:
+        missing = [name for name in groups if name not in re.compile(pattern).groupindex]
+    except re.error as error:
+        where = "" if error.pos is None else f" at position {error.pos}: {pattern[error.pos :][:20]!r}"
+        return f"{key} {pattern!r} is no regular expression: {error.msg}{where}"
+    return f"{key} {pattern!r} has no group (?P<{missing[0]}>...)" if missing else ""
+
+
+class CameraFolderConfig(Section):
+    """The data set camera_folder: where cameras and labels of one's own images come from, see docs/own-cameras.md."""
+
+    camera: Literal["folder", "regex", "csv", "none"] = "folder"
+    """Camera of a training image: the first subfolder below data.root; `pattern` on its path; `csv`; or unknown."""
+    pattern: str = ""
+    """For regex: expression with the group (?P<camera>...) and, if you like, pid, searched in the path below root."""
+    csv: str = ""
+    """For csv: file with the columns path (absolute, or below data.root), camera and, if you like, pid."""
+    unmatched: Literal["error", "skip", "unknown"] = "error"
+    """Images whose path does not say the camera stop the run, are left out and counted, or have an unknown camera."""
+    query: str = ""
+    """Labelled images to search for, if there are any: a folder (see `label_pattern`) or a CSV with pid."""
+    gallery: str = ""
+    """Labelled images to search among; without query and gallery training reports label-free health only."""
+    label_pattern: str = r"(?P<pid>-?\d+)_(?P<camera>c\d+)[^/]*$"
+    """As `pattern`, for the folders of labelled images; the default reads names such as 0002_c1s1_000451_03.jpg."""
+
+    @model_validator(mode="after")
+    def _check_together(self) -> "CameraFolderConfig":
+        """Refuse patterns that are none or lack a group, and keys that need each other."""
+        problems = [
+            _pattern_problem("pattern", self.pattern, ("camera",)) if self.camera == "regex" else "",
+            _pattern_problem("label_pattern", self.label_pattern, ("camera", "pid")),
+            "camera is csv, but csv names no file" if self.camera == "csv" and not self.csv else "",
+            "query and gallery need each other; set both or none" if bool(self.query) != bool(self.gallery) else "",
+        ]
+        for key, source in (("pattern", "regex"), ("csv", "csv")):
+            if getattr(self, key) and self.camera != source:
+                problems.append(f"{key} is set, but has no effect while camera is {self.camera}; set it to {source}")
+        if text := "; ".join(filter(None, problems)):
+            raise PydanticCustomError("inconsistent", "{reason}", {"reason": f"data.camera_folder: {text}"})
+        return self
