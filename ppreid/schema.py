@@ -78,6 +78,11 @@ class TrainingConfig(RunConfig):
         is_without_cameras = self.data.name == "camera_folder" and self.data.camera_folder.camera == "none"
         if is_without_cameras and self.labels.distance == "camera_jaccard":
             problems.append("labels.distance camera_jaccard needs cameras, but data.camera_folder.camera is none")
+        if self.model.bn_chunks % self.batch.accumulate:
+            problems.append(
+                f"batch.accumulate is {self.batch.accumulate} and model.bn_chunks is {self.model.bn_chunks}; "
+                "it must divide model.bn_chunks, because each part of the batch is normalised by itself"
+            )
         if problems:
             raise PydanticCustomError("inconsistent", "{reason}", {"reason": "; ".join(problems)})
         return self

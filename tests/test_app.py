@@ -128,6 +128,16 @@ def test_other_choices_train(tiny_config, override):
     assert np.isfinite(history[-1]["mAP"])
 
 
+def test_a_run_in_parts_of_the_batch_is_the_run_on_whole_batches(tiny_config, tmp_path):
+    """One epoch only: in the next one a label may hang on the last digit of a distance."""
+    one_epoch = ["solver.epochs=1", "model.bn_chunks=4"]
+    app.train(load_config(tiny_config, one_epoch))
+    app.train(load_config(tiny_config, [*one_epoch, "batch.accumulate=2", f"output_dir={tmp_path / 'parts'}"]))
+    whole, parts = (read_metrics(tmp_path / name / METRICS)[1] for name in ("run", "parts"))
+    for name in ("loss", "loss_contrast", "loss_lp"):
+        assert parts[name] == pytest.approx(whole[name], rel=1e-3)
+
+
 def test_an_earlier_run_is_kept_unless_overwrite(tiny_config):
     cfg = load_config(tiny_config, ["solver.epochs=1", "solver.iters=1"])
     app.train(cfg)

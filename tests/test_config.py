@@ -67,6 +67,7 @@ def test_all_problems_are_listed_at_once_with_file_line_and_nearest_match(tmp_pa
         ("labels: {k1: 4, k2: 6}", "k2 must not exceed k1"),
         ("model: {bn_chunks: 3}", "it must divide the batch of 256 images"),
         ("batch: {identities: 1, images: 1}", "cannot be normalised"),
+        ("{batch: {accumulate: 3}, model: {bn_chunks: 4}}", "batch.accumulate is 3 and model.bn_chunks is 4"),
         ("solver: {lr: .nan}", "finite"),
         ("labels: {eps: 0}", "greater than 0"),
         ("labels: {eps: {}}", "valid number"),

@@ -134,6 +134,7 @@ def _train(
                 objective,
                 schedule,
                 done,
+                forward=build.forward(cfg.batch),
                 log_every=cfg.log.every,
                 pause=pause,
             )

@@ -30,6 +30,7 @@ EFFECTS: dict[str, Effect] = {
     "model.weights": "none",  # what training started from is in the checkpoint
     "model.weights_sha256": "none",
     "augment": "from here on",
+    "batch.accumulate": "from here on",  # sums round differently
     "labels": "from here on",
     "memory": "from here on",
     "ise": "from here on",

@@ -98,7 +98,7 @@ def _train_on(
 ) -> list[dict[str, Any]]:
     """Build the parts of a run, bring them to where it starts or goes on, and train."""
     paddle.seed(cfg.seed)
-    model = build.reid_net(cfg.model, bn_chunks=cfg.model.bn_chunks)
+    model = build.reid_net(cfg.model, bn_chunks=cfg.model.bn_chunks // cfg.batch.accumulate)
     optimizer = adam_with_l2(model, lr=cfg.solver.lr, weight_decay=cfg.solver.weight_decay)
     extract = build.extractor(cfg.eval)
     label_loader = build.feature_loader(split.train, cfg.data, cfg.eval)

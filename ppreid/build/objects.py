@@ -13,6 +13,7 @@ from ppreid.datasets.transforms import eval_transform, train_transform
 from ppreid.engine.extract import extract_features
 from ppreid.engine.optimizer import learning_rate
 from ppreid.engine.pseudo_label import DistanceMethod
+from ppreid.engine.step import Forward, micro_batches
 from ppreid.engine.train import Schedule
 from ppreid.evaluation.ranking import RankingResult, evaluate_features
 from ppreid.ise.memory import ClusterMemory
@@ -22,7 +23,15 @@ from ppreid.ise.support_samples import usable_topk
 from ppreid.models.reid_net import ReIDNet
 from ppreid.records import ImageRecord
 from ppreid.schema import TrainingConfig
-from ppreid.sections import DataConfig, EvaluationModelConfig, EvaluationSettings, ISEConfig, LabelsConfig, MemoryConfig
+from ppreid.sections import (
+    BatchConfig,
+    DataConfig,
+    EvaluationModelConfig,
+    EvaluationSettings,
+    ISEConfig,
+    LabelsConfig,
+    MemoryConfig,
+)
 
 
 def reid_net(cfg: EvaluationModelConfig, *, bn_chunks: int = 1) -> ReIDNet:
@@ -100,6 +109,11 @@ def objective(cfg: ISEConfig, *, num_clusters: int) -> Callable[..., LossTerms]:
         lp_temperature=cfg.lp_temperature,
         lp_weight=cfg.lp_weight,
     )
+
+
+def forward(cfg: BatchConfig) -> Forward:
+    """From the images of a step to their features."""
+    return partial(micro_batches, parts=cfg.accumulate)
 
 
 def schedule(cfg: TrainingConfig, epoch: int) -> Schedule:

@@ -2,13 +2,14 @@
 
 import math
 from collections.abc import Callable, Iterable, Mapping
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple
 
 import numpy as np
 import paddle
 from paddle import nn
 
 from ppreid.engine.progress import progress
+from ppreid.engine.step import Forward, Memory, training_step, whole_batch
 from ppreid.errors import TrainingError
 from ppreid.failpoint import failpoint
 
@@ -29,15 +30,6 @@ class Schedule(NamedTuple):
     def last(self) -> dict[str, float]:
         """Values of the last step, for the log."""
         return {"lr": self.learning_rate(self.steps[-1]), "pli_degree": self.pli_degree(self.steps[-1])}
-
-
-class Memory(Protocol):
-    """What the loop needs of a cluster memory."""
-
-    centroids: paddle.Tensor
-
-    def update(self, features: paddle.Tensor, labels: np.ndarray) -> None:
-        """Move the centroids of the classes in `labels` (M,) by the rows of `features` (M, D)."""
 
 
 class EpochProgress:
@@ -73,6 +65,7 @@ def train_epoch(
     schedule: Schedule,
     done: EpochProgress,
     *,
+    forward: Forward = whole_batch,
     log_every: int,
     pause: Callable[[], bool] = lambda: False,
     description: str = "train",
@@ -88,6 +81,7 @@ def train_epoch(
         objective: (features (B, D), labels (B,), centroids (C, D), degree) -> LossTerms.
         schedule: the steps of this epoch, with their learning rates and PLI degrees.
         done: how far the epoch is; moved on by every step.
+        forward: from images to features, see `step.py`.
         log_every: steps between two readings of the losses. Between them nothing waits for the device.
         pause: asked after every step whether to return; a call with the same arguments goes on.
         description: for the progress display.
@@ -99,13 +93,9 @@ def train_epoch(
     steps = schedule.steps[done.steps :]
     for step, (images, rows) in zip(steps, progress(batches, total=len(steps), description=description), strict=True):
         optimizer.set_lr(schedule.learning_rate(step))
-        features = model(images)  # (B, D)
-        terms = objective(features, labels[rows], memory.centroids, schedule.pli_degree(step))
-        terms.total.backward()
-        optimizer.step()
-        optimizer.clear_grad()
-        memory.update(terms.memory_features, terms.memory_labels)
-        for name, value in terms.logs.items():
+        degree = schedule.pli_degree(step)
+        losses = training_step(model, memory, images, labels[rows], optimizer, objective, degree, forward=forward)
+        for name, value in losses.items():
             done.sums[name] = done.sums[name] + value if name in done.sums else value
         done.steps += 1
         failpoint("step", step + 1)

@@ -9,6 +9,9 @@ the channels in memory, so a reshape turns chunks into channels, and one call of
 serves all chunks. `interleave_chunks` and `restore_chunks` translate from and to contiguous chunks.
 """
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 import paddle
 import paddle.nn.functional as F
 from paddle import ParamAttr, Tensor, nn
@@ -162,3 +165,23 @@ def use_ghost_batch_norm(model: nn.Layer, num_chunks: int) -> None:
         for name, child in parent.named_children():
             if isinstance(child, nn.BatchNorm1D | nn.BatchNorm2D):
                 setattr(parent, name, GhostBatchNorm(child, num_chunks))
+
+
+@contextmanager
+def running_statistics_kept(model: nn.Layer) -> Iterator[None]:
+    """Let training passes inside the block leave running means and variances as they are, NaN included.
+
+    Args:
+        model: any model.
+    """
+    norms = [layer for layer in model.sublayers(include_self=True) if isinstance(layer, _NORMS)]
+    before = [(value, value.clone()) for norm in norms for value in (norm._mean, norm._variance)]
+    try:
+        yield
+    finally:
+        with paddle.no_grad():
+            for value, kept in before:
+                paddle.assign(kept, value)
+
+
+_NORMS = (nn.BatchNorm1D, nn.BatchNorm2D, GhostBatchNorm)

@@ -14,6 +14,9 @@ class BatchConfig(Section):
     """Clusters per batch."""
     images: PositiveInt = 16
     """Images per cluster."""
+    accumulate: PositiveInt = 1
+    """Gradient accumulation: a batch goes through the network in this many parts, one after another, which takes less
+    memory and more time and gives the same gradient. It must divide model.bn_chunks."""
 
 
 class SolverConfig(Section):

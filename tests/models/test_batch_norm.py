@@ -13,6 +13,7 @@ from ppreid.models.batch_norm import (
     GhostBatchNorm,
     interleave_chunks,
     restore_chunks,
+    running_statistics_kept,
     use_ghost_batch_norm,
 )
 
@@ -180,3 +181,19 @@ def test_frozen_bias_layer_equals_the_ordinary_one():
         results.append([*trained, norm(x).numpy()])
     for actual, wanted in zip(*results, strict=True):
         np.testing.assert_allclose(actual, wanted, rtol=1e-6, atol=1e-6)
+
+
+@pytest.mark.parametrize("kind", ["plain", "frozen", "ghost"])
+def test_running_statistics_are_kept_in_the_block_even_after_nan(kind):
+    norm = FrozenBiasBatchNorm(2) if kind == "frozen" else nn.BatchNorm1D(2)
+    model = nn.Sequential(GhostBatchNorm(norm, 2) if kind == "ghost" else norm)
+    rows = paddle.to_tensor([[1.0, 2.0], [3.0, 5.0], [2.0, 2.0], [1.0, 7.0]])
+    model(rows)
+    before = [norm._mean.numpy(), norm._variance.numpy()]
+    with running_statistics_kept(model):
+        model(rows * float("nan")).sum().backward()
+        assert np.isnan(norm._mean.numpy()).all()
+    for value, wanted in zip((norm._mean, norm._variance), before, strict=True):
+        np.testing.assert_array_equal(value.numpy(), wanted)
+    model(rows)
+    assert (norm._mean.numpy() != before[0]).all()
