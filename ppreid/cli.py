@@ -10,7 +10,7 @@ import argparse
 import sys
 from collections.abc import Sequence
 
-from ppreid.commands import cluster, convert_weights, doctor, evaluate, extract, make_demo_data, train
+from ppreid.commands import cluster, convert_weights, doctor, evaluate, export, extract, make_demo_data, predict, train
 from ppreid.commands.command import Command
 from ppreid.engine.runlog import log_to_console
 from ppreid.errors import Interrupted, PpreidError
@@ -19,6 +19,8 @@ COMMANDS: dict[str, Command] = {
     "train": train.COMMAND,
     "eval": evaluate.COMMAND,
     "extract": extract.COMMAND,
+    "export": export.COMMAND,
+    "predict": predict.COMMAND,
     "cluster": cluster.COMMAND,
     "convert-weights": convert_weights.COMMAND,
     "doctor": doctor.COMMAND,

@@ -4,7 +4,8 @@ from ppreid.app.clustering import cluster
 from ppreid.app.convert import convert_weights
 from ppreid.app.diagnosis import diagnose
 from ppreid.app.evaluation import evaluate
+from ppreid.app.exporting import export
 from ppreid.app.extraction import extract
 from ppreid.app.training import train
 
-__all__ = ["cluster", "convert_weights", "diagnose", "evaluate", "extract", "train"]
+__all__ = ["cluster", "convert_weights", "diagnose", "evaluate", "export", "extract", "train"]

@@ -83,6 +83,23 @@ def generate_demo_dataset(
     return read_split(root, BOUNDING_BOX_LAYOUT)
 
 
+def draw_people(number: int, *, height: int, width: int, seed: int = 0) -> list[Image.Image]:
+    """Images of different people, for checks that need something more like a photograph than noise.
+
+    Args:
+        number: of people, one image each.
+        height: of the images in pixels, at least 16.
+        width: of the images in pixels, 8 to `height`.
+        seed: start of all random numbers.
+
+    Returns:
+        The images, RGB.
+    """
+    shots = [Shot("", person, person % 2, 0) for person in range(1, number + 1)]
+    drawn = _draw_images(shots, cameras=2, difficulty=0.3, height=height, width=width, seed=seed)
+    return [picture for _, picture, _ in drawn]
+
+
 def _is_already_there(root: Path, description: str, shots: list[Shot]) -> bool:
     """Whether a folder holds exactly the data set that is asked for; DataError when it holds anything else."""
     if not root.exists() or (root.is_dir() and not any(root.iterdir())):

@@ -4,22 +4,21 @@ Paddle's eager CPU kernels know neither oneDNN nor fused batch normalisation. Pa
 exported copy of the network, so the copy is made anew whenever features are wanted.
 """
 
-import os
 import tempfile
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import paddle
-from paddle import Tensor, inference, nn
+from paddle import Tensor, nn
 
 from ppreid.errors import ConfigError
+from ppreid.runtimes.paddle_files import open_paddle_files, silenced
 
 MIN_COSINE = 0.999  # between the features of both engines; measured: float32 0.999999, bfloat16 0.9997
 _CHECKED_IMAGES = 8
 # what paddle raises when it cannot export or run a network
-_PADDLE_ERRORS = (RuntimeError, ValueError, TypeError, AttributeError, OSError, SystemError)
+PADDLE_ERRORS = (RuntimeError, ValueError, TypeError, AttributeError, OSError, SystemError)
 
 
 def inference_forward(model: nn.Layer, images: Tensor, *, precision: str) -> Callable[[Tensor], np.ndarray]:
@@ -39,11 +38,10 @@ def inference_forward(model: nn.Layer, images: Tensor, *, precision: str) -> Cal
     sample = images[:_CHECKED_IMAGES]
     try:
         with tempfile.TemporaryDirectory(prefix="ppreid.") as folder:
-            files = _export(model, images, Path(folder))
-            with _silenced(1):  # paddle's own switch misses some lines of its optimisation passes
-                predictor = inference.create_predictor(_options(files, precision))
-                found = _run(predictor, sample)  # (b, D)
-    except _PADDLE_ERRORS as error:
+            save_network(model, paddle.static.InputSpec([None, *images.shape[1:]], "float32"), Path(folder))
+            forward = open_paddle_files(Path(folder), sample.numpy(), gpu=_gpu_number(), precision=precision)
+        found = forward(sample.numpy())  # (b, D)
+    except PADDLE_ERRORS as error:
         reason = str(error).strip().splitlines() or [type(error).__name__]
         raise ConfigError(f"Paddle Inference cannot run this network ({reason[-1]}); set eval.engine=eager") from error
     with paddle.no_grad():
@@ -54,7 +52,7 @@ def inference_forward(model: nn.Layer, images: Tensor, *, precision: str) -> Cal
             f"features of Paddle Inference in {precision} differ from those of the network: cosine {cosine:.4f}, "
             f"at least {MIN_COSINE} is expected; set eval.engine=eager or eval.precision=float32"
         )
-    return lambda batch: _run(predictor, batch)
+    return lambda batch: forward(batch.numpy())
 
 
 def usable_precision(precision: str) -> str:
@@ -89,52 +87,19 @@ def _computes_in_bfloat16() -> bool:
     return bool(flags & {"avx512_bf16", "amx_bf16"})
 
 
-def _export(model: nn.Layer, images: Tensor, folder: Path) -> tuple[str, str]:
-    """Save structure and weights of the network; the two files."""
-    spec = paddle.static.InputSpec([None, *images.shape[1:]], "float32")
-    with _silenced(1, 2):  # paddle 3 warns about itself; what is wrong with the network comes as an exception
-        paddle.jit.save(model, str(folder / "model"), input_spec=[spec])
-    structure = folder / "model.json"  # paddle 3
-    if not structure.exists():
-        structure = folder / "model.pdmodel"  # paddle 2
-    return str(structure), str(folder / "model.pdiparams")
+def save_network(model: nn.Layer, inputs: paddle.static.InputSpec, folder: Path) -> None:
+    """Save structure and weights of a network for Paddle Inference.
 
+    Args:
+        model: a network with one input and one output, in evaluation mode; it is left as it is.
+        inputs: shape, type and name of the input.
+        folder: exists; gets the files that `ppreid.runtimes.paddle_files` opens.
 
-def _options(files: tuple[str, str], precision: str) -> inference.Config:
-    options = inference.Config(*files)
-    options.disable_glog_info()
-    gpu = _gpu_number()
-    if gpu is not None:
-        types = {"float32": inference.PrecisionType.Float32, "bfloat16": inference.PrecisionType.Bfloat16}
-        options.enable_use_gpu(256, gpu, types[precision])
-        return options
-    options.enable_mkldnn()
-    options.set_cpu_math_library_num_threads(_num_threads())
-    if precision == "bfloat16":
-        options.enable_mkldnn_bfloat16()
-    return options
-
-
-def _run(predictor: inference.Predictor, images: Tensor) -> np.ndarray:
-    """Images (B, 3, H, W) to features (B, D)."""
-    predictor.get_input_handle(predictor.get_input_names()[0]).copy_from_cpu(images.numpy())
-    predictor.run()
-    return predictor.get_output_handle(predictor.get_output_names()[0]).copy_to_cpu()
-
-
-@contextmanager
-def _silenced(*descriptors: int) -> Iterator[None]:
-    """Drop what the block writes to these file descriptors (1 is standard output, 2 standard error)."""
-    saved, nowhere = [os.dup(descriptor) for descriptor in descriptors], os.open(os.devnull, os.O_WRONLY)
-    for descriptor in descriptors:
-        os.dup2(nowhere, descriptor)
-    try:
-        yield
-    finally:
-        for descriptor, copy in zip(descriptors, saved, strict=True):
-            os.dup2(copy, descriptor)
-            os.close(copy)
-        os.close(nowhere)
+    Raises:
+        RuntimeError, ValueError, TypeError, AttributeError, OSError: paddle cannot export the network.
+    """
+    with silenced(1, 2):  # paddle 3 warns about itself; what is wrong with the network comes as an exception
+        paddle.jit.save(model, str(folder / "model"), input_spec=[inputs])
 
 
 def _least_cosine(a: np.ndarray, b: np.ndarray) -> float:
@@ -147,11 +112,3 @@ def _gpu_number() -> int | None:
     """Number of the GPU that paddle computes on; None is the CPU."""
     kind, _, number = str(paddle.get_device()).partition(":")
     return int(number or 0) if kind == "gpu" else None
-
-
-def _num_threads() -> int:
-    """OMP_NUM_THREADS where it is above 1, the value that paddle itself sets; else the cores this process may use."""
-    wanted = os.environ.get("OMP_NUM_THREADS", "")
-    if wanted.isdigit() and int(wanted) > 1:
-        return int(wanted)
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

@@ -1,0 +1,42 @@
+"""A network in ONNX's format, opened as a function."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+
+from ppreid.runtimes.manifest import ONNX_FILE
+
+DESCRIPTION_KEY = "ppreid"  # among the model's metadata
+
+
+def open_onnx_file(folder: Path) -> Callable[[np.ndarray], np.ndarray]:
+    """Open a network with one input and one output with ONNX Runtime, on the CPU.
+
+    Args:
+        folder: holds ONNX_FILE.
+
+    Returns:
+        Input (B, ...) to output (B, ...), for any B.
+
+    Raises:
+        ImportError: onnxruntime is not installed.
+        RuntimeError: onnxruntime cannot read or run the network.
+    """
+    import onnxruntime  # an optional package
+    from onnxruntime.capi import onnxruntime_pybind11_state as native
+
+    options = onnxruntime.SessionOptions()
+    options.log_severity_level = 3  # errors
+    # its errors have no base class of their own
+    errors = tuple(kind for kind in vars(native).values() if isinstance(kind, type) and issubclass(kind, Exception))
+    try:
+        session = onnxruntime.InferenceSession(str(folder / ONNX_FILE), options, providers=["CPUExecutionProvider"])
+    except errors as error:
+        raise RuntimeError(str(error)) from error
+    name = session.get_inputs()[0].name
+
+    def forward(batch: np.ndarray) -> np.ndarray:
+        return session.run(None, {name: batch})[0]
+
+    return forward
