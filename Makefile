@@ -37,7 +37,7 @@ test-paddle-2.6: .venv-paddle-2.6/.installed
 .venv-paddle-2.6/.installed: requirements.txt requirements-dev.txt setup.py
 	$(PYTHON) -m venv .venv-paddle-2.6
 	.venv-paddle-2.6/bin/python -m pip install --quiet --disable-pip-version-check \
-	    "paddlepaddle==2.6.2" "numpy<2" -r requirements.txt -r requirements-dev.txt
+	    "paddlepaddle==2.6.2" "numpy<2" "paddle2onnx<2" -r requirements.txt -r requirements-dev.txt
 	touch $@
 
 clean:

@@ -52,7 +52,7 @@ def test_debug_shows_the_traceback(tmp_path, monkeypatch):
 
 
 @pytest.mark.parametrize(
-    "tool", ["train", "eval", "extract", "cluster", "doctor", "convert_weights", "make_demo_data"]
+    "tool", ["train", "eval", "extract", "export", "predict", "cluster", "doctor", "convert_weights", "make_demo_data"]
 )
 def test_tools_run_from_any_directory_and_show_examples(tool, checkout, tmp_path):
     done = subprocess.run(

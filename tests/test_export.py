@@ -101,8 +101,7 @@ def test_pixels_are_normalised_inside():
     "overrides",
     [
         ["model.pooling=gem", "model.embedding_dim=16"],
-        ["model.backbone=resnet50_ibn_a", "model.pooling=max"],
-        ["model.last_stride=2"],
+        ["model.backbone=resnet50_ibn_a", "model.pooling=max", "model.last_stride=2"],
     ],
 )
 def test_every_kind_of_network_exports(tiny_config, tmp_path, overrides):
