@@ -10,13 +10,25 @@ import argparse
 import sys
 from collections.abc import Sequence
 
-from ppreid.commands import cluster, convert_weights, doctor, evaluate, export, extract, make_demo_data, predict, train
+from ppreid.commands import (
+    ablate,
+    cluster,
+    convert_weights,
+    doctor,
+    evaluate,
+    export,
+    extract,
+    make_demo_data,
+    predict,
+    train,
+)
 from ppreid.commands.command import Command
 from ppreid.engine.runlog import log_to_console
 from ppreid.errors import Interrupted, PpreidError
 
 COMMANDS: dict[str, Command] = {
     "train": train.COMMAND,
+    "ablate": ablate.COMMAND,
     "eval": evaluate.COMMAND,
     "extract": extract.COMMAND,
     "export": export.COMMAND,
@@ -47,7 +59,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         print(f"error: {error}", file=sys.stderr)
         return error.exit_code
     except Interrupted as stop:
-        print(f"{stop}; --resume goes on", file=sys.stderr)
+        print(stop, file=sys.stderr)
         return stop.exit_code
     except KeyboardInterrupt:
         if args.debug:

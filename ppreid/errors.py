@@ -54,9 +54,10 @@ class EvaluationError(PpreidError):
 class Interrupted(KeyboardInterrupt):
     """A signal asked the run to stop; what it had done is saved."""
 
-    def __init__(self, number: int) -> None:
+    def __init__(self, number: int, advice: str = "--resume goes on") -> None:
         """Keep the number of the signal; the exit code is 128 above it, as shells count."""
-        super().__init__(f"stopped by {Signals(number).name}")
+        super().__init__(f"stopped by {Signals(number).name}; {advice}")
+        self.number = number
         self.exit_code = 128 + number
 
 

@@ -1,5 +1,6 @@
 """The commands as functions, each the story of what it does."""
 
+from ppreid.app.ablation import ablate
 from ppreid.app.clustering import cluster
 from ppreid.app.convert import convert_weights
 from ppreid.app.diagnosis import diagnose
@@ -8,4 +9,4 @@ from ppreid.app.exporting import export
 from ppreid.app.extraction import extract
 from ppreid.app.training import train
 
-__all__ = ["cluster", "convert_weights", "diagnose", "evaluate", "export", "extract", "train"]
+__all__ = ["ablate", "cluster", "convert_weights", "diagnose", "evaluate", "export", "extract", "train"]

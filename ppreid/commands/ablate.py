@@ -1,0 +1,69 @@
+"""ppreid ablate, tools/ablate.py."""
+
+import argparse
+from pathlib import Path
+
+from ppreid.choices import BUILTIN_CHOICES
+from ppreid.commands.command import Command
+from ppreid.config import load_config
+from ppreid.engine.ablation_table import TITLES
+from ppreid.errors import ConfigError, unknown_choice
+from ppreid.schema import EvaluationConfig, TrainingConfig
+
+EXAMPLES = """\
+  python tools/ablate.py -c demo.yaml --seeds 3
+  python tools/ablate.py -c demo.yaml --rows baseline,ise --seeds 2 -o solver.epochs=6 --out output/short
+  python tools/ablate.py --dataset market1501 --seeds 3 -o data.root=/datasets
+
+The same command again goes on where it was interrupted and does not repeat finished runs. --dataset takes the
+configurations of the paper's table: baseline_market1501.yaml, ise_pli_market1501.yaml and so on.
+"""
+ROWS = tuple(TITLES)
+_SET_HERE = {"ise.objective": "--rows", "output_dir": "--out"}
+
+
+def _add_arguments(parser: argparse.ArgumentParser) -> None:
+    source = parser.add_mutually_exclusive_group(required=True)
+    source.add_argument("-c", "--config", help="YAML file for all rows, found by name; ise.objective is set here")
+    source.add_argument("--dataset", choices=("market1501", "msmt17"), help="the paper's recipe for this data set")
+    parser.add_argument("--rows", default=",".join(ROWS), help="rows of the table (default: %(default)s)")
+    parser.add_argument("--seeds", type=int, default=3, metavar="N", help="runs per row (default: %(default)s)")
+    parser.add_argument("--out", type=Path, metavar="FOLDER", help="default: output/ablation_ and the name of the data")
+    parser.add_argument(
+        "-o", "--override", dest="overrides", action="append", default=[], metavar="KEY=VALUE", help="set one key"
+    )
+
+
+def _run(args: argparse.Namespace) -> None:
+    if args.seeds < 1:
+        raise ConfigError(f"--seeds is {args.seeds}; it takes the number of runs per row, 1 or more")
+    configs = {row: _config(args, row) for row in _rows(args.rows)}
+    from ppreid.app import ablate
+
+    name = next(iter(configs.values())).data.name
+    ablate(configs, args.out or Path("output") / f"ablation_{name}", seeds=args.seeds)
+
+
+def _rows(text: str) -> list[str]:
+    """Rows of "baseline,ise", each once."""
+    rows = list(dict.fromkeys(text.split(",")))
+    for row in rows:
+        if row not in BUILTIN_CHOICES["ise.objective"]:
+            raise ConfigError(unknown_choice("--rows", row, BUILTIN_CHOICES["ise.objective"]))
+    return rows
+
+
+def _config(args: argparse.Namespace, row: str) -> TrainingConfig:
+    """The configuration of a row."""
+    for override in args.overrides:
+        key = override.partition("=")[0].strip()
+        if key in _SET_HERE:
+            raise ConfigError(f"-o {override}: this command sets {key} for every run; use {_SET_HERE[key]}")
+    file = f"{row}_{args.dataset}.yaml" if args.dataset else args.config
+    cfg = load_config(file, [*args.overrides, f"ise.objective={row}"])
+    if isinstance(cfg, EvaluationConfig):
+        raise ConfigError(f"{file} is for evaluation only (task: evaluate); it has no keys for this command")
+    return cfg
+
+
+COMMAND = Command("the paper's ablation: rows x seeds, with means and spreads", EXAMPLES, _add_arguments, _run)

@@ -1,0 +1,98 @@
+"""What several runs of each row of an ablation say: means and spreads in a table, and every run in a CSV."""
+
+import csv
+import io
+import math
+import statistics
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
+
+TITLES = {"baseline": "Baseline", "ise_pli": "ISE (+PIL)", "ise_lp": "ISE (+LP)", "ise": "ISE (+PIL+LP)"}
+METRICS = ("mAP", "Rank-1")
+
+# mAP and Rank-1 in percent as reported in the ablation table of Zhang et al., CVPR 2022; not measured with ppreid
+PAPER: dict[str, dict[str, tuple[float, float]]] = {
+    "market1501": {"baseline": (82.5, 92.5), "ise_pli": (83.9, 93.9), "ise_lp": (83.6, 92.7), "ise": (84.7, 94.0)},
+    "msmt17": {"baseline": (30.1, 58.6), "ise_pli": (33.5, 63.9), "ise_lp": (31.4, 59.9), "ise": (35.0, 64.7)},
+}
+
+
+class FinishedRun(NamedTuple):
+    """One run of an ablation.
+
+    Attributes:
+        row: objective, e.g. "ise_pli".
+        seed: of the run.
+        folder: where it is.
+        last: evaluation after the last epoch, a row of metrics.jsonl.
+        best: the evaluation with the highest mAP.
+    """
+
+    row: str
+    seed: int
+    folder: str
+    last: Mapping[str, Any]
+    best: Mapping[str, Any]
+
+
+class Spread(NamedTuple):
+    """Mean, sample standard deviation (nan for fewer than two values) and number of values."""
+
+    mean: float
+    std: float
+    n: int
+
+    def __str__(self) -> str:
+        """E.g. "46.1 ± 2.2 (3)"; a single value has no spread."""
+        if not self.n:
+            return "-"
+        return f"{self.mean:.1f} ± {self.std:.1f} ({self.n})" if self.n > 1 else f"{self.mean:.1f} (1)"
+
+
+def spread(values: Sequence[float]) -> Spread:
+    """Mean and sample standard deviation (divisor n - 1) of values; none and one are allowed."""
+    mean = statistics.fmean(values) if values else math.nan
+    std = statistics.stdev(values) if len(values) > 1 else math.nan
+    return Spread(mean, std, len(values))
+
+
+def gain_over_baseline(runs: Sequence[FinishedRun], row: str) -> Spread:
+    """Difference of the last mAP to the baseline of the same seed, which began with the same weights."""
+    baseline = {run.seed: run.last["mAP"] for run in runs if run.row == "baseline"}
+    return spread([run.last["mAP"] - baseline[run.seed] for run in runs if run.row == row and run.seed in baseline])
+
+
+def ablation_table(runs: Sequence[FinishedRun], rows: Sequence[str], dataset: str) -> str:
+    """Markdown table: one line per row; the paper's numbers only where it has any for the data set.
+
+    Args:
+        runs: that are finished, in any order.
+        rows: objectives, in the order of the table.
+        dataset: data.name.
+    """
+    header = ["row", "mAP, last epoch", "Rank-1, last epoch", "mAP, best epoch", "mAP - Baseline, same seeds"]
+    paper = PAPER.get(dataset, {})
+    if paper:
+        header.append(f"the paper, {dataset}: mAP (Rank-1)")
+    lines = [header, ["---"] * len(header)]
+    for row in rows:
+        mine = [run for run in runs if run.row == row]
+        cells = [TITLES.get(row, row), *(str(spread([run.last[name] for run in mine])) for name in METRICS)]
+        cells.append(str(spread([run.best["mAP"] for run in mine])))
+        cells.append("" if row == "baseline" else str(gain_over_baseline(runs, row)))
+        if paper:
+            cells.append("{:.1f} ({:.1f})".format(*paper[row]))
+        lines.append(cells)
+    return "".join(f"| {' | '.join(cells)} |\n" for cells in lines)
+
+
+def runs_csv(runs: Sequence[FinishedRun]) -> str:
+    """One line per run: row, seed, mAP and Rank-1 of the last and of the best epoch, folder."""
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    names = [f"{which} {name}" for which in ("last", "best") for name in (*METRICS, "epoch")]
+    writer.writerow(["row", "seed", *names, "folder"])
+    for run in runs:
+        values = [which[name] for which in (run.last, run.best) for name in (*METRICS, "epoch")]
+        writer.writerow([run.row, run.seed, *values, run.folder])
+    return text.getvalue()
