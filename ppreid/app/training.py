@@ -35,6 +35,7 @@ from ppreid.engine.run_lock import run_lock
 from ppreid.engine.runlog import MetricsFile, log_to_file
 from ppreid.engine.stop_signals import StopSignals, stop_signals
 from ppreid.engine.tables import best_row, evaluation_row, history_table
+from ppreid.engine.visualdl_curves import require_visualdl
 from ppreid.evaluation.ranking import RankingResult
 from ppreid.files import write_text
 from ppreid.inputs import load_initial_weights, read_split
@@ -68,6 +69,8 @@ def train(cfg: TrainingConfig, *, overwrite: bool = False, resume: str = "") -> 
     Reference:
         Zhang et al., "Implicit Sample Extension for Unsupervised Person Re-Identification", CVPR 2022, section 3.
     """
+    if cfg.log.visualdl:
+        require_visualdl()
     folder = Path(cfg.output_dir)
     with stop_signals() as stop, run_lock(folder) as recovered, disk_errors_explained(folder):
         open_run_folder(folder, overwrite=overwrite, resume=goes_on_in(folder, resume))
@@ -111,7 +114,7 @@ def _train_on(
         train_loader,
         extract=partial(extract, model, label_loader),
         evaluate=_evaluation(split, model, cfg, extract),
-        metrics=MetricsFile(folder / METRICS),
+        metrics=MetricsFile(folder / METRICS, visualdl=cfg.log.visualdl),
         checkpoints=CheckpointSet(
             folder,
             model,

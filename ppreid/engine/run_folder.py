@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
+from ppreid.engine.visualdl_curves import CURVES
 from ppreid.errors import ConfigError, TrainingError
 from ppreid.files import remove_leftovers, write_text
 
@@ -16,7 +17,7 @@ CONFIG, METRICS, LOG, LABELS = "config.yaml", "metrics.jsonl", "log.txt", "label
 LAST, BEST, BAD_IMAGES = "checkpoint_last.safetensors", "checkpoint_best.safetensors", "bad_images.txt"
 RESULTS, CAMERAS = "results.json", "cameras.csv"
 PREVIOUS, _EPOCH = "checkpoint_previous.safetensors", "checkpoint_epoch_{}.safetensors"
-OWN_FILES = (CONFIG, METRICS, LOG, LABELS, LAST, PREVIOUS, BEST, BAD_IMAGES, RESULTS, CAMERAS)
+OWN_FILES = (CONFIG, METRICS, LOG, LABELS, LAST, PREVIOUS, BEST, BAD_IMAGES, RESULTS, CAMERAS, CURVES)
 # what would be lost; a start that failed, for example for want of data, leaves only the others
 _WORTH_KEEPING = (METRICS, LABELS, LAST, PREVIOUS, BEST)
 _DISK_ERRORS = {

@@ -16,6 +16,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, TextIO
 
+from ppreid.engine.visualdl_curves import CURVES, write_curves
 from ppreid.errors import PpreidWarning
 from ppreid.files import write_text
 
@@ -56,8 +57,15 @@ def log_to_file(path: Path) -> Iterator[None]:
 class MetricsFile:
     """Appends events to a metrics.jsonl; each line is complete and on the disk when `write` returns."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, *, visualdl: bool = False) -> None:
+        """Name the file; it need not exist.
+
+        Args:
+            path: metrics.jsonl of a run.
+            visualdl: keep a log for VisualDL beside it in step.
+        """
         self.path = path
+        self._curves = path.with_name(CURVES) if visualdl else None
         self._start = time.monotonic()
 
     def write(self, event: str, **values: Any) -> None:  # noqa: ANN401 - any JSON value
@@ -72,6 +80,8 @@ class MetricsFile:
             file.write(_line(row))
             file.flush()
             os.fsync(file.fileno())
+        if self._curves:
+            write_curves(read_metrics(self.path), self._curves)
 
     def rewind(self, epoch: int, source: Path | None = None) -> None:
         """Forget what came after `epoch` finished epochs: a resumed run writes it again.

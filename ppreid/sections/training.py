@@ -43,6 +43,8 @@ class LogConfig(Section):
 
     every: PositiveInt = 50
     """Steps between two readings of the losses from the device."""
+    visualdl: bool = False
+    """Write the numbers of metrics.jsonl for VisualDL as well; needs the package visualdl, see docs/metrics.md."""
 
 
 class CheckpointConfig(Section):
