@@ -45,7 +45,7 @@ def test_choices_ranges_and_meanings_are_shown():
     assert KEYS["memory.momentum"].allowed == "0 to 1"
     assert KEYS["solver.epochs"].allowed == "1 or more"
     assert KEYS["model.last_stride"].allowed == "1, 2"
-    assert KEYS["data.shared_memory"][1:4] == ("true or false", "", "true")
+    assert KEYS["eval.flip"][1:4] == ("true or false", "", "false")
     assert KEYS["model.weights_sha256"].default == '""'
     assert all(key.meaning for key in KEYS.values())
     assert set(section_meanings()) >= {"", "labels", "labels.camera", "solver"}

@@ -32,7 +32,7 @@ def test_a_healthy_configuration_has_no_problem_and_nothing_is_written(tiny_conf
     assert code == 0
     assert report["counts"]["problem"] == 0
     checks = {finding["check"] for finding in report["environment"]}
-    assert checks == {"packages", "processor", "cores", "device", "memory", "shared memory", "disk", "weights"}
+    assert checks == {"packages", "processor", "cores", "device", "memory", "disk", "weights"}
     assert "80 of 80 images can be decoded" in out
     assert "train                      6                 48                  2" in out
     assert out.splitlines()[-2].startswith("summary: ")

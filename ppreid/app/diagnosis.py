@@ -9,7 +9,7 @@ from typing import NamedTuple
 import paddle
 
 from ppreid import build
-from ppreid.datasets.batch_reader import shared_memory_needed
+from ppreid.datasets.batch_reader import memory_under_way
 from ppreid.datasets.summary import summarise_split
 from ppreid.doctor.duplicates import check_duplicates, check_names, content_digests, equal_groups, equal_in_size
 from ppreid.doctor.findings import Finding, format_findings, ok, problem, summary_line, warning
@@ -21,7 +21,6 @@ from ppreid.doctor.machine import (
     check_disk,
     check_memory,
     check_processor,
-    check_shared_memory,
     usable_cores,
 )
 from ppreid.doctor.packages import check_packages
@@ -80,14 +79,13 @@ def _show(findings: list[Finding], title: str, check: Callable[[], list[Finding]
 def _check_machine(cfg: Config) -> list[Finding]:
     gpus = range(paddle.device.cuda.device_count() if paddle.device.is_compiled_with_cuda() else 0)
     properties = [paddle.device.cuda.get_device_properties(number) for number in gpus]
-    batch_bytes, checkpoints = cfg.eval.batch_size * _image_bytes(cfg.data), 0
+    images, checkpoints = cfg.eval.batch_size, 0  # of a batch
     if isinstance(cfg, TrainingConfig):
-        batch_bytes = max(batch_bytes, cfg.batch.identities * cfg.batch.images * _image_bytes(cfg.data))
+        images += cfg.batch.identities * cfg.batch.images  # the workers of training wait while others extract features
         every, keep = cfg.checkpoint.every, cfg.checkpoint.keep
         kept = min(cfg.solver.epochs // every, keep or cfg.solver.epochs) if every else 0
         checkpoints = (CHECKPOINT_FILES + kept) * checkpoint_bytes(build.reid_net(cfg.model))
     workers = cfg.data.num_workers
-    in_flight = shared_memory_needed(num_workers=workers, batch_bytes=batch_bytes) if workers else 0
     return [
         check_processor(onednn=paddle.base.core.is_compiled_with_mkldnn()),
         check_cores(num_workers=workers, usable=usable_cores()),
@@ -98,12 +96,11 @@ def _check_machine(cfg: Config) -> list[Finding]:
             has_driver=shutil.which("nvidia-smi") is not None,
         ),
         check_memory(
-            needed=in_flight,
+            needed=memory_under_way(num_workers=workers, batch_bytes=images * _image_bytes(cfg.data)),
             available=available_memory(),
             purpose="batches that the loader's workers prepare",
             advice="lower data.num_workers or the batch",
         ),
-        check_shared_memory(needed=in_flight if cfg.data.shared_memory else 0),
         check_disk(Path(cfg.output_dir), needed=checkpoints),
     ]
 

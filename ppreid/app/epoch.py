@@ -20,7 +20,6 @@ from ppreid.engine.runlog import MetricsFile, Stopwatch
 from ppreid.engine.stop_signals import StopSignals
 from ppreid.engine.tables import best_row, epoch_line, epoch_row, evaluation_row
 from ppreid.engine.train import EpochProgress, train_epoch
-from ppreid.errors import DataError
 from ppreid.evaluation.ranking import RankingResult
 from ppreid.models.reid_net import ReIDNet
 from ppreid.records import ReIDSplit
@@ -124,7 +123,7 @@ def _train(
 
     batches = run.train_loader.epoch(labels, state.epoch, start_batch=done.steps)
     while done.steps < len(schedule.steps):
-        with watch.stage("train"), run.stop.excusing(DataError):  # the signal may have ended the loader's workers
+        with watch.stage("train"):
             train_epoch(
                 run.model,
                 memory,

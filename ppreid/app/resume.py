@@ -25,7 +25,7 @@ EFFECTS: dict[str, Effect] = {
     "device": "from here on",  # devices round differently
     "data.root": "none",  # the names of the images are compared
     "data.num_workers": "none",
-    "data.shared_memory": "none",
+    "data.worker_timeout": "none",
     "data.camera_folder": "none",  # names and cameras of the images are compared
     "model.weights": "none",  # what training started from is in the checkpoint
     "model.weights_sha256": "none",

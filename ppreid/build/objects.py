@@ -52,9 +52,10 @@ def feature_loader(
     return eval_loader(
         dataset,
         batch_size=settings.batch_size,
+        image_shape=(3, data.height, data.width),
         first_row=first_row,
         num_workers=data.num_workers,
-        use_shared_memory=data.shared_memory,
+        worker_timeout=data.worker_timeout,
     )
 
 
@@ -79,8 +80,9 @@ def train_loader(records: Sequence[ImageRecord], cfg: TrainingConfig) -> TrainLo
         identities=cfg.batch.identities,
         images=cfg.batch.images,
         num_batches=cfg.solver.iters,
+        image_shape=(3, cfg.data.height, cfg.data.width),
         num_workers=cfg.data.num_workers,
-        use_shared_memory=cfg.data.shared_memory,
+        worker_timeout=cfg.data.worker_timeout,
     )
 
 

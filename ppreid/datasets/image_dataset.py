@@ -4,14 +4,15 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
-import paddle
 
 from ppreid.datasets.image_file import load_image
 from ppreid.errors import DataError
 from ppreid.records import ImageRecord, ReIDSplit
 
+Key = int | tuple[int, int, int]  # of an image, see ImageDataset
 
-class ImageDataset(paddle.io.Dataset):
+
+class ImageDataset:
     """Images of one part of a data set, read and transformed when they are asked for."""
 
     def __init__(self, records: Sequence[ImageRecord], transform: Callable[..., np.ndarray], *, seed: int = 0) -> None:
@@ -22,7 +23,6 @@ class ImageDataset(paddle.io.Dataset):
             transform: `transform(image)` for evaluation or `transform(image, rng)` for training, an array (3, H, W).
             seed: seed of the run. In distributed training every process needs its own.
         """
-        super().__init__()
         self.records = tuple(records)
         self.transform = transform
         self.seed = seed
@@ -31,7 +31,7 @@ class ImageDataset(paddle.io.Dataset):
         """Number of images."""
         return len(self.records)
 
-    def __getitem__(self, key: int | tuple[int, int, int]) -> tuple[np.ndarray, int]:
+    def __getitem__(self, key: Key) -> tuple[np.ndarray, int]:
         """Read and transform one image.
 
         Args:
@@ -51,6 +51,37 @@ class ImageDataset(paddle.io.Dataset):
             rng = np.random.default_rng([self.seed, epoch, draw + 1])
             return self.transform(load_image(self.records[index].path), rng), index
         return self.transform(load_image(self.records[key].path)), key
+
+
+def index_of(key: Key) -> int:
+    """The record that a key of a data set means."""
+    return key[0] if isinstance(key, tuple) else key
+
+
+def read_images(
+    dataset: ImageDataset, keys: Sequence[Key], images: np.ndarray, *, begin: Callable[[int], None] = lambda index: None
+) -> None:
+    """Read a batch.
+
+    Args:
+        dataset: where from.
+        keys: of the images, (B,).
+        images: where to, (B, 3, H, W) float32.
+        begin: told the index of each image before it is read.
+
+    Raises:
+        DataError: an image cannot be read.
+        ValueError: an image has another shape than there is room for.
+    """
+    for row, key in enumerate(keys):
+        begin(index_of(key))
+        try:
+            image, _ = dataset[key]
+        except DataError as error:
+            raise DataError(f"{error}; repair or remove the file, or set data.on_bad_image: skip") from error
+        if image.shape != images.shape[1:]:
+            raise ValueError(f"the transform gave an image of shape {image.shape} instead of {images.shape[1:]}")
+        images[row] = image
 
 
 def find_unreadable(records: Sequence[ImageRecord], *, num_workers: int = 4) -> list[tuple[int, str]]:

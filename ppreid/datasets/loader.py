@@ -20,8 +20,9 @@ class TrainLoader:
         identities: int,
         images: int,
         num_batches: int,
+        image_shape: tuple[int, int, int],
         num_workers: int = 4,
-        use_shared_memory: bool = True,
+        worker_timeout: float = 300.0,
     ) -> None:
         """Keep the settings; workers start with the first batch.
 
@@ -30,14 +31,17 @@ class TrainLoader:
             identities: clusters per batch, P.
             images: images per cluster, K.
             num_batches: batches of an epoch.
+            image_shape: of an image as the data set gives it, (3, H, W).
             num_workers: worker processes; 0 reads in the calling process.
-            use_shared_memory: hand images over in shared memory, where there is room for them.
+            worker_timeout: seconds without a sign of life after which a worker counts as hanging.
         """
         self._dataset = dataset
         self._camids = np.array([record.camid for record in dataset.records])
         self._batch_shape = {"identities": identities, "images": images}
         self._num_batches = num_batches
-        self._reader = BatchReader(dataset, num_workers=num_workers, use_shared_memory=use_shared_memory)
+        self._reader = BatchReader(
+            dataset, image_shape=image_shape, num_workers=num_workers, worker_timeout=worker_timeout
+        )
 
     def epoch(self, labels: np.ndarray, epoch: int, *, start_batch: int = 0) -> Iterator[Batch]:
         """Batches of one epoch; the same for the same seed, labels and epoch, whatever the number of workers.
@@ -68,15 +72,13 @@ class TrainLoader:
 class EvalLoader:
     """All images of a data set in its order; workers live for one pass."""
 
-    def __init__(
-        self, dataset: ImageDataset, *, batch_size: int, first_row: int, num_workers: int, use_shared_memory: bool
-    ) -> None:
+    def __init__(self, dataset: ImageDataset, reader: BatchReader, *, batch_size: int, first_row: int) -> None:
         """See `eval_loader`."""
         self.num_images = len(dataset)
+        self._reader = reader
         self._batches = [
             range(start, min(start + batch_size, len(dataset))) for start in range(first_row, len(dataset), batch_size)
         ]
-        self._reader = BatchReader(dataset, num_workers=num_workers, use_shared_memory=use_shared_memory)
 
     def __len__(self) -> int:
         """Number of batches."""
@@ -94,26 +96,23 @@ def eval_loader(
     dataset: ImageDataset,
     *,
     batch_size: int,
+    image_shape: tuple[int, int, int],
     first_row: int = 0,
     num_workers: int = 4,
-    use_shared_memory: bool = True,
+    worker_timeout: float = 300.0,
 ) -> EvalLoader:
     """Loader for features: every image once, in order, the last batch may be smaller.
 
     Args:
         dataset: images with an evaluation transform.
         batch_size: images per batch.
+        image_shape: of an image as the data set gives it, (3, H, W).
         first_row: images before this one are left out, to resume; `num_images` and the indices still count them.
         num_workers: worker processes; 0 reads in the calling process.
-        use_shared_memory: hand images over in shared memory, where there is room for them.
+        worker_timeout: seconds without a sign of life after which a worker counts as hanging.
 
     Returns:
         An iterable of (images (B, 3, H, W), indices (B,)) with a length; it can be iterated again.
     """
-    return EvalLoader(
-        dataset,
-        batch_size=batch_size,
-        first_row=first_row,
-        num_workers=num_workers,
-        use_shared_memory=use_shared_memory,
-    )
+    reader = BatchReader(dataset, image_shape=image_shape, num_workers=num_workers, worker_timeout=worker_timeout)
+    return EvalLoader(dataset, reader, batch_size=batch_size, first_row=first_row)

@@ -89,25 +89,6 @@ def check_memory(*, needed: int, available: int | None, purpose: str, advice: st
     return ok("memory", text) if needed <= available else warning("memory", text, advice)
 
 
-def check_shared_memory(*, needed: int, folder: Path = Path("/dev/shm")) -> Finding:
-    """Compare the room in the shared-memory file system with what the loader's workers need.
-
-    Args:
-        needed: bytes; 0 where the loader does without.
-        folder: where it is mounted.
-
-    Returns:
-        "ok" or a warning: the loader goes on without shared memory, slower.
-    """
-    if needed == 0:
-        return ok("shared memory", "the loader needs no shared memory (data.num_workers 0 or data.shared_memory false)")
-    free = shutil.disk_usage(folder).free if folder.exists() else 0
-    text = f"{folder}: {_size(needed)} for the loader's workers of {_size(free)} free"
-    if needed > free:
-        return warning("shared memory", text, "lower data.num_workers; in Docker, --shm-size gives more")
-    return ok("shared memory", text)
-
-
 def check_disk(folder: Path, *, needed: int) -> Finding:
     """Whether a run can write its folder, and the disk has room for its checkpoints.
 

@@ -3,14 +3,12 @@
 import os
 import signal
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from types import FrameType
-from typing import Any
 
 from ppreid.errors import Interrupted
 
-Handler = Callable[[int, FrameType | None], Any] | int | None
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 
@@ -19,15 +17,12 @@ class StopSignals:
 
     Attributes:
         requested: number of the signal that came, 0 if none did.
-        child_handler: what SIGCHLD did before that.
     """
 
     def __init__(self) -> None:
         """Signals are not looked at before `stop_signals` installs this."""
         self.requested = 0
-        self.child_handler: Handler = None
         self._interruptible = False
-        self._process = os.getpid()
 
     @contextmanager
     def interruptible(self) -> Iterator[None]:
@@ -43,15 +38,6 @@ class StopSignals:
         finally:
             self._interruptible = False
 
-    @contextmanager
-    def excusing(self, error: type[Exception]) -> Iterator[None]:
-        """Let this error end the block quietly if a signal came; it is what the signal did to a helper."""
-        try:
-            yield
-        except error:
-            if not self.requested:
-                raise
-
     def check(self) -> None:
         """Raise Interrupted if a signal came."""
         if self.requested:
@@ -61,11 +47,7 @@ class StopSignals:
         """Note the signal; the next one of either kind ends the process, as if nobody had handled it."""
         for each in SIGNALS:
             signal.signal(each, signal.SIG_DFL)
-        if os.getpid() != self._process:  # a forked worker; the run needs it to finish the step
-            return
         self.requested = number
-        # paddle raises when a loader's worker dies; those may have got the signal as well, and are not needed any more
-        self.child_handler = signal.signal(signal.SIGCHLD, _do_nothing)
         # not a message of the log: the signal may have come while one was being written
         os.write(2, f"\n{signal.Signals(number).name}: saving and stopping; a second signal ends at once\n".encode())
         if self._interruptible:
@@ -83,10 +65,6 @@ def stop_signals() -> Iterator[StopSignals]:
     try:
         yield stop
     finally:
-        for number, handler in {**before, signal.SIGCHLD: stop.child_handler}.items():
-            if handler is not None:  # None: not changed, or not set from Python
+        for number, handler in before.items():
+            if handler is not None:  # None: not set from Python
                 signal.signal(number, handler)
-
-
-def _do_nothing(number: int, frame: FrameType | None) -> None:
-    """Handle a signal by nothing; SIG_DFL would make Python complain about one that is pending."""

@@ -22,8 +22,8 @@ class DataConfig(Section):
     """Image width in pixels after resizing."""
     num_workers: Annotated[int, Field(ge=0, le=128)] = 4
     """Processes that decode images; 0 decodes in the main process. The result does not depend on it."""
-    shared_memory: bool = True
-    """Pass batches through /dev/shm; falls back with a warning when it is too small."""
+    worker_timeout: Annotated[float, Field(gt=0, le=86400)] = 300.0
+    """Seconds on one image after which a worker counts as hanging, which ends the run with an error."""
     on_bad_image: Literal["error", "skip"] = "error"
     """An unreadable image stops the run (error) or is left out of the whole run and counted (skip)."""
     camera_folder: CameraFolderConfig = CameraFolderConfig()

@@ -1,6 +1,4 @@
-import gc
 import os
-import signal
 import subprocess
 import sys
 import textwrap
@@ -9,14 +7,13 @@ import time
 import numpy as np
 import pytest
 
-from ppreid.datasets import batch_reader
-from ppreid.datasets.batch_reader import shared_memory_fits
 from ppreid.datasets.image_dataset import ImageDataset
 from ppreid.datasets.loader import TrainLoader, eval_loader
-from ppreid.errors import ClusteringError, DataError, PpreidWarning
+from ppreid.errors import ClusteringError, DataError
 from ppreid.records import ImageRecord
 
 LABELS = np.repeat(np.arange(6), 4)  # of the 24 images of the fixture
+SHAPE = (3, 16, 8)  # of each
 
 
 def to_array(image):
@@ -28,11 +25,11 @@ def to_array_with_noise(image, rng):
 
 
 def to_array_with_process(image, rng):
-    return np.full((3, 2, 2), os.getpid(), np.float64)
+    return np.full(SHAPE, os.getpid(), np.float32)
 
 
 def train_loader(records, transform=to_array_with_noise, **changes):
-    settings = {"identities": 3, "images": 4, "num_batches": 5, "num_workers": 2, **changes}
+    settings = {"identities": 3, "images": 4, "num_batches": 5, "image_shape": SHAPE, "num_workers": 2, **changes}
     return TrainLoader(ImageDataset(records, transform, seed=1), **settings)
 
 
@@ -43,10 +40,10 @@ def collect(batches):
 
 
 @pytest.mark.parametrize("num_workers", [0, 2])
-@pytest.mark.parametrize("use_shared_memory", [True, False])
-def test_the_evaluation_loader_gives_every_image_once_in_order(image_records, num_workers, use_shared_memory):
-    workers = {"num_workers": num_workers, "use_shared_memory": use_shared_memory}
-    loader = eval_loader(ImageDataset(image_records, to_array), batch_size=7, **workers)
+def test_the_evaluation_loader_gives_every_image_once_in_order(image_records, num_workers):
+    loader = eval_loader(
+        ImageDataset(image_records, to_array), batch_size=7, image_shape=SHAPE, num_workers=num_workers
+    )
     assert len(loader) == 4
     for _ in range(2):
         batches = list(loader)
@@ -138,7 +135,7 @@ def test_an_unreadable_image_is_a_data_error_of_one_line(image_records, num_work
     with open(image_records[9].path, "wb") as file:
         file.write(b"")
     for batches in (
-        eval_loader(ImageDataset(image_records, to_array), batch_size=6, num_workers=num_workers),
+        eval_loader(ImageDataset(image_records, to_array), batch_size=6, image_shape=SHAPE, num_workers=num_workers),
         train_loader(image_records, num_workers=num_workers, num_batches=40).epoch(LABELS, 0),
     ):
         with pytest.raises(DataError) as caught:
@@ -147,72 +144,6 @@ def test_an_unreadable_image_is_a_data_error_of_one_line(image_records, num_work
         assert message.startswith(f"cannot read image {image_records[9].path}: ") and "\n" not in message
         assert "data.on_bad_image: skip" in message
     assert "Traceback" not in capfd.readouterr().err
-
-
-def test_without_workers_an_unexpected_error_shows_itself(image_records):
-    def broken(image):
-        raise KeyError("a bug in a transform")
-
-    with pytest.raises(KeyError, match="a bug in a transform"):
-        list(eval_loader(ImageDataset(image_records, broken), batch_size=6, num_workers=0))
-
-
-@pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
-def test_an_unexpected_error_in_a_worker_ends_the_pass(image_records):
-    def broken(image):
-        if image.getpixel((0, 0))[0] > 0:  # not the first image, whose size is measured in this process
-            raise KeyError("a bug in a transform")
-        return to_array(image)
-
-    with pytest.raises(DataError, match=r"a worker process of the loader died or failed.*data.num_workers: 0"):
-        list(eval_loader(ImageDataset(image_records, broken), batch_size=6, num_workers=1))
-
-
-def test_a_killed_worker_ends_the_pass(image_records):
-    test_process = os.getpid()
-
-    def killed(image):
-        if os.getpid() != test_process:
-            time.sleep(0.5)  # until the test waits for the batch
-            os.kill(os.getpid(), signal.SIGKILL)
-        return to_array(image)
-
-    with pytest.raises(DataError, match="a worker process of the loader died or failed"):
-        list(eval_loader(ImageDataset(image_records, killed), batch_size=6, num_workers=1))
-
-
-def test_workers_do_not_collect_the_garbage_of_the_main_process(image_records):
-    def frozen_objects(image):
-        return np.full((3, 1, 1), gc.get_freeze_count(), np.float32)
-
-    images, _ = collect(eval_loader(ImageDataset(image_records, frozen_objects), batch_size=6, num_workers=1))
-    assert images.min() > 10_000
-    assert gc.get_freeze_count() == 0
-
-
-def test_too_little_shared_memory_is_announced_and_avoided(image_records, monkeypatch):
-    monkeypatch.setattr(batch_reader, "shared_memory_fits", lambda needed: False)
-    loader = train_loader(image_records)
-    with pytest.warns(PpreidWarning, match=r"/dev/shm has no room .* 2 loader workers.*--shm-size") as caught:
-        first = collect(loader.epoch(LABELS, 0))
-        collect(loader.epoch(LABELS, 1))
-    assert len(caught) == 1
-    loader.close()
-    np.testing.assert_array_equal(collect(train_loader(image_records, num_workers=0).epoch(LABELS, 0))[0], first[0])
-
-
-def test_the_room_that_is_asked_for_covers_everything_under_way(image_records, monkeypatch):
-    asked = []
-    monkeypatch.setattr(batch_reader, "shared_memory_fits", lambda needed: not asked.append(needed))
-    list(eval_loader(ImageDataset(image_records, to_array), batch_size=8, num_workers=2))
-    assert asked == [(2 * 2 + 3) * 8 * (3 * 16 * 8 * 4)]
-
-
-def test_shared_memory_fits_compares_with_the_free_space(tmp_path):
-    status = os.statvfs(tmp_path)
-    assert shared_memory_fits(1, str(tmp_path))
-    assert not shared_memory_fits(status.f_blocks * status.f_frsize + 1, str(tmp_path))
-    assert not shared_memory_fits(1, str(tmp_path / "missing"))
 
 
 def test_labels_must_fit_and_form_a_cluster(image_records):
@@ -235,11 +166,12 @@ def test_the_interpreter_exits_cleanly_with_workers_alive(image_records):
             return np.asarray(image, np.float32).transpose(2, 0, 1)
 
         records = [ImageRecord(path, 1, 0) for path in sys.argv[2:]]
-        loader = TrainLoader(ImageDataset(records, transform), identities=2, images=4, num_batches=6, num_workers=2)
+        batch = {"identities": 2, "images": 4, "num_batches": 6, "image_shape": (3, 16, 8)}
+        loader = TrainLoader(ImageDataset(records, transform), num_workers=2, **batch)
         batches = loader.epoch(np.arange(len(records)) // 4, 0)
         for _ in range(6 if sys.argv[1] == "complete" else 2):
             next(batches)
-        print(*[worker.pid for worker in loader._reader._loader._iterator._workers])
+        print(*loader._reader._pool.pids)
     """
     paths = [record.path for record in image_records]
     for how in ("complete", "broken off"):

@@ -8,7 +8,6 @@ from ppreid.doctor.machine import (
     check_disk,
     check_memory,
     check_processor,
-    check_shared_memory,
     usable_cores,
 )
 
@@ -68,13 +67,6 @@ def test_memory_below_the_need_is_a_warning_with_both_numbers():
     )
     assert check_memory(needed=5, available=5, purpose="labels", advice="").level == "ok"
     assert check_memory(needed=5, available=None, purpose="labels", advice="").level == "ok"
-
-
-def test_shared_memory_is_compared_with_its_file_system(tmp_path):
-    assert check_shared_memory(needed=1, folder=tmp_path).level == "ok"
-    assert check_shared_memory(needed=10**18, folder=tmp_path).level == "warning"
-    assert check_shared_memory(needed=1, folder=tmp_path / "missing").level == "warning"
-    assert check_shared_memory(needed=0, folder=tmp_path / "missing").level == "ok"
 
 
 def test_the_disk_is_that_of_the_nearest_folder_that_exists_and_nothing_is_left_there(tmp_path):

@@ -39,31 +39,6 @@ def test_what_may_be_interrupted_does_not_start_after_a_signal():
             pytest.fail("started")
 
 
-def test_errors_are_excused_only_after_a_signal():
-    with stop_signals() as stop:
-        with pytest.raises(KeyError), stop.excusing(KeyError):
-            raise KeyError
-        os.kill(os.getpid(), signal.SIGTERM)
-        with stop.excusing(KeyError):
-            raise KeyError
-        with pytest.raises(ValueError), stop.excusing(KeyError):
-            raise ValueError
-
-
-def test_the_handler_for_dead_children_comes_back():
-    def handler(number, frame):
-        pytest.fail("a dead worker does not matter after a signal")
-
-    before = signal.signal(signal.SIGCHLD, handler)
-    try:
-        with stop_signals():
-            os.kill(os.getpid(), signal.SIGTERM)
-            os.kill(os.getpid(), signal.SIGCHLD)
-        assert signal.getsignal(signal.SIGCHLD) is handler
-    finally:
-        signal.signal(signal.SIGCHLD, before)
-
-
 @pytest.mark.parametrize("second", [signal.SIGINT, signal.SIGTERM])
 def test_a_second_signal_ends_the_process_at_once(second):
     script = (
