@@ -41,6 +41,7 @@ setup(
         "infomap": ["infomap>=2.16"],  # labels.clusterer: infomap; its licence is the AGPL
         "onnx": ["paddle2onnx>=1.3.1", "onnx>=1.15", "onnxruntime>=1.17"],  # with paddle 2: paddle2onnx<2
         "visualdl": ["visualdl>=2.5"],  # log.visualdl
+        "completion": ["shtab>=1.7"],  # docs/command-line.md
         "dev": requirements("requirements-dev.txt"),
     },
     entry_points={"console_scripts": ["ppreid = ppreid.cli:main"]},

@@ -13,7 +13,6 @@ from ppreid.datasets.image_folder import find_images
 from ppreid.datasets.transforms import resize
 from ppreid.engine.feature_writer import Blocks, write_features
 from ppreid.engine.progress import progress
-from ppreid.errors import ConfigError
 from ppreid.records import ImageRecord
 from ppreid.runtimes.exported import ExportedNetwork, open_exported
 
@@ -49,8 +48,6 @@ def predict(
     records: list[ImageRecord] = []
     for path in images:
         records += find_images(path) if path.is_dir() else [ImageRecord(str(path), pid=-1, camid=-1)]
-    if not records:
-        raise ConfigError("no image was given; name files or folders")
     origin = {
         "weights": description.weights_sha256,
         "runtime": network.runtime,

@@ -1,9 +1,11 @@
+import re
 import subprocess
 import sys
 
 import pytest
 
-from ppreid.cli import main
+from ppreid.cli import COMMANDS, EXIT_CODES, main, parser
+from ppreid.errors import PpreidError
 
 
 def test_train_then_eval(tiny_config, tmp_path, capsys):
@@ -51,15 +53,54 @@ def test_debug_shows_the_traceback(tmp_path, monkeypatch):
         main(["train", "-c", "demo.yaml", "-o", "solver.lrr=1", "--debug"])
 
 
-@pytest.mark.parametrize(
-    "tool", ["train", "eval", "extract", "export", "predict", "cluster", "doctor", "convert_weights", "make_demo_data"]
-)
-def test_tools_run_from_any_directory_and_show_examples(tool, checkout, tmp_path):
-    done = subprocess.run(
-        [sys.executable, checkout / "tools" / f"{tool}.py", "--help"], cwd=tmp_path, capture_output=True, text=True
-    )
+@pytest.mark.parametrize("command", COMMANDS)
+def test_tools_run_from_any_directory_and_show_examples_and_exit_codes(command, checkout, tmp_path):
+    tool = f"tools/{command.replace('-', '_')}.py"
+    done = subprocess.run([sys.executable, checkout / tool, "--help"], cwd=tmp_path, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
-    assert done.stdout.count(f"tools/{tool}.py") >= 3
+    assert done.stdout.count(tool) >= 3
+    assert EXIT_CODES in done.stdout
+
+
+def test_every_exit_code_of_an_error_is_explained():
+    codes = {error.exit_code for error in PpreidError.__subclasses__()}
+    for code in {0, 1, 130, 143} | codes:
+        assert f" {code} " in EXIT_CODES
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["trian", "-c", "demo.yaml"], "did you mean 'train'?"),
+        (
+            ["train", "-c", "demo.yaml", "--overwite"],
+            "ppreid train does not take '--overwite'; did you mean --overwrite?",
+        ),
+        (["train", "-c", "demo.yaml", "more"], "ppreid train does not take 'more'; ppreid train --help lists all"),
+    ],
+)
+def test_a_command_or_option_that_does_not_exist_is_answered_with_the_nearest(arguments, message, capsys):
+    assert main(arguments) == 2
+    assert message in capsys.readouterr().err
+
+
+def test_nothing_shows_the_commands(capsys):
+    assert main([]) == 2
+    shown = capsys.readouterr().err
+    assert all(f"    {command}" in shown for command in COMMANDS)
+
+
+def test_the_version_names_paddle_without_importing_it():
+    code = "import sys, ppreid.cli; sys.modules['paddle'] = None; ppreid.cli.main(['--version'])"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert re.match(r"ppreid [\d.]+, paddlepaddle(-gpu)? [\d.]+.*, Python 3\.\d+", done.stdout), done.stderr
+
+
+def test_a_library_writes_the_completions():
+    shtab = pytest.importorskip("shtab", reason="shtab is not installed")
+    for shell in ("bash", "zsh"):
+        script = shtab.complete(parser(), shell)
+        assert "make-demo-data" in script and "--overwrite" in script
 
 
 def test_ctrl_c_ends_with_130(monkeypatch, tiny_config, capsys):

@@ -10,7 +10,7 @@ from ppreid.errors import ConfigError
 EXAMPLES = """\
   python tools/predict.py net crops/ --out crops.npy
   python tools/predict.py net query.jpg gallery/ --out features.npy --runtime paddle
-  python tools/predict.py net --compare a.jpg b.jpg
+  python tools/predict.py net a.jpg b.jpg --compare
 
 Runs what tools/export.py wrote, with onnxruntime or Paddle Inference and without any code of training. The features
 are those of tools/extract.py; tools/cluster.py --features reads them. An interrupted run goes on where it stopped.
@@ -19,12 +19,10 @@ are those of tools/extract.py; tools/cluster.py --features reads them. An interr
 
 def _add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("exported", type=Path, metavar="EXPORTED", help="folder made by tools/export.py")
-    parser.add_argument("images", type=Path, nargs="*", metavar="IMAGES", help="image files, and folders of them")
+    parser.add_argument("images", type=Path, nargs="+", metavar="IMAGES", help="image files, and folders of them")
     what = parser.add_mutually_exclusive_group(required=True)
     what.add_argument("--out", type=Path, metavar="FILE", help=".npy file to write, a .csv with the paths beside it")
-    what.add_argument(
-        "--compare", type=Path, nargs=2, metavar="IMAGE", help="print the similarity of two images as JSON"
-    )
+    what.add_argument("--compare", action="store_true", help="print the similarity of two images as JSON")
     parser.add_argument("--runtime", default="auto", metavar="NAME", help="onnx, paddle or auto (default: %(default)s)")
     parser.add_argument("--batch-size", type=int, default=32, help="images per forward pass (default: %(default)s)")
 
@@ -32,12 +30,12 @@ def _add_arguments(parser: argparse.ArgumentParser) -> None:
 def _run(args: argparse.Namespace) -> None:
     if args.batch_size < 1:
         raise ConfigError(f"--batch-size is {args.batch_size}; it must be at least 1")
-    if args.compare and args.images:
-        raise ConfigError("--compare takes its two images itself; leave the others out, or use --out")
+    if args.compare and len(args.images) != 2:
+        raise ConfigError(f"--compare takes two images, found {len(args.images)}")
     from ppreid.predict import compare, predict
 
     if args.compare:
-        first, second = args.compare
+        first, second = args.images
         similarity = compare(args.exported, first, second, runtime=args.runtime)
         print(json.dumps({"images": [str(first), str(second)], "similarity": round(similarity, 6)}))
     else:

@@ -1,0 +1,72 @@
+"""ppreid config, tools/config.py."""
+
+import argparse
+import re
+from difflib import get_close_matches
+
+from ppreid.commands.command import Command
+from ppreid.config import config_text, load_config
+from ppreid.config_reference import ConfigKey, config_keys, section_meanings
+from ppreid.errors import ConfigError
+
+EXAMPLES = """\
+  python tools/config.py --list
+  python tools/config.py --list clustering
+  python tools/config.py -c ise_market1501.yaml -o solver.lr=1e-3
+  python tools/config.py -c demo.yaml -o output_dir=output/mine > mine.yaml
+
+With -c it prints the complete configuration, checked, which is a configuration file itself.
+"""
+
+
+def _add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("-c", "--config", help="YAML file, found by name")
+    parser.add_argument(
+        "-o", "--override", dest="overrides", action="append", default=[], metavar="KEY=VALUE", help="set one key"
+    )
+    parser.add_argument(
+        "--list",
+        nargs="?",
+        const="",
+        metavar="WORD",
+        help="all keys, or those with WORD in their name, section, meaning or choices",
+    )
+
+
+def _run(args: argparse.Namespace) -> None:
+    if (args.config is None) == (args.list is None):
+        raise ConfigError("give either -c FILE, to print a configuration, or --list, to look keys up")
+    if args.config is not None:
+        print(config_text(load_config(args.config, args.overrides)), end="")
+    else:
+        print("\n".join(describe(key) for key in find_keys(args.list)))
+
+
+def find_keys(word: str) -> list[ConfigKey]:
+    """Configuration keys that have to do with a word.
+
+    Args:
+        word: or its beginning, looked for in name, section, meaning and choices of every key; "" finds all.
+
+    Raises:
+        ConfigError: no key has it.
+    """
+    meanings, keys = section_meanings(), config_keys()
+    texts = {key: f"{key.name} {key.meaning} {key.allowed} {meanings[key.section]}".lower() for key in keys}
+    pattern = re.compile(rf"(?<![a-z]){re.escape(word.lower())}")  # at the start of a word: eps, but not steps
+    found = [key for key, text in texts.items() if pattern.search(text)]
+    if not found:
+        words = {part for text in texts.values() for part in text.replace(".", " ").split()}
+        nearest = get_close_matches(word.lower(), sorted(words), n=1)
+        hint = f"; did you mean {nearest[0]}?" if nearest else ", which lists all keys with nothing behind --list"
+        raise ConfigError(f"no configuration key has to do with {word!r}{hint}")
+    return found
+
+
+def describe(key: ConfigKey) -> str:
+    """Name, type, range and default in one line, and below it the meaning."""
+    facts = ", ".join(fact for fact in (key.kind, key.allowed.replace("\\|", "|"), f"default {key.default}") if fact)
+    return f"{key.name}: {facts}\n    {key.meaning}"
+
+
+COMMAND = Command("look configuration keys up, or print a complete configuration", EXAMPLES, _add_arguments, _run)
