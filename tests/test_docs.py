@@ -1,24 +1,18 @@
 """What README and docs say exists, exists."""
 
 import re
-from pathlib import Path
 
 import pytest
+from pages import PAGES, ROOT, page_name
 
 from ppreid import build
 from ppreid.cli import COMMANDS
 from ppreid.config import load_config
 
-ROOT = Path(__file__).resolve().parent.parent
-PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md"))]
 LINK = re.compile(r"\]\(([^)#\s]+)")
 TOOL = re.compile(r"(?:python )?tools/(\w+)\.py((?: +[^`\n|;)]+)?)")
 CONFIG = re.compile(r"[\w./]*?(\w+\.yaml)\b")
 OWN_FILES = {"mine.yaml", "my.yaml", "config.yaml"}  # in examples: the user's own
-
-
-def page_name(page):
-    return str(page.relative_to(ROOT))
 
 
 @pytest.mark.parametrize("page", PAGES, ids=page_name)
@@ -100,3 +94,8 @@ def test_the_papers_numbers_in_the_readme_are_those_of_the_configuration_headers
 def test_nothing_unfinished_is_left_in_the_pages():
     for page in PAGES:
         assert not re.search(r"TODO|FIXME|DEMO_TABLE|XXX", page.read_text(encoding="utf-8")), page_name(page)
+
+
+def test_the_index_leads_to_every_page():
+    targets = set(LINK.findall((ROOT / "docs" / "README.md").read_text(encoding="utf-8")))
+    assert {page.name for page in (ROOT / "docs").glob("*.md")} - {"README.md"} <= targets
