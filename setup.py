@@ -33,7 +33,7 @@ setup(
     python_requires=">=3.10",
     packages=[*find_packages(include=["ppreid", "ppreid.*"]), "ppreid.configs"],
     package_dir={"ppreid.configs": "configs"},
-    package_data={"ppreid.configs": ["*.yaml"], "ppreid": ["py.typed"]},
+    package_data={"ppreid.configs": ["*.yaml"], "ppreid": ["py.typed", "report/templates/*"]},
     install_requires=COMMON,
     extras_require={
         "cpu": [line for line in requirements("requirements.txt") if line not in COMMON],

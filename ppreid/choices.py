@@ -19,6 +19,7 @@ BUILTIN_CHOICES: dict[str, frozenset[str]] = {
     "labels.clusterer": frozenset({"dbscan", "hdbscan", "agglomerative", "infomap"}),
     "memory.update": frozenset({"hard", "sequential"}),
     "ise.objective": frozenset({"baseline", "ise_pli", "ise_lp", "ise"}),
+    "report.projection": frozenset({"pca", "tsne"}),
     "eval.protocol": frozenset({"market1501", "market1501_trapezoid", "fastreid", "all_queries"}),
 }
 

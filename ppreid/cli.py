@@ -25,6 +25,7 @@ from ppreid.commands import (
     extract,
     make_demo_data,
     predict,
+    report,
     train,
 )
 from ppreid.commands.command import Command
@@ -40,6 +41,7 @@ COMMANDS: dict[str, Command] = {
     "predict": predict.COMMAND,
     "cluster": cluster.COMMAND,
     "convert-weights": convert_weights.COMMAND,
+    "report": report.COMMAND,
     "doctor": doctor.COMMAND,
     "config": config.COMMAND,
     "make-demo-data": make_demo_data.COMMAND,

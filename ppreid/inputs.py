@@ -19,12 +19,12 @@ from ppreid.sections import DataConfig, EvaluationModelConfig, ModelConfig
 logger = logging.getLogger("ppreid")
 
 
-def read_split(cfg: DataConfig, *, skipped_list: Path, camera_list: Path | None = None) -> ReIDSplit:
+def read_split(cfg: DataConfig, *, skipped_list: Path | None, camera_list: Path | None = None) -> ReIDSplit:
     """Read a data set and show what was found beside the published counts.
 
     Args:
         cfg: the data section.
-        skipped_list: with data.on_bad_image: skip, the unreadable images are listed in this file.
+        skipped_list: with data.on_bad_image: skip, the unreadable images are listed in this file; None writes no list.
         camera_list: where cameras have names, they are written to this CSV; None does not write them.
 
     Raises:
@@ -59,14 +59,16 @@ def read_folder(folder: Path, cfg: DataConfig, *, skipped_list: Path) -> tuple[I
     return _readable(found, cfg, skipped_list).train
 
 
-def _readable(found: ReIDSplit, cfg: DataConfig, skipped_list: Path) -> ReIDSplit:
+def _readable(found: ReIDSplit, cfg: DataConfig, skipped_list: Path | None) -> ReIDSplit:
     """With data.on_bad_image: skip, the images that can be read; otherwise all."""
     if cfg.on_bad_image == "error":
         return found
     found, reasons = without_unreadable(found, num_workers=cfg.num_workers)
     if reasons:
-        write_text(skipped_list, "\n".join(reasons) + "\n")
-        text = f"{len(reasons)} unreadable images are left out; they are listed in {skipped_list}"
+        text = f"{len(reasons)} unreadable images are left out"
+        if skipped_list:
+            write_text(skipped_list, "\n".join(reasons) + "\n")
+            text += f"; they are listed in {skipped_list}"
         warnings.warn(text, PpreidWarning, stacklevel=3)
     return found
 

@@ -21,6 +21,7 @@ from ppreid.sections import (
     LogConfig,
     MemoryConfig,
     ModelConfig,
+    ReportConfig,
     Section,
     SolverConfig,
     TrainingEvaluationSettings,
@@ -63,6 +64,7 @@ class TrainingConfig(RunConfig):
     eval: TrainingEvaluationSettings = TrainingEvaluationSettings()
     log: LogConfig = LogConfig()
     checkpoint: CheckpointConfig = CheckpointConfig()
+    report: ReportConfig = ReportConfig()
 
     @model_validator(mode="after")
     def _check_together(self) -> "TrainingConfig":

@@ -8,7 +8,18 @@ from ppreid import app, build
 from ppreid.app import epoch as epoch_module
 from ppreid.config import load_config
 from ppreid.engine.checkpoint_set import AUTO
-from ppreid.engine.run_folder import BAD_IMAGES, BEST, CONFIG, LABELS, LAST, LOG, METRICS, PREVIOUS, RESULTS
+from ppreid.engine.run_folder import (
+    BAD_IMAGES,
+    BEST,
+    CONFIG,
+    ENVIRONMENT,
+    LABELS,
+    LAST,
+    LOG,
+    METRICS,
+    PREVIOUS,
+    RESULTS,
+)
 from ppreid.engine.runlog import read_metrics
 from ppreid.errors import ClusteringError, ConfigError, DataError, PpreidWarning, TrainingError
 from ppreid.tensor_file import load_tensors
@@ -29,7 +40,7 @@ def same_tensors(a, b):
 def test_a_run_trains_evaluates_and_leaves_everything_behind(tiny_config, tmp_path):
     history = app.train(load_config(tiny_config))
     run = tmp_path / "run"
-    assert {file.name for file in run.iterdir()} == {CONFIG, METRICS, LOG, LABELS, LAST, PREVIOUS, BEST}
+    assert {file.name for file in run.iterdir()} == {CONFIG, ENVIRONMENT, METRICS, LOG, LABELS, LAST, PREVIOUS, BEST}
     assert [row["epoch"] for row in history] == [0, 1, 2]
     rows = read_metrics(run / METRICS)
     assert [row["event"] for row in rows] == ["evaluation", "epoch", "evaluation", "epoch", "evaluation", "summary"]

@@ -13,8 +13,8 @@ import ppreid
 PACKAGE = Path(ppreid.__file__).parent
 FILES = sorted(PACKAGE.rglob("*.py"))
 ROOMS = ("datasets", "models", "clustering", "ise", "evaluation", "runtimes")
-FLOORS = {"engine": 2, "doctor": 2, "report": 2, "build": 3, "inputs": 4, "app": 5, "commands": 6, "cli": 7}
-FLOORS |= {"predict": 3}  # knows nothing of training, see tests/test_predict.py
+FLOORS = {"engine": 2, "doctor": 2, "report": 3, "build": 4, "inputs": 5, "app": 6, "commands": 7, "cli": 8}
+FLOORS |= {"predict": 4}  # knows nothing of training, see tests/test_predict.py
 FLOORS |= dict.fromkeys(ROOMS, 1)
 
 
@@ -60,7 +60,7 @@ def test_files_and_functions_stay_short_and_documented(file):
 
 def test_rooms_do_not_read_configurations():
     for file in FILES:
-        if file.relative_to(PACKAGE).parts[0] in (*ROOMS, "engine", "doctor"):
+        if file.relative_to(PACKAGE).parts[0] in (*ROOMS, "engine", "doctor", "report"):
             text = file.read_text(encoding="utf-8")
             assert not re.search(r"\b(cfg|self\.config|args)\b\.", text), f"{file} reads a configuration"
 

@@ -7,6 +7,7 @@ from ppreid.app.diagnosis import diagnose
 from ppreid.app.evaluation import evaluate
 from ppreid.app.exporting import export
 from ppreid.app.extraction import extract
+from ppreid.app.reporting import report
 from ppreid.app.training import train
 
-__all__ = ["ablate", "cluster", "convert_weights", "diagnose", "evaluate", "export", "extract", "train"]
+__all__ = ["ablate", "cluster", "convert_weights", "diagnose", "evaluate", "export", "extract", "report", "train"]

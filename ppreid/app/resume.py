@@ -43,6 +43,7 @@ EFFECTS: dict[str, Effect] = {
     **dict.fromkeys(("eval.flip", "eval.rerank", "eval.rerank_k1", "eval.rerank_k2", "eval.rerank_lambda"), "none"),
     "log": "none",
     "checkpoint": "none",
+    "report": "none",
 }
 
 

@@ -12,12 +12,14 @@ import paddle
 
 from ppreid import build
 from ppreid.app.epoch import Run, one_epoch
+from ppreid.app.reporting import report_of_training
 from ppreid.app.resume import goes_on_in, open_checkpoint
 from ppreid.config import config_text
 from ppreid.datasets.loader import TrainLoader
 from ppreid.engine.checkpoint import Checkpoint, TrainingState, images_digest, restore
 from ppreid.engine.checkpoint_set import CheckpointSet
 from ppreid.engine.device import use_device
+from ppreid.engine.environment import write_environment
 from ppreid.engine.evaluate import evaluate_model
 from ppreid.engine.optimizer import adam_with_l2
 from ppreid.engine.run_folder import (
@@ -25,6 +27,7 @@ from ppreid.engine.run_folder import (
     BEST,
     CAMERAS,
     CONFIG,
+    ENVIRONMENT,
     LAST,
     LOG,
     METRICS,
@@ -82,13 +85,9 @@ def train(cfg: TrainingConfig, *, overwrite: bool = False, resume: str = "") -> 
                 split = read_split(cfg.data, skipped_list=folder / BAD_IMAGES, camera_list=folder / CAMERAS)
                 checkpoint = open_checkpoint(resume, cfg, split.train)
             write_text(folder / CONFIG, config_text(cfg))
+            write_environment(folder / ENVIRONMENT)
             with closing(build.train_loader(split.train, cfg)) as train_loader:
-                history = _train_on(split, train_loader, cfg, folder, checkpoint, stop)
-            if history:
-                logger.info("\n%s\nlast and best network: %s, %s", history_table(history), folder / LAST, folder / BEST)
-            else:
-                logger.info("no labelled query and gallery: nothing was evaluated\nlast network: %s", folder / LAST)
-            return history
+                return _train_on(split, train_loader, cfg, folder, checkpoint, stop)
 
 
 def _train_on(
@@ -136,6 +135,13 @@ def _train_on(
         stop.check()
     last = state.history[-1] if state.history else None
     run.metrics.write("summary", last=last, best=best_row(state.history) or None)
+    if state.history:
+        logger.info("\n%s\nlast and best network: %s, %s", history_table(state.history), folder / LAST, folder / BEST)
+    else:
+        logger.info("no labelled query and gallery: nothing was evaluated\nlast network: %s", folder / LAST)
+    if cfg.report.enabled:
+        with stop.interruptible():
+            report_of_training(folder, cfg, split, model)
     return state.history
 
 

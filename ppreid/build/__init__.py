@@ -29,6 +29,7 @@ from ppreid.build.tables import (
     MEMORY_UPDATES,
     OBJECTIVES,
     POOLINGS,
+    PROJECTIONS,
     DatasetReader,
     choices,
 )
@@ -42,6 +43,7 @@ __all__ = [
     "MEMORY_UPDATES",
     "OBJECTIVES",
     "POOLINGS",
+    "PROJECTIONS",
     "DatasetReader",
     "choices",
     "cluster_memory",

@@ -28,6 +28,7 @@ from ppreid.ise.objectives import LossTerms, ise_objective
 from ppreid.models.pooling import GeMPool, average_pool, max_pool
 from ppreid.models.resnet import resnet
 from ppreid.records import DatasetContents, ReIDSplit
+from ppreid.report.feature_map import pca_map, tsne_map
 from ppreid.sections import DataConfig, LabelsConfig
 
 
@@ -117,6 +118,10 @@ OBJECTIVES: dict[str, Callable[..., LossTerms]] = {
 }
 
 
+# features (N, D) to points (N, 2) in the unit square
+PROJECTIONS: dict[str, Callable[..., np.ndarray]] = {"pca": pca_map, "tsne": tsne_map}
+
+
 def choices() -> dict[str, set[str]]:
     """Names that the tables hold now, by configuration key."""
     return {
@@ -128,6 +133,7 @@ def choices() -> dict[str, set[str]]:
         "labels.clusterer": set(CLUSTERERS),
         "memory.update": set(MEMORY_UPDATES),
         "ise.objective": set(OBJECTIVES),
+        "report.projection": set(PROJECTIONS),
         "eval.protocol": set(PROTOCOLS),
     }
 

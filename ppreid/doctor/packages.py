@@ -17,6 +17,7 @@ PACKAGES = {
     "PIL": "Pillow",
     "safetensors": "safetensors",
     "pydantic": "pydantic",
+    "jinja2": "Jinja2",
 }
 
 

@@ -15,9 +15,10 @@ from ppreid.files import remove_leftovers, write_text
 
 CONFIG, METRICS, LOG, LABELS = "config.yaml", "metrics.jsonl", "log.txt", "labels.csv"
 LAST, BEST, BAD_IMAGES = "checkpoint_last.safetensors", "checkpoint_best.safetensors", "bad_images.txt"
-RESULTS, CAMERAS = "results.json", "cameras.csv"
+RESULTS, CAMERAS, ENVIRONMENT, REPORT = "results.json", "cameras.csv", "environment.json", "report.html"
 PREVIOUS, _EPOCH = "checkpoint_previous.safetensors", "checkpoint_epoch_{}.safetensors"
-OWN_FILES = (CONFIG, METRICS, LOG, LABELS, LAST, PREVIOUS, BEST, BAD_IMAGES, RESULTS, CAMERAS, CURVES)
+_OTHERS = (BAD_IMAGES, RESULTS, CAMERAS, CURVES, ENVIRONMENT, REPORT)
+OWN_FILES = (CONFIG, METRICS, LOG, LABELS, LAST, PREVIOUS, BEST, *_OTHERS)
 # what would be lost; a start that failed, for example for want of data, leaves only the others
 _WORTH_KEEPING = (METRICS, LABELS, LAST, PREVIOUS, BEST)
 _DISK_ERRORS = {

@@ -58,6 +58,28 @@ def run_lock(folder: Path) -> Iterator[str]:
         os.close(descriptor)
 
 
+def process_at_work(folder: Path) -> str:
+    """Which process has a folder, as far as can be seen without asking for the lock.
+
+    Must not be called by the process that has it: the kernel would drop its lock when this closes the file.
+
+    Args:
+        folder: of a run.
+
+    Returns:
+        Its name, e.g. "process 17 on host (started ...)"; "" if there is none, or if it is gone. A process of another
+        machine counts as being there.
+    """
+    try:
+        owner = _parsed((folder / LOCK).read_bytes())
+    except FileNotFoundError:
+        return ""
+    if not owner:
+        return ""
+    is_here = owner["boot"] == _boot_id()
+    return "" if is_here and owner.get("ticks") != _start_ticks(owner["pid"]) else _named(owner)
+
+
 def _locked(path: Path) -> int:
     """Descriptor of the lock file, locked."""
     while True:
@@ -105,10 +127,21 @@ def _check_previous_owner(path: Path, content: bytes) -> str:
 
 def _this_process() -> dict[str, Any]:
     """Facts that tell this process from every other one; times are in clock ticks since the machine started."""
-    ticks = int(Path("/proc/self/stat").read_text().rpartition(")")[2].split()[19])
+    ticks = _start_ticks(os.getpid()) or 0
     started = _started_at(ticks)
-    boot = Path("/proc/sys/kernel/random/boot_id").read_text().strip()
-    return {"pid": os.getpid(), "host": socket.gethostname(), "boot": boot, "ticks": ticks, "started": started}
+    return {"pid": os.getpid(), "host": socket.gethostname(), "boot": _boot_id(), "ticks": ticks, "started": started}
+
+
+def _boot_id() -> str:
+    return Path("/proc/sys/kernel/random/boot_id").read_text().strip()
+
+
+def _start_ticks(pid: int) -> int | None:
+    """When a process started, in clock ticks since the machine did; None if there is no such process."""
+    try:
+        return int(Path(f"/proc/{int(pid)}/stat").read_text().rpartition(")")[2].split()[19])
+    except FileNotFoundError:
+        return None
 
 
 def _started_at(ticks: int) -> str:

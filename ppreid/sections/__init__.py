@@ -9,6 +9,7 @@ from ppreid.sections.data import AugmentConfig, DataConfig
 from ppreid.sections.evaluation import EvaluationSettings, TrainingEvaluationSettings
 from ppreid.sections.labels import CameraJaccardConfig, ISEConfig, LabelsConfig, MemoryConfig
 from ppreid.sections.model import EvaluationModelConfig, ModelConfig
+from ppreid.sections.report import ReportConfig
 from ppreid.sections.training import BatchConfig, CheckpointConfig, LogConfig, SolverConfig
 
 __all__ = [
@@ -27,6 +28,7 @@ __all__ = [
     "ModelConfig",
     "PositiveInt",
     "Probability",
+    "ReportConfig",
     "Section",
     "SolverConfig",
     "TrainingEvaluationSettings",

@@ -1,0 +1,122 @@
+"""The top of a report: what happened, in one sentence and a few numbers."""
+
+from typing import Any, NamedTuple
+
+from ppreid.report.configuration import flat
+from ppreid.report.run_files import FINISHED, RUNNING, RunFiles, number
+from ppreid.report.scales import compact
+
+
+class Tile(NamedTuple):
+    """A number to read at a glance: its name, the number, its unit, and what it compares with."""
+
+    name: str
+    value: str
+    unit: str
+    detail: str
+
+
+def total_seconds(run: RunFiles) -> float:
+    """Time of all stages of all finished epochs."""
+    return sum(number(value) or 0.0 for row in run.epochs for value in _stages(row).values())
+
+
+def duration(seconds: float) -> str:
+    """A time in a unit that suits it, e.g. "4.8 min"."""
+    for unit, length in (("h", 3600), ("min", 60)):
+        if seconds >= 2 * length or (unit == "min" and seconds >= length):
+            return f"{seconds / length:.1f} {unit}"
+    return f"{seconds:.0f} s"
+
+
+def subject(run: RunFiles) -> str:
+    """What was trained on what, and when, in one line."""
+    keys = flat(run.config)
+    parts = [keys.get(key, "") for key in ("data.name", "model.backbone", "ise.objective")]
+    parts.append(f"seed {keys['seed']}" if "seed" in keys else "")
+    started = str(run.environment.get("started", ""))[:16].replace("T", " ")
+    return " · ".join(filter(None, [*parts, started and f"started {started} UTC"]))
+
+
+def best_evaluation(run: RunFiles) -> dict[str, Any] | None:
+    """The evaluation after training with the highest mAP; None if there is none."""
+    rows = [row for row in run.evaluations if row["epoch"] > 0 and number(row.get("mAP")) is not None]
+    return max(rows, key=lambda row: row["mAP"], default=None)
+
+
+def tiles(run: RunFiles, *, num_identities: int | None) -> list[Tile]:
+    """The numbers at the top.
+
+    Args:
+        run: what was read.
+        num_identities: people in the training images, where that is known.
+    """
+    planned = flat(run.config).get("solver.epochs", "?")
+    shown = _metric_tiles(run)
+    last = run.epochs[-1] if run.epochs else {}
+    images, outliers = number(last.get("images")), number(last.get("outliers"))
+    if last:
+        truth = f"{num_identities:,} people in truth" if num_identities else ""
+        detail = truth or f"the largest has {compact(number(last.get('largest')))} images"
+        shown.append(Tile("Clusters", compact(number(last.get("clusters"))), "", detail))
+        if images and outliers is not None:
+            detail = f"{compact(outliers)} of {compact(images)} images"
+            shown.append(Tile("Outliers", f"{100 * outliers / images:.1f}", "%", detail))
+    if not run.evaluations and number(last.get("label_stability")) is not None:
+        value = f"{last['label_stability']:.2f}"
+        shown.append(Tile("Stability of labels", value, "", "ARI with the epoch before; 1 is no change"))
+    shown.append(Tile("Epochs", str(len(run.epochs)), f"of {planned}", f"{run.state}"))
+    seconds = total_seconds(run)
+    if run.epochs:
+        value, unit = duration(seconds).split()
+        shown.append(Tile("Time", value, unit, f"{duration(seconds / len(run.epochs))} per epoch"))
+    return shown
+
+
+def sentence(run: RunFiles) -> str:
+    """What happened, for someone who reads nothing else."""
+    planned = flat(run.config).get("solver.epochs", "?")
+    done = len(run.epochs)
+    text = {
+        FINISHED: f"Training finished all {done} epochs in {duration(total_seconds(run))}.",
+        RUNNING: f"Training is running: {done} of {planned} epochs are done.",
+    }.get(run.state, f"Training stopped after {done} of {planned} epochs; --resume goes on.")
+    rows = [row for row in run.evaluations if row["epoch"] > 0]
+    if rows:
+        text += f" After epoch {rows[-1]['epoch']} the network finds the right person first for {_percent(rows[-1])}"
+        text += f" of {compact(number(rows[-1].get('valid_queries')))} queries."
+        if run.evaluations[0]["epoch"] == 0:
+            text += f" Before training it was {_percent(run.evaluations[0])}."
+    elif done:
+        text += " Nothing was evaluated: no identities are known, or no evaluation was due yet."
+    return text
+
+
+def _percent(row: dict[str, Any]) -> str:
+    value = number(row.get("Rank-1"))
+    return "an unknown share" if value is None else f"{value:.1f} %"
+
+
+def _metric_tiles(run: RunFiles) -> list[Tile]:
+    """The last mAP and Rank-1, beside the first and the best."""
+    best = best_evaluation(run)
+    if not run.evaluations:
+        return []
+    first, last = run.evaluations[0], run.evaluations[-1]
+    shown = []
+    for name in ("mAP", "Rank-1"):
+        value = number(last.get(name))
+        parts = []
+        if first["epoch"] == 0 and last is not first and number(first.get(name)) is not None:
+            parts.append(f"before {first[name]:.1f}")
+        if best and best is not last and number(best.get(name)) is not None:
+            parts.append(f"best epoch ({best['epoch']}) {best[name]:.1f}")
+        elif best and best is last and len(run.evaluations) > 2:
+            parts.append("best epoch")
+        shown.append(Tile(name, compact(None) if value is None else f"{value:.1f}", "%", " · ".join(parts)))
+    return shown
+
+
+def _stages(row: dict[str, Any]) -> dict[str, Any]:
+    stages = row.get("stage_seconds")
+    return stages if isinstance(stages, dict) else {}

@@ -1,0 +1,169 @@
+"""From what is known about a run, or several, to one HTML file that needs nothing else."""
+
+import base64
+import hashlib
+from collections.abc import Mapping, Sequence
+from datetime import datetime, timezone
+from pathlib import Path
+from typing import Any
+
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from markupsafe import Markup
+
+import ppreid
+from ppreid.records import ImageRecord
+from ppreid.report import charts
+from ppreid.report.cluster_sheets import CAMERAS, LARGEST, MIXED, SPLIT, Sheet
+from ppreid.report.configuration import against, differences
+from ppreid.report.curves import cmc_chart, compared_charts, histogram_chart, run_charts
+from ppreid.report.evidence import Evidence, MapEvidence
+from ppreid.report.headline import best_evaluation, duration, sentence, subject, tiles, total_seconds
+from ppreid.report.run_files import RunFiles
+from ppreid.report.scales import compact
+from ppreid.report.tables import camera_table, cluster_table, epoch_table
+from ppreid.report.thumbnails import Thumbnails
+
+TEMPLATES = Path(__file__).parent / "templates"
+MAX_CLUSTER_ROWS = 300
+_MAP_WIDTH, _MAP_HEIGHT, _MAP_MARGIN = 720, 520, 14
+
+
+def run_page(run: RunFiles, evidence: Evidence, *, reference: Mapping[str, Any]) -> str:
+    """The report of one run.
+
+    Args:
+        run: what its folder says.
+        evidence: what its network and data set add.
+        reference: configuration to show the run's own against, as nested dicts.
+
+    Returns:
+        HTML that loads nothing.
+    """
+    thumbnails = Thumbnails()
+    ranking, clusters = evidence.ranking, evidence.clusters
+    changed, unchanged = against(run.config, reference)
+    return _rendered(
+        "run.html.j2",
+        thumbnails,
+        run=run,
+        evidence=evidence,
+        subject=subject(run),
+        sentence=sentence(run),
+        tiles=tiles(run, num_identities=clusters.num_identities if clusters else None),
+        curves=run_charts(run),
+        ranking_charts=[cmc_chart(ranking.result.cmc), histogram_chart(ranking.histogram)] if ranking else [],
+        query_cameras=sorted({ranking.query[item.row].camid for item in ranking.lists} - {-1}) if ranking else [],
+        sheet_kinds=_sheet_kinds(clusters.sheets) if clusters else [],
+        cluster_table=cluster_table(clusters.facts[:MAX_CLUSTER_ROWS]) if clusters else None,
+        camera_table=camera_table(clusters.cameras) if clusters else None,
+        map_points=_map_points(evidence.feature_map, thumbnails) if evidence.feature_map else [],
+        map_size=(_MAP_WIDTH, _MAP_HEIGHT),
+        epoch_table=epoch_table(run),
+        changed=changed,
+        unchanged=unchanged,
+        max_cluster_rows=MAX_CLUSTER_ROWS,
+    )
+
+
+def comparison_page(runs: Sequence[tuple[str, RunFiles]]) -> str:
+    """Several runs over each other.
+
+    Args:
+        runs: (name, run), at least two.
+
+    Returns:
+        HTML that loads nothing.
+    """
+    return _rendered(
+        "comparison.html.j2",
+        Thumbnails(),
+        runs=[(name, run, best_evaluation(run), duration(total_seconds(run))) for name, run in runs],
+        curves=compared_charts(runs),
+        differences=differences([run.config for _, run in runs]),
+    )
+
+
+def _rendered(template: str, thumbnails: Thumbnails, **values: Any) -> str:  # noqa: ANN401 - of the template
+    """Fill a template in; everything that is not markup of our own is escaped, and only our script and style run."""
+    environment = Environment(
+        loader=FileSystemLoader(TEMPLATES),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    script, style = ((TEMPLATES / name).read_text(encoding="utf-8") for name in ("report.js", "report.css"))
+    environment.globals |= {
+        "picture": thumbnails.uri,
+        "unreadable": thumbnails.unreadable,
+        "compact": compact,
+        "describe": describe,
+        "camera_and_distance": camera_and_distance,
+        "charts": charts,
+        "script": Markup(script),  # a file of this package, as is the style
+        "style": Markup(style),
+        "policy": _content_security_policy(script, style),
+        "version": ppreid.__version__,
+        "made": datetime.now(timezone.utc).strftime("%Y-%m-%d %H:%M UTC"),
+    }
+    html = environment.get_template(template).render(values)
+    return html.encode("utf-8", "backslashreplace").decode("utf-8")  # file names may hold bytes that are no UTF-8
+
+
+def describe(record: ImageRecord) -> str:
+    """An image in words, for those who do not see it: what is known of camera and identity, and the file."""
+    parts = [f"camera {record.camid + 1}"] if record.camid >= 0 else []
+    if record.pid == 0:
+        parts.append("distractor")
+    elif record.pid > 0:
+        parts.append(f"identity {record.pid}")
+    return ", ".join([*parts, Path(record.path).name])
+
+
+def camera_and_distance(record: ImageRecord, distance: float) -> str:
+    """What stands below a match, e.g. "c3 0.42"."""
+    camera = f"c{record.camid + 1} " if record.camid >= 0 else ""
+    return f"{camera}{distance:.2f}"
+
+
+def _sheet_kinds(sheets: Sequence[Sheet]) -> list[tuple[str, str]]:
+    """The kinds that there are, with their names on the page."""
+    names = {
+        LARGEST: "largest clusters",
+        MIXED: "most mixed clusters",
+        SPLIT: "most split people",
+        CAMERAS: "clusters over many cameras",
+    }
+    return [(kind, name) for kind, name in names.items() if any(sheet.kind == kind for sheet in sheets)]
+
+
+def _content_security_policy(script: str, style: str) -> str:
+    """Nothing may be loaded or run but this script, this style and pictures that are inside the page."""
+    hashes = [
+        base64.b64encode(hashlib.sha256(text.encode("utf-8")).digest()).decode("ascii") for text in (script, style)
+    ]
+    return (
+        f"default-src 'none'; script-src 'sha256-{hashes[0]}'; style-src 'sha256-{hashes[1]}'; img-src data:; "
+        "base-uri 'none'; form-action 'none'"
+    )
+
+
+def _map_points(feature_map: MapEvidence, thumbnails: Thumbnails) -> list[dict[str, Any]]:
+    """Where the points of the map are drawn, and what the page says about them."""
+    points = []
+    width, height = _MAP_WIDTH - 2 * _MAP_MARGIN, _MAP_HEIGHT - 2 * _MAP_MARGIN
+    low, high = feature_map.points.min(axis=0), feature_map.points.max(axis=0)
+    size = [float(value) or 1.0 for value in high - low]
+    for place, (row, point) in enumerate(zip(feature_map.rows, feature_map.points, strict=True)):
+        record = feature_map.train[row]
+        points.append(
+            {
+                "x": round(_MAP_MARGIN + width * float(point[0] - low[0]) / size[0], 1),
+                "y": round(_MAP_MARGIN + height * float(point[1] - low[1]) / size[1], 1),
+                "cluster": None if feature_map.labels is None else int(feature_map.labels[place]),
+                "camera": record.camid,
+                "text": describe(record),
+                "picture": thumbnails.uri(record.path),
+            }
+        )
+    return points

@@ -1,0 +1,145 @@
+"""What a folder of a run says about the run; nothing is written, and the run may still be going on."""
+
+import csv
+import json
+import math
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import yaml
+
+from ppreid.engine.run_folder import CONFIG, ENVIRONMENT, LABELS, METRICS
+from ppreid.engine.runlog import read_metrics
+from ppreid.errors import DataError
+
+FINISHED, RUNNING, STOPPED = "finished", "running", "stopped"
+
+
+class LabelsFile(NamedTuple):
+    """The newest pseudo labels of a run.
+
+    Attributes:
+        names: (N) image files as the run saw them.
+        labels: (N,) int64 cluster, -1 for outliers.
+    """
+
+    names: list[str]
+    labels: np.ndarray
+
+
+class RunFiles(NamedTuple):
+    """A folder of a run, read.
+
+    Attributes:
+        name: to show; folder names are those of the user.
+        config: the configuration as nested dicts.
+        epochs: rows of metrics.jsonl with event "epoch".
+        evaluations: those with event "evaluation".
+        environment: versions and device; empty if the run did not write them.
+        labels: of the newest epoch; None before the first.
+        state: "finished", "running" or "stopped".
+    """
+
+    name: str
+    config: dict[str, Any]
+    epochs: list[dict[str, Any]]
+    evaluations: list[dict[str, Any]]
+    environment: dict[str, Any]
+    labels: LabelsFile | None
+    state: str
+
+
+def read_run(folder: Path, *, is_running: bool) -> RunFiles:
+    """Read what a run has written so far.
+
+    Args:
+        folder: output_dir of the run.
+        is_running: a process is working in it.
+
+    Raises:
+        DataError: it is no folder of a run, or a file is damaged.
+    """
+    if not (folder / CONFIG).is_file():
+        raise DataError(f"{folder} is not the folder of a training run: it has no {CONFIG}; give the output_dir of one")
+    rows = _metrics(folder / METRICS)
+    finished = any(row["event"] == "summary" for row in rows)
+    return RunFiles(
+        folder.resolve().name,
+        _mapping(folder / CONFIG),
+        [row for row in rows if row["event"] == "epoch"],
+        [row for row in rows if row["event"] == "evaluation"],
+        _mapping(folder / ENVIRONMENT) if (folder / ENVIRONMENT).exists() else {},
+        _labels(folder / LABELS) if (folder / LABELS).exists() else None,
+        RUNNING if is_running else FINISHED if finished else STOPPED,
+    )
+
+
+def number(value: object) -> float | None:
+    """A finite number as it is; None for everything else that may stand in a metrics file."""
+    is_number = isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+    return value if is_number else None  # type: ignore[return-value]
+
+
+def series(rows: Iterable[dict[str, Any]], *keys: str) -> list[tuple[int, float | None]]:
+    """One value per row over its epoch.
+
+    Args:
+        rows: of metrics.jsonl.
+        *keys: of the value, from the outside in.
+
+    Returns:
+        (epoch, value) in the order of the rows, None where a row has no finite number there.
+    """
+    points = []
+    for row in rows:
+        value: object = row
+        for key in keys:
+            value = value.get(key) if isinstance(value, dict) else None
+        points.append((int(row["epoch"]), number(value)))
+    return points
+
+
+def same_images(names: Sequence[str], paths: Sequence[str]) -> bool:
+    """Whether two lists name the same images in the same order; the data set may have moved to another folder."""
+    return len(names) == len(paths) and all(
+        Path(a).name == Path(b).name for a, b in zip(names, paths, strict=True)
+    )
+
+
+def _metrics(path: Path) -> list[dict[str, Any]]:
+    """Rows of metrics.jsonl; a run that has just started has none."""
+    if not path.exists():
+        return []
+    try:
+        rows = read_metrics(path)
+        complete = all(isinstance(row, dict) and isinstance(row.get("event"), str) for row in rows)
+        complete = complete and all(
+            number(row.get("epoch")) is not None for row in rows if row["event"] in ("epoch", "evaluation")
+        )
+    except ValueError as error:
+        raise DataError(f"{path} is damaged: {error}") from None
+    if not complete:
+        raise DataError(f"{path} is damaged: a line has no event or no epoch")
+    return rows
+
+
+def _mapping(path: Path) -> dict[str, Any]:
+    try:
+        text = path.read_text(encoding="utf-8")
+        found = json.loads(text) if path.suffix == ".json" else yaml.safe_load(text)
+    except (ValueError, yaml.YAMLError) as error:
+        raise DataError(f"{path} is damaged: {' '.join(str(error).split())}") from None
+    if not isinstance(found, dict):
+        raise DataError(f"{path} is damaged: it holds {type(found).__name__}, not keys and values")
+    return found
+
+
+def _labels(path: Path) -> LabelsFile:
+    with open(path, encoding="utf-8", errors="surrogateescape", newline="") as file:
+        rows = list(csv.reader(file))
+    try:
+        return LabelsFile([row[0] for row in rows[1:]], np.array([int(row[1]) for row in rows[1:]], dtype=np.int64))
+    except (ValueError, IndexError):
+        raise DataError(f"{path} is damaged: its rows must be path,cluster") from None
