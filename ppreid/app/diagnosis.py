@@ -25,11 +25,11 @@ from ppreid.doctor.machine import (
 )
 from ppreid.doctor.packages import check_packages
 from ppreid.engine.checkpoint import checkpoint_bytes
-from ppreid.engine.progress import progress
 from ppreid.engine.resources import LABEL_BYTES_PER_NEIGHBOUR, available_memory
 from ppreid.errors import PpreidError
 from ppreid.inputs import load_initial_weights, load_trained_weights
 from ppreid.models.weights import imagenet_cache
+from ppreid.progress import progress
 from ppreid.records import ReIDSplit
 from ppreid.schema import Config, TrainingConfig
 from ppreid.sections import DataConfig

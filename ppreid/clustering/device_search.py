@@ -5,6 +5,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from ppreid.clustering.ranking import Ranking
+from ppreid.progress import progress
 
 ROWS_PER_BLOCK = 8192  # 8192 x 8192 similarities are 256 MB on the device
 
@@ -23,7 +24,8 @@ def rank_on_device(features: np.ndarray, rankings: Sequence[Ranking]) -> None:
     import paddle  # the CPU path must not need it
 
     groups = [paddle.to_tensor(ranking.groups) for ranking in rankings]
-    for start in range(0, len(features), ROWS_PER_BLOCK):
+    starts = range(0, len(features), ROWS_PER_BLOCK)
+    for start in progress(starts, total=len(starts), description="neighbours", unit="block"):
         rows = slice(start, min(start + ROWS_PER_BLOCK, len(features)))
         row_features = _upload(features[rows])
         best = [_Best(rows.stop - start, ranking.indices.shape[1]) for ranking in rankings]

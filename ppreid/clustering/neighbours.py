@@ -12,6 +12,7 @@ from ppreid.clustering.device_search import rank_on_device
 from ppreid.clustering.ranking import Ranking, Tile
 from ppreid.clustering.tiles import ROWS_PER_TILE, choose_backend, choose_matmul, exact_tiles, inverted_list_tiles
 from ppreid.errors import DataError, PpreidWarning, unknown_choice
+from ppreid.progress import progress
 
 METHODS = ("exact", "ivf", "auto")
 # Above this many images "auto" searches approximately: the time of exact search grows with the square of their number
@@ -194,7 +195,8 @@ def _tiles(
 ) -> Iterator[Tile]:
     matmul = choose_matmul(backend)
     if exact:
-        return exact_tiles(features, matmul=matmul)
+        num_tiles = math.ceil(len(features) / ROWS_PER_TILE) ** 2
+        return progress(exact_tiles(features, matmul=matmul), total=num_tiles, description="neighbours", unit="tile")
     num_lists = num_lists or min(len(features), round(4 * math.sqrt(len(features))))
     if num_probes < 1 or not 1 <= num_lists <= len(features):
         raise DataError(

@@ -7,6 +7,7 @@ import numpy as np
 
 from ppreid.clustering.ranking import Ranking, Tile
 from ppreid.errors import DataError, unknown_choice
+from ppreid.progress import progress
 
 Matmul = Callable[[np.ndarray, np.ndarray], np.ndarray]
 
@@ -62,7 +63,7 @@ def inverted_list_tiles(
     member_bounds = np.searchsorted(probes[members, 0], np.arange(num_lists + 1))
     visits = np.argsort(probes.ravel(), kind="stable")
     visit_bounds = np.searchsorted(probes.ravel()[visits], np.arange(num_lists + 1))
-    for number in range(num_lists):
+    for number in progress(range(num_lists), total=num_lists, description="neighbours", unit="list"):
         columns_of_list = members[member_bounds[number] : member_bounds[number + 1]]
         rows_of_list = visits[visit_bounds[number] : visit_bounds[number + 1]] // num_probes
         for columns in _chunks(columns_of_list):

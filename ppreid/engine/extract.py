@@ -9,8 +9,8 @@ import paddle
 from paddle import Tensor, nn
 
 from ppreid.engine.inference import inference_forward, usable_precision
-from ppreid.engine.progress import progress
 from ppreid.errors import ConfigError, DataError, PpreidWarning, TrainingError
+from ppreid.progress import progress
 
 # An export takes as long as is gained on 100 (ResNet50) to several hundred images; see docs/extraction.md.
 MIN_IMAGES_FOR_INFERENCE = 500

@@ -1,7 +1,5 @@
 """How much memory there is, and a warning before work that will not fit."""
 
-import resource
-import sys
 import warnings
 from pathlib import Path
 
@@ -20,12 +18,6 @@ def available_memory(meminfo: Path = Path("/proc/meminfo")) -> int | None:
         return None
     kilobytes = [int(line.split()[1]) for line in lines if line.startswith("MemAvailable:")]
     return kilobytes[0] * 1024 if kilobytes else None
-
-
-def peak_memory() -> int:
-    """Most bytes that this process has had in memory so far, its mapped files included."""
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return peak if sys.platform == "darwin" else peak * 1024
 
 
 def warn_if_labels_do_not_fit(num_images: int, *, neighbours: int, available: int | None) -> None:

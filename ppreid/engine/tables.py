@@ -9,8 +9,8 @@ import numpy as np
 from ppreid.clustering.health import label_health
 from ppreid.clustering.quality import SweepRow, clustering_statistics, pseudo_label_quality
 from ppreid.engine.evaluate import ids
-from ppreid.engine.resources import peak_memory
 from ppreid.evaluation.ranking import RankingResult
+from ppreid.progress import peak_memory
 from ppreid.records import ImageRecord
 
 RANKS = (1, 5, 10, 20)

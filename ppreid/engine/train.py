@@ -8,10 +8,10 @@ import numpy as np
 import paddle
 from paddle import nn
 
-from ppreid.engine.progress import progress
 from ppreid.engine.step import Forward, Memory, training_step, whole_batch
 from ppreid.errors import TrainingError
 from ppreid.failpoint import failpoint
+from ppreid.progress import progress
 
 
 class Schedule(NamedTuple):

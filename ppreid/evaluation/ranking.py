@@ -9,6 +9,7 @@ from ppreid.errors import ConfigError, EvaluationError, unknown_choice
 from ppreid.evaluation.inputs import Identities, checked_features, checked_identities
 from ppreid.evaluation.protocols import PROTOCOLS
 from ppreid.evaluation.scores import score_queries
+from ppreid.progress import progress
 
 
 class RankingResult(NamedTuple):
@@ -127,7 +128,8 @@ def _distance_blocks(query: np.ndarray, gallery: np.ndarray, rows: int) -> Itera
     """Yield |g|^2 - 2 q.g for blocks of queries; |q|^2 is constant within a row and changes no rank."""
     buffer = np.empty((min(rows, len(query)), len(gallery)), dtype=np.float32)
     squared_norms = np.einsum("gd,gd->g", gallery, gallery)  # (G,)
-    for start in range(0, len(query), rows):
+    starts = range(0, len(query), rows)
+    for start in progress(starts, total=len(starts), description="rank", unit="block"):
         part = query[start : start + rows]
         block = np.matmul(-2.0 * part, gallery.T, out=buffer[: len(part)])
         block += squared_norms

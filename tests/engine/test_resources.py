@@ -2,7 +2,7 @@ import warnings
 
 import pytest
 
-from ppreid.engine.resources import available_memory, peak_memory, warn_if_labels_do_not_fit
+from ppreid.engine.resources import available_memory, warn_if_labels_do_not_fit
 from ppreid.errors import PpreidWarning
 
 
@@ -12,13 +12,6 @@ def test_available_memory_is_read_from_the_system(tmp_path):
     assert available_memory(tmp_path / "nothing") is None
     (tmp_path / "old").write_text("MemTotal:  100 kB\n")
     assert available_memory(tmp_path / "old") is None
-
-
-def test_peak_memory_grows_with_what_is_held():
-    before = peak_memory()
-    block = bytearray(before + 50_000_000)
-    block[::4096] = b"x" * len(block[::4096])
-    assert peak_memory() > before + 40_000_000
 
 
 def test_a_warning_names_what_is_needed_and_what_there_is():

@@ -1,5 +1,6 @@
-"""Progress of a long loop: a bar on a terminal, now and then a plain line elsewhere."""
+"""Progress of a long loop: a bar on a terminal, now and then a line elsewhere; with rate, time left and memory."""
 
+import resource
 import sys
 import time
 from collections.abc import Iterable, Iterator
@@ -26,17 +27,30 @@ def progress(
         The items, unchanged.
     """
     if sys.stderr.isatty():
-        yield from tqdm(items, total=total, desc=description, unit=unit, leave=False, dynamic_ncols=True)
+        with tqdm(items, total=total, desc=description, unit=unit, leave=False, dynamic_ncols=True) as bar:
+            for item in bar:
+                yield item
+                bar.set_postfix_str(_memory(), refresh=False)
         return
     start = last = time.monotonic()
     for done, item in enumerate(items, start=1):
         yield item
         now = time.monotonic()
         if now - last >= seconds_between_lines:
-            last, rate = now, done / (now - start)
+            last, rate = now, done / max(now - start, 1e-9)
             remaining = (total - done) / rate
             print(
-                f"{description}: {done}/{total} {unit}, {rate:.2f} {unit}/s, {remaining:.0f} s left",
+                f"{description}: {done}/{total} {unit}, {rate:.2f} {unit}/s, {remaining:.0f} s left, {_memory()}",
                 file=sys.stderr,
                 flush=True,
             )
+
+
+def peak_memory() -> int:
+    """Most bytes that this process has had in memory so far, its mapped files included."""
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak if sys.platform == "darwin" else peak * 1024
+
+
+def _memory() -> str:
+    return f"peak {peak_memory() / 1e9:.1f} GB"
