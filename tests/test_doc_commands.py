@@ -12,7 +12,20 @@ from ppreid.errors import ConfigError
 # what stands for a file of the user: a configuration that exists takes its place
 USERS_CONFIGS = {"CONFIG", "config.yaml", "mine.yaml", "my.yaml"}
 # commands of other programs: what is right about them cannot be checked here
-OF_OTHERS = {"docker", "git", "source", "cd", "export", "df", "cp", "nvidia-smi", "ulimit", "apt-get", "taskset", "eval"}
+OF_OTHERS = {
+    "docker",
+    "git",
+    "source",
+    "cd",
+    "export",
+    "df",
+    "cp",
+    "nvidia-smi",
+    "ulimit",
+    "apt-get",
+    "taskset",
+    "eval",
+}
 FOUND = [(page_name(page), command) for page in PAGES for command in commands(page.read_text("utf-8"))]
 for _name, _command in COMMANDS.items():
     lines = [line.strip() for line in _command.examples.splitlines()]
