@@ -1,11 +1,16 @@
-"""Faults on purpose, for tests: PPREID_FAILPOINT=PLACE=NUMBER:SIGNAL, for example step=7:SIGTERM.
+"""Faults on purpose, for tests: PPREID_FAILPOINT=PLACE=NUMBER:WHAT, for example step=7:SIGTERM, or several with commas.
 
-The process sends itself the signal when it reaches the place with this number. Places: "step" (a training step is
-done; counted from 1 since the start of the run). Nothing happens unless the variable is set.
+| place | number | what |
+|---|---|---|
+| step | of a training step that is done, from 1 | name of a signal that the process sends to itself |
+| features, loss, gradient | of a training step, from 1 | nan or inf: what becomes of that quantity in this step |
+
+Nothing happens unless the variable is set.
 """
 
 import os
 import signal
+from typing import Any
 
 VARIABLE = "PPREID_FAILPOINT"
 
@@ -17,6 +22,26 @@ def failpoint(place: str, number: int) -> None:
         place: where the program is, see the text of this module.
         number: which time it is there.
     """
-    wanted = os.environ.get(VARIABLE)
-    if wanted and wanted.startswith(f"{place}={number}:"):
-        os.kill(os.getpid(), signal.Signals[wanted.partition(":")[2]])
+    if what := _wanted(place, number):
+        os.kill(os.getpid(), signal.Signals[what])
+
+
+def spoiled(place: str, number: int, values: Any) -> Any:  # noqa: ANN401 - tensors, which floor 0 does not know
+    """The values, or NaN or infinities in their place if the environment says so.
+
+    Args:
+        place: which quantity it is, see the text of this module.
+        number: of the training step, from 1.
+        values: anything that can be multiplied by a number.
+    """
+    what = _wanted(place, number)
+    return values * float(what) if what else values
+
+
+def _wanted(place: str, number: int) -> str:
+    """What the environment wants here; empty if nothing."""
+    for fault in os.environ.get(VARIABLE, "").split(","):
+        where, _, what = fault.partition(":")
+        if where == f"{place}={number}":
+            return what
+    return ""

@@ -10,6 +10,7 @@ from pydantic import Field, model_validator
 from pydantic_core import PydanticCustomError
 
 from ppreid.sections import (
+    AmpConfig,
     AugmentConfig,
     BatchConfig,
     CheckpointConfig,
@@ -61,6 +62,7 @@ class TrainingConfig(RunConfig):
     ise: ISEConfig = ISEConfig()
     batch: BatchConfig = BatchConfig()
     solver: SolverConfig = SolverConfig()
+    amp: AmpConfig = AmpConfig()
     eval: TrainingEvaluationSettings = TrainingEvaluationSettings()
     log: LogConfig = LogConfig()
     checkpoint: CheckpointConfig = CheckpointConfig()

@@ -14,6 +14,7 @@ from ppreid.datasets.loader import TrainLoader
 from ppreid.engine.checkpoint import RunningEpoch, TrainingState
 from ppreid.engine.checkpoint_set import CheckpointSet
 from ppreid.engine.evaluate import ids
+from ppreid.engine.finite import FiniteGuard
 from ppreid.engine.pseudo_label import assign_pseudo_labels
 from ppreid.engine.run_folder import LABELS, write_labels
 from ppreid.engine.runlog import MetricsFile, Stopwatch
@@ -41,6 +42,7 @@ class Run(NamedTuple):
     evaluate: Callable[..., RankingResult] | None  # None: there is no labelled query and gallery
     metrics: MetricsFile
     checkpoints: CheckpointSet
+    guard: FiniteGuard
     stop: StopSignals
 
 
@@ -80,7 +82,7 @@ def one_epoch(run: Run, state: TrainingState, epoch: int) -> TrainingState:
     run.metrics.write(**row)
     if evaluate:
         run.metrics.write(**history[-1])
-    state = state._replace(epoch=epoch + 1, history=history, running=None, labels=labels)
+    state = state._replace(epoch=epoch + 1, history=history, running=None, labels=labels, guard=run.guard.state())
     run.checkpoints.save_epoch(state, is_best=evaluate is not None and best_row(history) is history[-1])
     return state
 
@@ -104,12 +106,15 @@ def _cluster(run: Run, epoch: int, watch: Stopwatch) -> RunningEpoch:
 def _train(
     run: Run, state: TrainingState, running: RunningEpoch, watch: Stopwatch, *, save_at_end: bool
 ) -> dict[str, float]:
-    """The steps of an epoch that are left, with checkpoints on the way; gives the mean losses of the whole epoch."""
+    """The steps of an epoch that are left, with checkpoints on the way.
+
+    Gives the mean losses of the whole epoch, and how many of its steps were left out.
+    """
     cfg, labels = run.cfg, running.labels
     memory = build.cluster_memory(cfg.memory, running.centroids)  # (C, D); C changes every epoch
     objective = build.objective(cfg.ise, num_clusters=len(running.centroids))
     schedule = build.schedule(cfg, state.epoch)
-    done = EpochProgress(running.steps, running.sums)
+    done = EpochProgress(running.steps, running.sums, running.skipped)
 
     def pause() -> bool:
         every = cfg.checkpoint.every_steps
@@ -117,8 +122,8 @@ def _train(
 
     def save() -> None:
         arrays = {name: value.numpy() for name, value in done.sums.items()}
-        now = RunningEpoch(labels, memory.centroids.numpy(), done.steps, arrays, watch.seconds)
-        run.checkpoints.save_last(state._replace(running=now))
+        now = RunningEpoch(labels, memory.centroids.numpy(), done.steps, arrays, watch.seconds, done.skipped)
+        run.checkpoints.save_last(state._replace(running=now, guard=run.guard.state()))
         run.stop.check()
 
     batches = run.train_loader.epoch(labels, state.epoch, start_batch=done.steps)
@@ -133,7 +138,8 @@ def _train(
                 objective,
                 schedule,
                 done,
-                forward=build.forward(cfg.batch),
+                guard=run.guard,
+                forward=build.forward(cfg.batch, cfg.amp),
                 log_every=cfg.log.every,
                 pause=pause,
             )
@@ -141,4 +147,4 @@ def _train(
             save()
     if save_at_end or run.stop.requested:
         save()
-    return done.means()
+    return {**done.means(), "skipped_steps": done.skipped}

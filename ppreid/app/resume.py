@@ -35,6 +35,9 @@ EFFECTS: dict[str, Effect] = {
     "memory": "from here on",
     "ise": "from here on",
     "solver": "from here on",
+    "solver.on_nonfinite": "none",
+    "solver.max_nonfinite": "none",
+    "amp": "from here on",
     "solver.iters": "refused",  # steps are counted in it
     "eval": "from here on",  # batch size, engine and precision round differently
     "eval.every": "none",

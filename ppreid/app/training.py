@@ -22,6 +22,7 @@ from ppreid.engine.device import use_device
 from ppreid.engine.environment import write_environment
 from ppreid.engine.evaluate import evaluate_model
 from ppreid.engine.optimizer import adam_with_l2
+from ppreid.engine.precision import require_half_precision
 from ppreid.engine.run_folder import (
     BAD_IMAGES,
     BEST,
@@ -81,6 +82,7 @@ def train(cfg: TrainingConfig, *, overwrite: bool = False, resume: str = "") -> 
             if recovered:
                 logger.info("%s", recovered)
             logger.info("device: %s, output: %s", use_device(cfg.device), folder)
+            require_half_precision(cfg.amp.level, cfg.amp.dtype)
             with stop.interruptible():
                 split = read_split(cfg.data, skipped_list=folder / BAD_IMAGES, camera_list=folder / CAMERAS)
                 checkpoint = open_checkpoint(resume, cfg, split.train)
@@ -122,12 +124,14 @@ def _train_on(
             keep=cfg.checkpoint.keep,
             last_is_good=checkpoint is None or checkpoint.path == folder / LAST,
         ),
+        guard=build.finite_guard(cfg, split.train),
         stop=stop,
     )
     if checkpoint is None:
         state = _start(run)
     else:
         restore(checkpoint, model, optimizer)
+        run.guard.restore(checkpoint.state.guard)
         checkpoint.tensors.clear()  # as much memory as network and optimizer again
         state = checkpoint.state._replace(config=cfg.model_dump())
     for epoch in range(state.epoch, cfg.solver.epochs):
@@ -163,6 +167,6 @@ def _start(run: Run) -> TrainingState:
         with run.stop.interruptible():
             history = [evaluation_row(run.evaluate(description="before training"), epoch=0)]
         run.metrics.write(**history[0])
-    state = TrainingState(0, run.cfg.model_dump(), history, images_digest(run.split.train))
+    state = TrainingState(0, run.cfg.model_dump(), history, images_digest(run.split.train), guard=run.guard.state())
     run.checkpoints.save_last(state)
     return state

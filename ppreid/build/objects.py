@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from functools import partial
+from pathlib import Path
 
 import numpy as np
 from scipy.sparse import csr_matrix
@@ -11,7 +12,9 @@ from ppreid.datasets.image_dataset import ImageDataset
 from ppreid.datasets.loader import EvalLoader, TrainLoader, eval_loader
 from ppreid.datasets.transforms import eval_transform, train_transform
 from ppreid.engine.extract import extract_features
+from ppreid.engine.finite import FiniteGuard, write_nonfinite_batch
 from ppreid.engine.optimizer import learning_rate
+from ppreid.engine.precision import OFF, LossScale, autocast
 from ppreid.engine.pseudo_label import DistanceMethod
 from ppreid.engine.step import Forward, micro_batches
 from ppreid.engine.train import Schedule
@@ -24,6 +27,7 @@ from ppreid.models.reid_net import ReIDNet
 from ppreid.records import ImageRecord
 from ppreid.schema import TrainingConfig
 from ppreid.sections import (
+    AmpConfig,
     BatchConfig,
     DataConfig,
     EvaluationModelConfig,
@@ -113,9 +117,20 @@ def objective(cfg: ISEConfig, *, num_clusters: int) -> Callable[..., LossTerms]:
     )
 
 
-def forward(cfg: BatchConfig) -> Forward:
+def forward(batch: BatchConfig, amp: AmpConfig) -> Forward:
     """From the images of a step to their features."""
-    return partial(micro_batches, parts=cfg.accumulate)
+    return partial(micro_batches, parts=batch.accumulate, autocast=autocast(amp.level, amp.dtype))
+
+
+def finite_guard(cfg: TrainingConfig, records: Sequence[ImageRecord]) -> FiniteGuard:
+    """What looks for numbers that are not finite."""
+    paths = [record.path for record in records]
+    return FiniteGuard(
+        partial(write_nonfinite_batch, folder=Path(cfg.output_dir), image_paths=paths),
+        may_skip=cfg.solver.on_nonfinite == "skip",
+        max_skips=cfg.solver.max_nonfinite,
+        scale=LossScale(is_dynamic=cfg.amp.level != OFF and cfg.amp.dtype == "float16"),
+    )
 
 
 def schedule(cfg: TrainingConfig, epoch: int) -> Schedule:

@@ -2,8 +2,9 @@
 
 import hashlib
 import shutil
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -29,6 +30,7 @@ class RunningEpoch(NamedTuple):
         steps: training steps done in this epoch.
         sums: of every logged loss over these steps, as the device added them up.
         seconds: per stage so far.
+        skipped: steps among them that were left out.
     """
 
     labels: np.ndarray
@@ -36,6 +38,7 @@ class RunningEpoch(NamedTuple):
     steps: int
     sums: dict[str, np.ndarray]
     seconds: dict[str, float]
+    skipped: int = 0
 
 
 class TrainingState(NamedTuple):
@@ -50,6 +53,7 @@ class TrainingState(NamedTuple):
         images: count and digest of the training images, see `images_digest`.
         running: the epoch under way; None between two epochs.
         labels: (N,) pseudo labels of the last finished epoch, for its comparison with the next; None before that.
+        guard: counts of the steps that were left out, and the scale of the loss, see `FiniteGuard.state`.
     """
 
     epoch: int
@@ -58,6 +62,7 @@ class TrainingState(NamedTuple):
     images: dict[str, Any]
     running: RunningEpoch | None = None
     labels: np.ndarray | None = None
+    guard: Mapping[str, Any] = MappingProxyType({})
 
 
 class Checkpoint(NamedTuple):
@@ -92,17 +97,18 @@ def save_checkpoint(
         keep_as: name in the same folder for the file that is replaced; None drops it.
 
     Raises:
-        TrainingError: the file cannot be written; an existing one is left as it was.
+        TrainingError: a number is not finite, or the file cannot be written; an existing one is left as it was.
     """
     tensors = {MODEL + name: value.numpy() for name, value in model.state_dict().items()}
     tensors |= {OPTIMIZER + name: value for name, value in _optimizer_arrays(model, optimizer).items()}
-    facts = state._asdict()
+    facts = state._replace(guard=dict(state.guard))._asdict()
     if (previous := facts.pop("labels")) is not None:
         tensors[PREVIOUS_LABELS] = previous
     if state.running is not None:
-        labels, centroids, steps, sums, seconds = state.running
+        labels, centroids, steps, sums, seconds, skipped = state.running
         tensors |= {LABELS: labels, CENTROIDS: centroids} | {SUM + name: value for name, value in sums.items()}
-        facts["running"] = {"steps": steps, "seconds": seconds}
+        facts["running"] = {"steps": steps, "seconds": seconds, "skipped": skipped}
+    _require_finite(path, tensors)
     try:
         save_tensors(path, tensors, facts, keep_as=keep_as)
     except OSError as error:
@@ -112,6 +118,16 @@ def save_checkpoint(
             f"{shutil.disk_usage(path.parent).free:,} free. The checkpoints that were there still are; make it "
             "writable or make room, then --resume"
         ) from error
+
+
+def _require_finite(path: Path, tensors: Mapping[str, np.ndarray]) -> None:
+    """Refuse to save NaN or infinities."""
+    broken = [name for name, array in tensors.items() if array.dtype.kind == "f" and not np.isfinite(array).all()]
+    if broken:
+        raise TrainingError(
+            f"{path} was not written, because {len(broken)} of {len(tensors)} tensors are not finite (first: "
+            f"{broken[0]}). The checkpoints that were there are good: lower solver.lr, then --resume"
+        )
 
 
 def checkpoint_bytes(model: nn.Layer) -> int:

@@ -17,6 +17,7 @@ CONFIG, METRICS, LOG, LABELS = "config.yaml", "metrics.jsonl", "log.txt", "label
 LAST, BEST, BAD_IMAGES = "checkpoint_last.safetensors", "checkpoint_best.safetensors", "bad_images.txt"
 RESULTS, CAMERAS, ENVIRONMENT, REPORT = "results.json", "cameras.csv", "environment.json", "report.html"
 PREVIOUS, _EPOCH = "checkpoint_previous.safetensors", "checkpoint_epoch_{}.safetensors"
+NONFINITE = "nonfinite_step_{}.json"
 _OTHERS = (BAD_IMAGES, RESULTS, CAMERAS, CURVES, ENVIRONMENT, REPORT)
 OWN_FILES = (CONFIG, METRICS, LOG, LABELS, LAST, PREVIOUS, BEST, *_OTHERS)
 # what would be lost; a start that failed, for example for want of data, leaves only the others
@@ -38,7 +39,7 @@ def open_run_folder(folder: Path, *, overwrite: bool, resume: bool) -> None:
         ConfigError: the folder holds an earlier run and neither flag is set.
         OSError: something cannot be removed.
     """
-    remove_leftovers(folder, (*OWN_FILES, _EPOCH.format("*")))
+    remove_leftovers(folder, (*OWN_FILES, _EPOCH.format("*"), NONFINITE.format("*")))
     earlier = [name for name in OWN_FILES if (folder / name).exists()]
     if set(earlier) & set(_WORTH_KEEPING) and not (overwrite or resume):
         raise ConfigError(
@@ -46,7 +47,8 @@ def open_run_folder(folder: Path, *, overwrite: bool, resume: bool) -> None:
             "choose another one (-o output_dir=...), continue it (--resume) or replace it (--overwrite)"
         )
     if overwrite:
-        for file in [*(folder / name for name in earlier), *epoch_checkpoints(folder)]:
+        numbered = [*epoch_checkpoints(folder), *folder.glob(NONFINITE.format("*"))]
+        for file in [*(folder / name for name in earlier), *numbered]:
             file.unlink()
 
 

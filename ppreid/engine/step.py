@@ -1,17 +1,21 @@
 """One training step: features, loss, gradient, weights, memory."""
 
 from collections.abc import Callable
+from contextlib import nullcontext
 from typing import Any, Protocol
 
 import numpy as np
 import paddle
 from paddle import Tensor, nn
 
+from ppreid.engine.finite import FiniteGuard, StepBatch
+from ppreid.engine.precision import Autocast
 from ppreid.errors import ConfigError
-from ppreid.models.batch_norm import running_statistics_kept
+from ppreid.failpoint import spoiled
+from ppreid.models.batch_norm import remember_running_statistics, running_statistics_kept
 
 Backward = Callable[[Tensor], None]
-# (model, images (B, 3, H, W)) -> features (B', D) of the whole batch, a leaf whose gradient `Backward` carries on to
+# (model, images (B, 3, H, W)) -> features (B', D) of the whole batch, detached, and what carries their gradient on to
 # the weights. The graph is cut at the features, so that images may reach them in parts.
 Forward = Callable[[nn.Layer, Tensor], tuple[Tensor, Backward]]
 
@@ -29,12 +33,13 @@ def training_step(
     model: nn.Layer,
     memory: Memory,
     images: Tensor,
-    labels: np.ndarray,
+    batch: StepBatch,
     optimizer: paddle.optimizer.Optimizer,
     objective: Callable[..., Any],
     degree: float,
     *,
     forward: Forward,
+    guard: FiniteGuard,
 ) -> dict[str, Tensor]:
     """Train on one batch (paper, sections 3.2 to 3.4).
 
@@ -42,50 +47,73 @@ def training_step(
         model: maps images (B, 3, H, W) to unit features (B, D).
         memory: centroids (C, D); updated here and nowhere else.
         images: (B, 3, H, W).
-        labels: (B,) clusters, 0..C-1, of the rows that `forward` gives.
+        batch: number of the step; rows and clusters of the features that `forward` gives.
         optimizer: over the parameters of `model`.
         objective: (features (B, D), labels (B,), centroids (C, D), degree) -> LossTerms.
         degree: of the PLI.
         forward: `whole_batch`, or another way from images to features.
+        guard: stops the run, or leaves the step out, where a number is not finite.
 
     Returns:
-        The losses by name, detached, on the device.
+        The losses by name, detached, on the device; empty if the step was left out, which leaves weights, running
+        statistics, optimizer and memory as they were.
+
+    Raises:
+        TrainingError: a number is not finite.
     """
+    undo_statistics = remember_running_statistics(model) if guard.decides_at_once else None
+    number = batch.step + 1
     features, backward = forward(model, images)  # (B, D)
-    terms = objective(features, labels, memory.centroids, degree)
-    terms.total.backward()
-    backward(features.grad)
-    optimizer.step()
+    features = spoiled("features", number, features)
+    features.stop_gradient = False
+    terms = objective(features, batch.labels, memory.centroids, degree)
+    loss = spoiled("loss", number, terms.total)
+    guard.scale.scaled(loss).backward()
+    backward(spoiled("gradient", number, features.grad))
+    losses: dict[str, Tensor] = {}
+    numbers = {"features": features.sum(), **terms.logs, "loss": loss, "gradient": _sum_of_gradients(model)}
+    if guard.accepts(batch, numbers):
+        guard.scale.unscale(model.parameters())
+        optimizer.step()
+        memory.update(terms.memory_features, terms.memory_labels)
+        losses = terms.logs
+    elif undo_statistics:
+        undo_statistics()
     optimizer.clear_grad()
-    memory.update(terms.memory_features, terms.memory_labels)
-    return terms.logs
+    return losses
 
 
-def whole_batch(model: nn.Layer, images: Tensor) -> tuple[Tensor, Backward]:
+def whole_batch(model: nn.Layer, images: Tensor, *, autocast: Autocast = nullcontext) -> tuple[Tensor, Backward]:
     """Features of a batch in one pass.
 
     Args:
         model: images to features (B, D).
         images: (B, 3, H, W).
+        autocast: context in which the model computes.
 
     Returns:
-        The features, a leaf, and the function that carries their gradient to the weights.
+        The features (B, D) float32, detached, and the function that carries their gradient to the weights.
     """
-    features = model(images)
-    return _leaf(features), features.backward
+    with autocast():
+        features = model(images)
+    features = features.astype("float32")
+    return features.detach(), features.backward
 
 
-def micro_batches(model: nn.Layer, images: Tensor, *, parts: int) -> tuple[Tensor, Backward]:
+def micro_batches(
+    model: nn.Layer, images: Tensor, *, parts: int, autocast: Autocast = nullcontext
+) -> tuple[Tensor, Backward]:
     """Features of a batch in several passes that need memory for one part each: gradient accumulation.
 
     The first round of passes gives all features, so that the loss sees the whole batch; the second repeats each pass
     and carries its rows of the gradient to the weights, where they add up. It is the same computation as
-    `whole_batch`, done nearly one and a half times.
+    `whole_batch`, with a forward pass more.
 
     Args:
         model: images to features; in training, it normalises each part by itself.
         images: (B, 3, H, W).
         parts: contiguous parts of equal size; 1 is `whole_batch`.
+        autocast: context in which the model computes.
 
     Returns:
         As `whole_batch`. The running statistics of the batch normalisation move once, by the first part.
@@ -94,7 +122,7 @@ def micro_batches(model: nn.Layer, images: Tensor, *, parts: int) -> tuple[Tenso
         ConfigError: B is not a multiple of `parts`.
     """
     if parts == 1:
-        return whole_batch(model, images)
+        return whole_batch(model, images, autocast=autocast)
     if images.shape[0] % parts:
         raise ConfigError(
             f"a training batch of {images.shape[0]} images cannot be split into batch.accumulate={parts} equal parts; "
@@ -102,20 +130,19 @@ def micro_batches(model: nn.Layer, images: Tensor, *, parts: int) -> tuple[Tenso
         )
     images_of_part = paddle.split(images, parts)
     with paddle.no_grad():
-        rows = [model(images_of_part[0])]
+        rows = [whole_batch(model, images_of_part[0], autocast=autocast)[0]]
         with running_statistics_kept(model):
-            rows += [model(part) for part in images_of_part[1:]]
+            rows += [whole_batch(model, part, autocast=autocast)[0] for part in images_of_part[1:]]
 
     def backward(gradient: Tensor) -> None:
         with running_statistics_kept(model):
             for part, gradient_of_part in zip(images_of_part, paddle.split(gradient, parts), strict=True):
-                model(part).backward(gradient_of_part)
+                _, backward_of_part = whole_batch(model, part, autocast=autocast)
+                backward_of_part(gradient_of_part)
 
-    return _leaf(paddle.concat(rows)), backward
+    return paddle.concat(rows), backward
 
 
-def _leaf(features: Tensor) -> Tensor:
-    """The same rows (B, D) as the start of a graph of their own."""
-    features = features.detach()
-    features.stop_gradient = False
-    return features
+def _sum_of_gradients(model: nn.Layer) -> Tensor:
+    """A scalar that is finite if all gradients are."""
+    return paddle.add_n([parameter.grad.sum() for parameter in model.parameters() if parameter.grad is not None])

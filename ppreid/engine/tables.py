@@ -53,7 +53,7 @@ def epoch_row(
         labels: (N,) pseudo labels.
         previous: (N,) those of the epoch before; None in the first.
         records: (N,) training images; where all identities are known, the quality of the labels is reported.
-        losses: means over the epoch.
+        losses: means over the epoch, and other numbers of its training.
         schedule: learning rate and PLI degree of the last step.
         seconds: per stage.
 
@@ -83,6 +83,8 @@ def epoch_line(row: Mapping[str, Any], num_epochs: int, evaluation: Mapping[str,
         parts.append(f"ARI {quality['ari']:.2f}")
     if evaluation:
         parts.append(f"mAP {evaluation['mAP']:.1f} Rank-1 {evaluation['Rank-1']:.1f}")
+    if skipped := row.get("skipped_steps"):
+        parts.append(f"{skipped} steps left out")
     parts.append(" ".join(f"{name} {seconds:.1f}s" for name, seconds in row["stage_seconds"].items()))
     parts.append(f"{row['peak_memory_gb']:.1f} GB")
     return " | ".join(parts)

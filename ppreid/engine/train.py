@@ -1,15 +1,14 @@
 """One epoch of training: the inner loop of ISE."""
 
-import math
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, NamedTuple
 
 import numpy as np
 import paddle
-from paddle import nn
+from paddle import Tensor, nn
 
+from ppreid.engine.finite import FiniteGuard, StepBatch
 from ppreid.engine.step import Forward, Memory, training_step, whole_batch
-from ppreid.errors import TrainingError
 from ppreid.failpoint import failpoint
 from ppreid.progress import progress
 
@@ -38,21 +37,31 @@ class EpochProgress:
     Attributes:
         steps: steps done in this epoch.
         sums: of every logged loss over these steps, on the device.
+        skipped: how many of the steps were left out, because a number was not finite.
     """
 
-    def __init__(self, steps: int = 0, sums: Mapping[str, np.ndarray] | None = None) -> None:
+    def __init__(self, steps: int = 0, sums: Mapping[str, np.ndarray] | None = None, skipped: int = 0) -> None:
         """Start an epoch, or go on with one.
 
         Args:
             steps: steps done.
             sums: of the losses over these steps.
+            skipped: how many of the steps were left out.
         """
         self.steps = steps
         self.sums = {name: paddle.to_tensor(value) for name, value in (sums or {}).items()}
+        self.skipped = skipped
+
+    def count(self, losses: Mapping[str, Tensor]) -> None:
+        """Add a step with these losses; none if it was left out."""
+        self.steps += 1
+        self.skipped += not losses
+        for name, value in losses.items():
+            self.sums[name] = self.sums[name] + value if name in self.sums else value
 
     def means(self) -> dict[str, float]:
-        """Mean of every logged loss over the steps done."""
-        return {name: value.item() / self.steps for name, value in self.sums.items()}
+        """Mean of every logged loss over the steps done and not left out; empty if there are none."""
+        return {name: value.item() / (self.steps - self.skipped) for name, value in self.sums.items()}
 
 
 def train_epoch(
@@ -65,6 +74,7 @@ def train_epoch(
     schedule: Schedule,
     done: EpochProgress,
     *,
+    guard: FiniteGuard,
     forward: Forward = whole_batch,
     log_every: int,
     pause: Callable[[], bool] = lambda: False,
@@ -81,36 +91,25 @@ def train_epoch(
         objective: (features (B, D), labels (B,), centroids (C, D), degree) -> LossTerms.
         schedule: the steps of this epoch, with their learning rates and PLI degrees.
         done: how far the epoch is; moved on by every step.
+        guard: looks for numbers that are not finite.
         forward: from images to features, see `step.py`.
         log_every: steps between two readings of the losses. Between them nothing waits for the device.
         pause: asked after every step whether to return; a call with the same arguments goes on.
         description: for the progress display.
 
     Raises:
-        TrainingError: a loss is not finite.
+        TrainingError: a loss or a gradient is not finite, and the step cannot be left out.
     """
     model.train()
     steps = schedule.steps[done.steps :]
     for step, (images, rows) in zip(steps, progress(batches, total=len(steps), description=description), strict=True):
         optimizer.set_lr(schedule.learning_rate(step))
-        degree = schedule.pli_degree(step)
-        losses = training_step(model, memory, images, labels[rows], optimizer, objective, degree, forward=forward)
-        for name, value in losses.items():
-            done.sums[name] = done.sums[name] + value if name in done.sums else value
-        done.steps += 1
+        batch, degree = StepBatch(step, rows, labels[rows]), schedule.pli_degree(step)
+        losses = training_step(model, memory, images, batch, optimizer, objective, degree, forward=forward, guard=guard)
+        done.count(losses)
         failpoint("step", step + 1)
         is_paused = pause()
         if is_paused or done.steps % log_every == 0 or step == steps[-1]:
-            _check_finite(done.sums, step)
+            guard.check()
         if is_paused:
             return
-
-
-def _check_finite(sums: dict[str, paddle.Tensor], step: int) -> None:
-    """Stop when a loss became NaN or infinite since the start of the epoch (a sum never recovers)."""
-    broken = [name for name, value in sums.items() if not math.isfinite(value.item())]
-    if broken:
-        raise TrainingError(
-            f"{', '.join(broken)} became NaN or infinite at or shortly before step {step}; the last checkpoint is from "
-            "before that. Lower solver.lr or raise solver.warmup_iters, then --resume"
-        )

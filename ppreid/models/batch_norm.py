@@ -9,7 +9,7 @@ the channels in memory, so a reshape turns chunks into channels, and one call of
 serves all chunks. `interleave_chunks` and `restore_chunks` translate from and to contiguous chunks.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 import paddle
@@ -132,6 +132,10 @@ class GhostBatchNorm(nn.Layer):
             return F.batch_norm(
                 x, self._mean, self._variance, self.weight, self.bias, training=False, epsilon=self._epsilon
             )
+        with paddle.amp.auto_cast(enable=False):  # the statistics stay float32, whatever x is
+            return self._normalise_chunks(x)
+
+    def _normalise_chunks(self, x: Tensor) -> Tensor:
         chunks, channels = self.num_chunks, x.shape[1]
         running_mean = paddle.tile(self._mean, [chunks])  # (num_chunks * C,)
         running_variance = paddle.tile(self._variance, [chunks])
@@ -167,6 +171,26 @@ def use_ghost_batch_norm(model: nn.Layer, num_chunks: int) -> None:
                 setattr(parent, name, GhostBatchNorm(child, num_chunks))
 
 
+def remember_running_statistics(model: nn.Layer) -> Callable[[], None]:
+    """Copy the running means and variances of a model.
+
+    Args:
+        model: any model.
+
+    Returns:
+        A function that puts them back.
+    """
+    norms = [layer for layer in model.sublayers(include_self=True) if isinstance(layer, _NORMS)]
+    copies = [(value, value.clone()) for norm in norms for value in (norm._mean, norm._variance)]
+
+    @paddle.no_grad()
+    def put_back() -> None:
+        for value, copy in copies:
+            paddle.assign(copy, value)
+
+    return put_back
+
+
 @contextmanager
 def running_statistics_kept(model: nn.Layer) -> Iterator[None]:
     """Let training passes inside the block leave running means and variances as they are, NaN included.
@@ -174,14 +198,11 @@ def running_statistics_kept(model: nn.Layer) -> Iterator[None]:
     Args:
         model: any model.
     """
-    norms = [layer for layer in model.sublayers(include_self=True) if isinstance(layer, _NORMS)]
-    before = [(value, value.clone()) for norm in norms for value in (norm._mean, norm._variance)]
+    put_back = remember_running_statistics(model)
     try:
         yield
     finally:
-        with paddle.no_grad():
-            for value, kept in before:
-                paddle.assign(kept, value)
+        put_back()
 
 
 _NORMS = (nn.BatchNorm1D, nn.BatchNorm2D, GhostBatchNorm)

@@ -3,6 +3,7 @@
 import math
 from collections.abc import Callable
 
+import paddle
 import paddle.nn.functional as F
 from paddle import Tensor, nn
 
@@ -56,15 +57,20 @@ class ReIDNet(nn.Layer):
             images: normalised images, (B, 3, H, W); in training, B is a multiple of bn_chunks.
 
         Returns:
-            (B, D), rows of length 1.
+            (B, D), rows of length 1; float32 in training.
 
         Raises:
             ConfigError: a training batch cannot be split into bn_chunks equal chunks.
         """
         pooled = self._pooled_in_chunk_order(images)  # (B, C)
         embedded = pooled if self.embedding is None else self.embedding(pooled)  # (B, D)
-        features = self._restore_order(self.neck(embedded))
-        return F.normalize(features, axis=1, epsilon=1e-12)
+        if not self.training:
+            return self._unit_features(embedded)
+        with paddle.amp.auto_cast(enable=False):  # what follows is float32, also where mixed precision came before
+            return self._unit_features(embedded.astype("float32"))
+
+    def _unit_features(self, embedded: Tensor) -> Tensor:
+        return F.normalize(self._restore_order(self.neck(embedded)), axis=1, epsilon=1e-12)
 
     def pooled(self, images: Tensor) -> Tensor:
         """Pooled feature maps, before embedding and neck.

@@ -10,9 +10,10 @@ from ppreid.sections.evaluation import EvaluationSettings, TrainingEvaluationSet
 from ppreid.sections.labels import CameraJaccardConfig, ISEConfig, LabelsConfig, MemoryConfig
 from ppreid.sections.model import EvaluationModelConfig, ModelConfig
 from ppreid.sections.report import ReportConfig
-from ppreid.sections.training import BatchConfig, CheckpointConfig, LogConfig, SolverConfig
+from ppreid.sections.training import AmpConfig, BatchConfig, CheckpointConfig, LogConfig, SolverConfig
 
 __all__ = [
+    "AmpConfig",
     "AugmentConfig",
     "BatchConfig",
     "CameraFolderConfig",

@@ -1,6 +1,6 @@
 """The run: batches, optimizer, schedule, log, checkpoints."""
 
-from typing import Annotated
+from typing import Annotated, Literal
 
 from pydantic import Field
 
@@ -17,6 +17,15 @@ class BatchConfig(Section):
     accumulate: PositiveInt = 1
     """Gradient accumulation: a batch goes through the network in this many parts, one after another, which takes less
     memory and more time and gives the same gradient. It must divide model.bn_chunks."""
+
+
+class AmpConfig(Section):
+    """Mixed precision, on GPUs; losses, features and cluster memory stay float32."""
+
+    level: Literal["O0", "O1", "O2"] = "O0"
+    """O0 is off; O1: convolutions and matrix products in half precision; O2: nearly everything. Paddle's names."""
+    dtype: Literal["float16", "bfloat16"] = "float16"
+    """Kind of half precision; float16 scales the loss so that small gradients do not vanish."""
 
 
 class SolverConfig(Section):
@@ -36,6 +45,11 @@ class SolverConfig(Section):
     """See lr_step."""
     warmup_iters: Annotated[int, Field(ge=0)] = 0
     """Steps over which the learning rate rises linearly at the start of the run; 0 is off."""
+    on_nonfinite: Literal["stop", "skip"] = "stop"
+    """A loss or gradient that is NaN or infinite stops the run (stop) or the step is left out (skip); the images of the
+    batch are listed in a file."""
+    max_nonfinite: PositiveInt = 10
+    """With skip: the most steps of a run to leave out; one more stops it."""
 
 
 class LogConfig(Section):

@@ -131,3 +131,24 @@ def test_the_size_of_a_checkpoint_is_known_before_it_is_written(tmp_path):
     save_checkpoint(tmp_path / "c.safetensors", STATE, model, optimizer)
     header = (tmp_path / "c.safetensors").stat().st_size - checkpoint_bytes(model)
     assert 0 < header < 10_000
+
+
+@pytest.mark.parametrize("place", ["weight", "moment", "memory"])
+def test_what_is_not_finite_is_never_saved(tmp_path, place):
+    model, optimizer = network()
+    train_steps(model, optimizer, [1])
+    save_checkpoint(tmp_path / "last", STATE, model, optimizer)
+    before = (tmp_path / "last").read_bytes()
+    state = STATE
+    if place == "weight":
+        model[2].weight.set_value(paddle.full_like(model[2].weight, float("nan")))
+    elif place == "moment":
+        for key, value in optimizer.state_dict().items():
+            if "moment2" in key:
+                value.set_value(paddle.full_like(value, float("inf")))
+    else:
+        centroids = np.full((2, 3), np.nan, np.float32)
+        state = STATE._replace(running=RunningEpoch(np.zeros(4, np.int64), centroids, 1, {}, {}))
+    with pytest.raises(TrainingError, match=r"was not written, because .* are not finite"):
+        save_checkpoint(tmp_path / "last", state, model, optimizer)
+    assert (tmp_path / "last").read_bytes() == before

@@ -6,6 +6,7 @@ import numpy as np
 import paddle
 import pytest
 
+from ppreid.engine.finite import FiniteGuard, StepBatch
 from ppreid.engine.step import micro_batches, training_step, whole_batch
 from ppreid.errors import ConfigError
 from ppreid.ise.memory import ClusterMemory, update_sequential
@@ -14,6 +15,10 @@ from ppreid.models.reid_net import ReIDNet
 from ppreid.models.resnet import resnet
 
 CLUSTERS, PER_CLUSTER, STEPS = 4, 4, 3
+
+
+def no_report(batch, values):
+    raise AssertionError(f"{batch} {values}")
 
 
 def network(bn_chunks):
@@ -43,18 +48,19 @@ def run(start, *, bn_chunks, parts):
         real_step()
 
     optimizer.step = step
-    for _ in range(STEPS):
+    for number in range(STEPS):
         # parts of different brightness: normalising them together, or in another order, cannot go unnoticed
         images = rng.standard_normal([CLUSTERS * PER_CLUSTER, 3, 48, 32]) + 0.2 * np.arange(16).reshape(-1, 1, 1, 1)
         logs = training_step(
             model,
             memory,
             paddle.to_tensor(images.astype(np.float32)),
-            np.repeat(rng.permutation(CLUSTERS + 2)[:CLUSTERS], PER_CLUSTER),
+            StepBatch(number, np.arange(16), np.repeat(rng.permutation(CLUSTERS + 2)[:CLUSTERS], PER_CLUSTER)),
             optimizer,
             ise_objective,
             0.2,
             forward=partial(micro_batches, parts=parts),
+            guard=FiniteGuard(no_report),
         )
         losses.append([logs[name].item() for name in ("loss", "loss_contrast", "loss_lp")])
     return losses, gradients, {name: v.numpy() for name, v in model.state_dict().items()}, memory.centroids.numpy()
@@ -96,6 +102,7 @@ def test_the_whole_batch_is_one_pass_and_parts_are_two():
         calls.clear()
         weight.clear_gradient()
         features, backward = forward(model, images)
+        features.stop_gradient = False
         assert features.numpy().ravel().tolist() == [2.0, 4.0, 6.0, 8.0]
         (features * paddle.to_tensor([[1.0], [10.0], [100.0], [1000.0]])).sum().backward()
         assert weight.grad is None or not weight.grad.any().item()  # the graph is cut at the features
@@ -125,8 +132,10 @@ def test_the_memory_is_updated_after_the_gradient_with_what_the_objective_gives(
         return LossTerms(total * degree, {"loss": total.detach()}, paddle.to_tensor([7.0]), labels + 1)
 
     optimizer = paddle.optimizer.SGD(0.5, parameters=model.parameters())
-    images, labels = paddle.ones([2, 1]), np.array([0, 1])
-    logs = training_step(model, Memory(), images, labels, optimizer, objective, 0.1, forward=whole_batch)
+    batch = StepBatch(0, np.array([5, 6]), np.array([0, 1]))
+    guard = FiniteGuard(no_report)
+    images = paddle.ones([2, 1])
+    logs = training_step(model, Memory(), images, batch, optimizer, objective, 0.1, forward=whole_batch, guard=guard)
     assert logs["loss"].item() == 2.0
     assert order == [(7.0, [1, 2], 0.9)]  # weight 1 - 0.5 * 2 * 0.1
     assert model.weight.grad is None or model.weight.grad.item() == 0

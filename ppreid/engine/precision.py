@@ -1,0 +1,96 @@
+"""Mixed precision: what computes in half precision, and the scale that float16 gradients need.
+
+Parameters stay float32 and are converted where an operation uses them, so they are their own master weights:
+checkpoints and the optimizer are the same with and without mixed precision.
+"""
+
+from collections.abc import Callable, Iterable
+from contextlib import AbstractContextManager
+from functools import partial
+
+import paddle
+from paddle import Tensor
+
+from ppreid.errors import ConfigError
+
+OFF = "O0"
+Autocast = Callable[[], AbstractContextManager]
+
+INITIAL_SCALE = 2.0**16
+GROW_EVERY = 2000  # steps; both numbers are those of paddle.amp.GradScaler
+
+
+def autocast(level: str, dtype: str) -> Autocast:
+    """A context in which paddle computes in mixed precision.
+
+    Args:
+        level: "O0" float32; "O1" convolutions and matrix products in half precision; "O2" everything but what loses
+            too much by it, such as means and powers.
+        dtype: "float16" or "bfloat16".
+    """
+    return partial(paddle.amp.auto_cast, enable=level != OFF, level=level, dtype=dtype)
+
+
+def require_half_precision(level: str, dtype: str) -> None:
+    """Refuse a device on which paddle would ignore mixed precision without an error, as it does on a CPU.
+
+    Args:
+        level: see `autocast`; "O0" needs nothing.
+        dtype: see `autocast`.
+
+    Raises:
+        ConfigError: this device cannot do it.
+    """
+    if level == OFF:
+        return
+    device = paddle.get_device()
+    supported = {"float16": paddle.amp.is_float16_supported, "bfloat16": paddle.amp.is_bfloat16_supported}
+    if device == "cpu" or not supported[dtype]():
+        raise ConfigError(
+            f"amp.level is {level} and amp.dtype {dtype}, but paddle cannot train in {dtype} on {device}; "
+            "set amp.level: O0, or another amp.dtype or device"
+        )
+
+
+class LossScale:
+    """A factor on the loss that keeps small float16 gradients from vanishing; halved whenever they overflow.
+
+    paddle.amp.GradScaler does the same, but switches itself off on a CPU, where no test could reach it, and keeps to
+    itself whether it left a step out.
+
+    Attributes:
+        value: the factor, a power of two.
+        steps: steps with a finite gradient since it last changed.
+        is_dynamic: whether it changes; it stays 1 otherwise.
+    """
+
+    def __init__(self, *, is_dynamic: bool) -> None:
+        self.is_dynamic = is_dynamic
+        self.value = INITIAL_SCALE if is_dynamic else 1.0
+        self.steps = 0
+
+    def scaled(self, loss: Tensor) -> Tensor:
+        """The loss times the factor."""
+        return loss * self.value if self.is_dynamic else loss
+
+    @paddle.no_grad()
+    def unscale(self, parameters: Iterable[Tensor]) -> None:
+        """Divide the gradients of parameters by the factor, in place."""
+        if self.is_dynamic:
+            for parameter in parameters:
+                if parameter.grad is not None:
+                    parameter.grad.scale_(1.0 / self.value)
+
+    def shrink(self) -> bool:
+        """Halve the factor after an overflow; False if that is not possible."""
+        if not self.is_dynamic or self.value <= 1.0:
+            return False
+        self.value, self.steps = self.value / 2, 0
+        return True
+
+    def count_step(self) -> None:
+        """Note a step with a finite gradient; double the factor after many of them."""
+        if self.is_dynamic:
+            self.steps += 1
+            if self.steps == GROW_EVERY:
+                self.value, self.steps = self.value * 2, 0
