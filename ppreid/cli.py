@@ -26,6 +26,7 @@ from ppreid.commands import (
     make_demo_data,
     predict,
     report,
+    search,
     train,
 )
 from ppreid.commands.command import Command
@@ -39,6 +40,7 @@ COMMANDS: dict[str, Command] = {
     "extract": extract.COMMAND,
     "export": export.COMMAND,
     "predict": predict.COMMAND,
+    "search": search.COMMAND,
     "cluster": cluster.COMMAND,
     "convert-weights": convert_weights.COMMAND,
     "report": report.COMMAND,

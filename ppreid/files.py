@@ -45,9 +45,9 @@ def replacing(path: str | Path, *, keep_as: Path | None = None) -> Iterator[Bina
 
 
 def write_text(path: str | Path, text: str) -> None:
-    """Write a UTF-8 text file completely or not at all (see `replacing`)."""
+    """Write a UTF-8 text file completely or not at all (see `replacing`); names of files that are no UTF-8 stay so."""
     with replacing(path) as file:
-        file.write(text.encode("utf-8"))
+        file.write(text.encode("utf-8", "surrogateescape"))
 
 
 def remove_leftovers(folder: Path, names: Iterable[str]) -> None:

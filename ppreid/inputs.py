@@ -13,7 +13,7 @@ from ppreid.errors import ConfigError, PpreidWarning
 from ppreid.files import write_text
 from ppreid.models.reid_net import ReIDNet
 from ppreid.models.weights import BEHIND_BACKBONE, imagenet_weights_path, load_weights
-from ppreid.records import ImageRecord, ReIDSplit
+from ppreid.records import DatasetContents, ImageRecord, ReIDSplit
 from ppreid.sections import DataConfig, EvaluationModelConfig, ModelConfig
 
 logger = logging.getLogger("ppreid")
@@ -57,6 +57,30 @@ def read_folder(folder: Path, cfg: DataConfig, *, skipped_list: Path) -> tuple[I
     """
     found = ReIDSplit(train=find_images(folder), query=(), gallery=())
     return _readable(found, cfg, skipped_list).train
+
+
+def read_gallery(folder: Path, cfg: DataConfig, *, skipped_list: Path) -> DatasetContents:
+    """Find the images of a folder and its subfolders, and their cameras where data.camera_folder says how.
+
+    Args:
+        folder: where to look.
+        cfg: the data section; unless its name is camera_folder, cameras are unknown.
+        skipped_list: see `read_split`.
+
+    Returns:
+        The images as training part, and the names of their cameras.
+
+    Raises:
+        DataError: there is no image, or a path does not say the camera.
+    """
+    if cfg.name == "camera_folder":
+        own = cfg.camera_folder.model_copy(update={"query": "", "gallery": ""})
+        contents = DATASETS[cfg.name].read(cfg.model_copy(update={"root": str(folder), "camera_folder": own}))
+    else:
+        contents = DatasetContents(ReIDSplit(train=find_images(folder), query=(), gallery=()))
+    for note in contents.notes:
+        logger.info("%s", note)
+    return contents._replace(split=_readable(contents.split, cfg, skipped_list))
 
 
 def _readable(found: ReIDSplit, cfg: DataConfig, skipped_list: Path | None) -> ReIDSplit:

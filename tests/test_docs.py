@@ -37,7 +37,16 @@ def option_strings(command):
 
     parser = argparse.ArgumentParser()
     COMMANDS[command].add_arguments(parser)
-    return [option for action in parser._actions for option in action.option_strings]
+    return [option for action in all_actions(parser) for option in action.option_strings]
+
+
+def all_actions(parser):
+    """Arguments of a parser and of its sub-commands."""
+    for action in parser._actions:
+        yield action
+        if isinstance(action.choices, dict):
+            for sub in action.choices.values():
+                yield from all_actions(sub)
 
 
 @pytest.mark.parametrize("page", PAGES, ids=page_name)

@@ -7,7 +7,23 @@ from ppreid.app.diagnosis import diagnose
 from ppreid.app.evaluation import evaluate
 from ppreid.app.exporting import export
 from ppreid.app.extraction import extract
+from ppreid.app.indexing import add_to_index, build_index
 from ppreid.app.reporting import report
+from ppreid.app.searching import Searcher, search
 from ppreid.app.training import train
 
-__all__ = ["ablate", "cluster", "convert_weights", "diagnose", "evaluate", "export", "extract", "report", "train"]
+__all__ = [
+    "Searcher",
+    "ablate",
+    "add_to_index",
+    "build_index",
+    "cluster",
+    "convert_weights",
+    "diagnose",
+    "evaluate",
+    "export",
+    "extract",
+    "report",
+    "search",
+    "train",
+]

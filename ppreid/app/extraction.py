@@ -3,6 +3,7 @@
 import hashlib
 import json
 import logging
+from collections.abc import Sequence
 from pathlib import Path
 
 from ppreid import build
@@ -11,6 +12,8 @@ from ppreid.engine.extract import feature_blocks
 from ppreid.engine.feature_writer import Blocks, write_features
 from ppreid.errors import DataError
 from ppreid.inputs import load_trained_weights, read_folder, read_split
+from ppreid.models.reid_net import ReIDNet
+from ppreid.records import ImageRecord
 from ppreid.schema import Config
 
 logger = logging.getLogger("ppreid")
@@ -40,12 +43,37 @@ def extract(cfg: Config, output: Path, *, part: str = "train", images: Path | No
         raise DataError(f"data set {cfg.data.name} has no image in its {part} part")
     model = build.reid_net(cfg.model)
     weights = load_trained_weights(model, cfg.model)
-    origin = {
-        "weights": weights["sha256"],
+    write_image_features(cfg, model, weights["sha256"], records, output)
+
+
+def made_with(cfg: Config, weights_sha256: str) -> dict[str, str]:
+    """What decides the feature of an image, by name."""
+    return {
+        "weights": weights_sha256,
         "network": json.dumps(cfg.model.model_dump(include=NETWORK_KEYS), sort_keys=True),
         "image size": f"{cfg.data.height} x {cfg.data.width}",
+    }
+
+
+def write_image_features(
+    cfg: Config, model: ReIDNet, weights_sha256: str, records: Sequence[ImageRecord], output: Path
+) -> None:
+    """Extract the features of some images into an .npy file, or finish what an earlier call began.
+
+    Args:
+        cfg: how images are read, and by which engine.
+        model: the network, with its weights.
+        weights_sha256: of the weights.
+        records: the images, (N,).
+        output: see `write_features`.
+
+    Raises:
+        PpreidError: what its message says; the subclass tells the kind.
+    """
+    origin = {
+        **made_with(cfg, weights_sha256),
         "engine": f"{cfg.eval.engine}, {cfg.eval.precision}",
-        "images": hashlib.sha256(repr(records).encode()).hexdigest(),
+        "images": hashlib.sha256(repr(tuple(records)).encode()).hexdigest(),
     }
 
     def blocks_from(first_row: int) -> Blocks:

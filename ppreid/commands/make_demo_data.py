@@ -11,6 +11,7 @@ EXAMPLES = """\
   python tools/make_demo_data.py
   python tools/make_demo_data.py --out data/demo_hard --difficulty 0.8 --seed 1
   python tools/make_demo_data.py --out data/demo --sheet demo.png
+  python tools/make_demo_data.py --unlabelled data/crops
 """
 
 _NUMBERS = {
@@ -31,6 +32,9 @@ _RANGES = {
 def _add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--out", type=Path, default=Path("data/demo"), help="folder to make (default: %(default)s)")
     parser.add_argument("--sheet", type=Path, metavar="FILE.png", help="also draw identities x cameras to look at")
+    parser.add_argument(
+        "--unlabelled", type=Path, metavar="FOLDER", help="also copy the training images, a subfolder for each camera"
+    )
     for name, (default, meaning) in _NUMBERS.items():
         parser.add_argument(f"--{name}", type=int, default=default, help=f"{meaning} (default: %(default)s)")
     for name, (pair, meaning) in _RANGES.items():
@@ -46,6 +50,7 @@ def _run(args: argparse.Namespace) -> None:
     from ppreid.datasets.contact_sheet import contact_sheet
     from ppreid.datasets.generated import DESCRIPTION_FILE, generate_demo_dataset
     from ppreid.datasets.summary import summarise_split
+    from ppreid.datasets.unlabelled_copy import copy_unlabelled
 
     settings = {name.replace("-", "_"): getattr(args, name.replace("-", "_")) for name in _NUMBERS}
     settings |= {name.replace("-", "_"): tuple(getattr(args, name.replace("-", "_"))) for name in _RANGES}
@@ -55,6 +60,9 @@ def _run(args: argparse.Namespace) -> None:
     split = generate_demo_dataset(args.out, difficulty=args.difficulty, **settings)
     logger.info("%s is %s:", args.out, "ready" if is_new else "already there, with the same arguments")
     logger.info("%s", summarise_split(split).table)
+    if args.unlabelled:
+        is_copied = copy_unlabelled(split.train, args.unlabelled.expanduser(), seed=args.seed)
+        logger.info("%s %s", args.unlabelled, "is ready" if is_copied else "holds the training images already")
     if args.sheet:
         try:
             contact_sheet(split.train).save(args.sheet)

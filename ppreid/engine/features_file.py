@@ -84,7 +84,7 @@ def _columns(path: Path) -> dict[str, np.ndarray]:
     """The columns of a CSV of records as arrays; nothing where there is no such file."""
     if not path.is_file():
         return {}
-    with open(path, newline="", encoding="utf-8") as file:
+    with open(path, newline="", encoding="utf-8", errors="surrogateescape") as file:
         rows = list(csv.DictReader(file))
     columns = {"paths": np.array([row["path"] for row in rows], dtype=object)}
     for name in ("pid", "camid"):

@@ -1,0 +1,147 @@
+"""The story of a search: query images, features, the most similar images of an index."""
+
+import logging
+import os
+import warnings
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+
+from ppreid import build
+from ppreid.app.indexing import open_index
+from ppreid.datasets.image_dataset import find_unreadable
+from ppreid.datasets.image_folder import find_images
+from ppreid.engine.gallery_files import read_lists, read_parts
+from ppreid.engine.gallery_search import DEFAULT_PROBES, GallerySearch, InvertedLists
+from ppreid.engine.search_results import Match, SearchResult
+from ppreid.errors import ConfigError, DataError, PpreidWarning, unknown_choice
+from ppreid.records import ImageRecord
+
+logger = logging.getLogger("ppreid")
+
+
+class Searcher:
+    """An index in memory with its network, for many searches."""
+
+    def __init__(self, folder: Path, *, overrides: Sequence[str] = ()) -> None:
+        """Check and read an index.
+
+        Args:
+            folder: the index.
+            overrides: "a.b=value" for keys that do not change features, e.g. device or eval.batch_size.
+
+        Raises:
+            PpreidError: what its message says; the subclass tells the kind.
+        """
+        self._index = open_index(Path(folder), overrides)
+        manifest = self._index.manifest
+        parts = read_parts(self._index.folder, manifest)
+        self._paths = [name for part in parts for name in part.names]
+        self._row_of = {path: row for row, path in enumerate(self._paths)}
+        self._camids = np.concatenate([part.camids for part in parts])
+        lists = InvertedLists(*read_lists(self._index.folder, manifest)) if manifest.method == "ivf" else None
+        self._gallery = GallerySearch([part.features for part in parts], self._camids, lists)
+        logger.info("%s: %d images, %s search", folder, len(self._paths), manifest.method)
+
+    def search(
+        self,
+        queries: Sequence[str | Path],
+        *,
+        k: int = 10,
+        min_similarity: float = -1.0,
+        camera: str | None = None,
+        other_cameras: bool = False,
+        num_probes: int = DEFAULT_PROBES,
+    ) -> list[SearchResult]:
+        """Find the most similar images of the index for every query; a query that is in the index is not its own match.
+
+        Args:
+            queries: image files, or folders, which are searched with their subfolders.
+            k: images per query, at most.
+            min_similarity: least cosine of a match, -1 to 1.
+            camera: name of the camera of queries that are not in the index; None is unknown.
+            other_cameras: leave out images of the query's own camera.
+            num_probes: inverted lists to look into, for an index with approximate search.
+
+        Returns:
+            One result per query image, in the order given.
+
+        Raises:
+            ConfigError: a number is out of range, a camera is unknown, or an override of the index does not fit.
+            DataError: a query is missing or unreadable.
+        """
+        if k < 1 or num_probes < 1 or not -1 <= min_similarity <= 1:
+            raise ConfigError("search needs k and num_probes of at least 1, and a min_similarity from -1 to 1")
+        records = self._query_records(queries, self._camid(camera))
+        camids = np.array([record.camid for record in records])
+        if other_cameras and (camids < 0).any():
+            path = records[int(np.argmin(camids))].path
+            raise ConfigError(f"the camera of query {path} is not known: it is not in the index; name it with --camera")
+        loader = build.feature_loader(records, self._index.cfg.data, self._index.cfg.eval)
+        features = build.extractor(self._index.cfg.eval)(self._index.model, loader)
+        answers = self._gallery.nearest(
+            features,
+            k,
+            own_rows=np.array([self._row_of.get(record.path, -1) for record in records]),
+            own_cameras=camids if other_cameras else np.full(len(records), -1),
+            min_similarity=min_similarity,
+            num_probes=num_probes,
+        )
+        results = []
+        for record, answer in zip(records, answers, strict=True):
+            rows = zip(answer.rows.tolist(), answer.similarities.tolist(), strict=True)
+            matches = tuple(Match(self._paths[row], cosine, self._camera(self._camids[row])) for row, cosine in rows)
+            results.append(SearchResult(record.path, self._camera(record.camid), matches))
+        return results
+
+    def _query_records(self, queries: Sequence[str | Path], camid: int) -> list[ImageRecord]:
+        """Images of files and folders, each once, with absolute paths and the cameras that are known."""
+        paths: dict[str, None] = {}
+        for query in map(Path, queries):
+            if not query.exists():
+                raise DataError(f"there is no query {query}; give images, or folders of images")
+            found = [record.path for record in find_images(query)] if query.is_dir() else [str(query)]
+            paths |= dict.fromkeys(map(os.path.abspath, found))
+        rows = [self._row_of.get(path, -1) for path in paths]
+        camids = [int(self._camids[row]) if row >= 0 else camid for row in rows]
+        records = [ImageRecord(path, -1, number) for path, number in zip(paths, camids, strict=True)]
+        if self._index.cfg.data.on_bad_image == "error":
+            return records
+        unreadable = dict(find_unreadable(records, num_workers=self._index.cfg.data.num_workers))
+        if len(unreadable) == len(records):
+            raise DataError(f"all {len(records)} queries are unreadable, e.g.: {next(iter(unreadable.values()))}")
+        for reason in unreadable.values():
+            warnings.warn(f"a query is left out: {reason}", PpreidWarning, stacklevel=3)
+        return [record for row, record in enumerate(records) if row not in unreadable]
+
+    def _camid(self, name: str | None) -> int:
+        cameras = self._index.manifest.cameras
+        if name is not None and name not in cameras:
+            raise ConfigError(unknown_choice("the camera of the queries", name, cameras))
+        return cameras.index(name) if name is not None else -1
+
+    def _camera(self, camid: int) -> str:
+        return self._index.manifest.cameras[camid] if camid >= 0 else ""
+
+
+def search(
+    folder: Path,
+    queries: Sequence[str | Path],
+    *,
+    k: int = 10,
+    min_similarity: float = -1.0,
+    camera: str | None = None,
+    other_cameras: bool = False,
+    num_probes: int = DEFAULT_PROBES,
+    overrides: Sequence[str] = (),
+) -> list[SearchResult]:
+    """Find images in an index once; `Searcher` keeps the index open for more. The arguments are those of both."""
+    return Searcher(folder, overrides=overrides).search(
+        queries,
+        k=k,
+        min_similarity=min_similarity,
+        camera=camera,
+        other_cameras=other_cameras,
+        num_probes=num_probes,
+    )

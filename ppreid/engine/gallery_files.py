@@ -1,0 +1,152 @@
+"""The folder of a search index: which files there are, what they must be, and their checksums.
+
+    index.json             what the index is, and the SHA-256 of every other file; written last, replaced as a whole
+    config.yaml            how images are read and what the network is
+    network.safetensors    the network
+    part_0000.npy, .csv    features and records; an addition to the index is one more part, older ones stay
+    lists_0001.safetensors inverted lists over so many parts, for approximate search only
+
+Nothing in these files is run, and names of files are never read from them.
+"""
+
+import json
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from ppreid.engine.features_file import Features, read_features
+from ppreid.errors import DataError
+from ppreid.files import file_sha256, write_text
+from ppreid.tensor_file import load_tensors, save_tensors
+
+FORMAT, VERSION = "ppreid search index", 1
+MANIFEST, CONFIG, NETWORK = "index.json", "config.yaml", "network.safetensors"
+
+
+class Manifest(NamedTuple):
+    """Contents of index.json.
+
+    Attributes:
+        parts: number of images of each part.
+        dim: of a feature, D.
+        method: "exact" or "ivf".
+        cameras: name of each camera, entry i of camid i.
+        made_with: what decides the features, by name: network, image size, and the source and SHA-256 of the weights.
+        files: SHA-256 of every other file of the index, by name.
+    """
+
+    parts: list[int]
+    dim: int
+    method: str
+    cameras: list[str]
+    made_with: dict[str, str]
+    files: dict[str, str]
+
+
+def part_file(number: int) -> str:
+    """Name of the features of a part; its records are in a CSV of the same name."""
+    return f"part_{number:04d}.npy"
+
+
+def lists_file(num_parts: int) -> str:
+    """Name of the inverted lists over the first parts."""
+    return f"lists_{num_parts:04d}.safetensors"
+
+
+def file_names(num_parts: int, method: str) -> list[str]:
+    """Files that an index consists of, beside index.json."""
+    parts = [part_file(number) for number in range(num_parts)]
+    records = [str(Path(name).with_suffix(".csv")) for name in parts]
+    return [CONFIG, NETWORK, *parts, *records, *([lists_file(num_parts)] if method == "ivf" else [])]
+
+
+def write_manifest(folder: Path, manifest: Manifest) -> None:
+    """Make the files of an index valid, from one moment to the next; `manifest.files` is filled in here."""
+    sums = {name: file_sha256(folder / name) for name in file_names(len(manifest.parts), manifest.method)}
+    content = {"format": FORMAT, "version": VERSION, **manifest._replace(files=sums)._asdict()}
+    write_text(folder / MANIFEST, json.dumps(content, indent=2) + "\n")
+
+
+def read_manifest(folder: Path) -> Manifest:
+    """Read index.json and check every file of the index against its SHA-256.
+
+    Raises:
+        DataError: there is no index, it is of another version, or a file is missing, damaged or has been exchanged.
+    """
+    path = folder / MANIFEST
+    if not path.is_file():
+        raise DataError(f"{folder} holds no search index (no {MANIFEST}); `search index` makes one")
+    try:
+        content = dict(json.loads(path.read_text(encoding="utf-8")))
+    except (OSError, ValueError, TypeError, RecursionError) as error:
+        raise DataError(f"{path} is damaged ({error}); make the index anew") from None
+    if content.pop("format", None) != FORMAT:
+        raise DataError(f"{path} does not describe a search index of ppreid")
+    if (version := content.pop("version", None)) != VERSION:
+        raise DataError(f"{folder} is an index of version {version!r}, but this ppreid reads {VERSION}; make it anew")
+    manifest = _checked(content, path)
+    for name, digest in manifest.files.items():
+        if not (folder / name).is_file():
+            raise DataError(f"{folder / name} is missing; restore it, or make the index anew")
+        if file_sha256(folder / name) != digest:
+            raise DataError(f"{folder / name} is damaged or of another index (its SHA-256 is not that in {MANIFEST})")
+    return manifest
+
+
+def read_parts(folder: Path, manifest: Manifest) -> list[Features]:
+    """The parts of an index; features are memory-mapped.
+
+    Raises:
+        DataError: a part is not what index.json says.
+    """
+    parts = []
+    for number, count in enumerate(manifest.parts):
+        part = read_features(folder / part_file(number))
+        if part.features.shape != (count, manifest.dim) or part.features.dtype != np.float32:
+            raise DataError(f"{folder / part_file(number)} holds {part.features.shape}, not {(count, manifest.dim)}")
+        if part.camids.max(initial=-1) >= len(manifest.cameras) or part.camids.min(initial=0) < -1:
+            raise DataError(f"the cameras of {part_file(number)} in {folder} are not those of {MANIFEST}")
+        parts.append(part)
+    return parts
+
+
+def write_lists(folder: Path, num_parts: int, centroids: np.ndarray, lists: np.ndarray) -> None:
+    """Write inverted lists: centroids (L, D) and the list (N,) of every image of all parts."""
+    save_tensors(folder / lists_file(num_parts), {"centroids": centroids, "lists": lists}, {})
+
+
+def read_lists(folder: Path, manifest: Manifest) -> tuple[np.ndarray, np.ndarray]:
+    """Centroids (L, D) and the list (N,) of every image, int64.
+
+    Raises:
+        DataError: they do not fit the index.
+    """
+    tensors = load_tensors(folder / lists_file(len(manifest.parts))).tensors
+    centroids, lists = tensors.get("centroids", np.empty(0)), tensors.get("lists", np.empty(0, np.int64))
+    fits = centroids.ndim == 2 and centroids.shape[1] == manifest.dim and lists.shape == (sum(manifest.parts),)
+    if not fits or centroids.dtype != np.float32 or lists.dtype != np.int64 or not _within(lists, len(centroids)):
+        raise DataError(f"{folder / lists_file(len(manifest.parts))} does not fit the index; make the index anew")
+    return centroids, lists
+
+
+def _checked(content: dict[str, Any], path: Path) -> Manifest:
+    """The fields of index.json with the right types, and no file but those of an index."""
+    try:
+        manifest = Manifest(**content)
+        is_right = (
+            all(type(count) is int and count > 0 for count in [*manifest.parts, manifest.dim])
+            and all(isinstance(text, str) for text in [*manifest.cameras, *manifest.files.values()])
+            and all(isinstance(text, str) for pair in manifest.made_with.items() for text in pair)
+            and manifest.method in ("exact", "ivf")
+            and set(manifest.files) == set(file_names(len(manifest.parts), manifest.method))
+        )
+    except (TypeError, AttributeError) as error:
+        raise DataError(f"{path} is damaged ({error}); make the index anew") from None
+    if not (is_right and manifest.parts):
+        raise DataError(f"{path} is damaged: its fields or its list of files are not those of an index; make it anew")
+    return manifest
+
+
+def _within(lists: np.ndarray, num_lists: int) -> bool:
+    return bool(lists.min(initial=0) >= 0 and lists.max(initial=-1) < num_lists)

@@ -1,0 +1,85 @@
+"""What a search found, and how people and programs read it."""
+
+import csv
+import io
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+
+class Match(NamedTuple):
+    """One image that was found.
+
+    Attributes:
+        path: of the image.
+        similarity: cosine between its feature and the query's.
+        camera: name; empty is unknown.
+    """
+
+    path: str
+    similarity: float
+    camera: str
+
+
+class SearchResult(NamedTuple):
+    """What was found for one query.
+
+    Attributes:
+        query: path of the query image.
+        camera: name; empty is unknown.
+        matches: most similar first.
+    """
+
+    query: str
+    camera: str
+    matches: tuple[Match, ...]
+
+
+def results_table(results: Sequence[SearchResult]) -> str:
+    """Text for the terminal: a heading for each query, and a line for each match."""
+    lines = []
+    for result in results:
+        lines.append(printable(result.query) + (f" (camera {printable(result.camera)})" if result.camera else ""))
+        width = max((len(printable(match.camera)) for match in result.matches), default=0)
+        for rank, match in enumerate(result.matches, start=1):
+            camera = f"  {printable(match.camera):<{width}}" if width else ""
+            lines.append(f"{rank:>6}  {match.similarity:6.3f}{camera}  {printable(match.path)}")
+        if not result.matches:
+            lines.append("        nothing was found")
+    return "\n".join(lines)
+
+
+def results_json(results: Sequence[SearchResult]) -> str:
+    """A JSON array with an object for each query; ASCII, which has an escape for every file name."""
+    rows = [
+        {**result._asdict(), "matches": [{"rank": rank, **match._asdict()} for rank, match in _ranked(result)]}
+        for result in results
+    ]
+    return json.dumps(rows, indent=2) + "\n"
+
+
+def results_csv(results: Sequence[SearchResult]) -> str:
+    """A CSV with a line for each match: query, rank, path, similarity, camera."""
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(["query", "rank", *Match._fields])
+    for result in results:
+        writer.writerows([result.query, rank, *match] for rank, match in _ranked(result))
+    return text.getvalue()
+
+
+def printable(text: str) -> str:
+    """Text in which nothing can move the cursor or end the line, and that every terminal can encode."""
+    escaped = "".join(letter if letter.isprintable() else ascii(letter)[1:-1] for letter in text)
+    return escaped.encode("utf-8", "backslashreplace").decode("utf-8")
+
+
+def short_name(path: str, length: int) -> str:
+    """The end of a file name that fits into so many letters."""
+    name = printable(Path(path).name)
+    return name if len(name) <= length else f"..{name[2 - length :]}"
+
+
+def _ranked(result: SearchResult) -> enumerate[Match]:
+    return enumerate(result.matches, start=1)

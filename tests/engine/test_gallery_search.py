@@ -1,0 +1,114 @@
+import csv
+import io
+import json
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from ppreid.engine import gallery_search
+from ppreid.engine.gallery_search import GallerySearch, InvertedLists, assign_lists, choose_method, learn_lists
+from ppreid.engine.search_results import Match, SearchResult, results_csv, results_json, results_table, short_name
+from ppreid.errors import DataError
+
+
+def unit_rows(rng, n, dim=4):
+    rows = rng.standard_normal((n, dim)).astype(np.float32)
+    return rows / np.linalg.norm(rows, axis=1, keepdims=True)
+
+
+def in_plain_loops(gallery, query, k, camids, own_row, own_camera, least):
+    """Rows of the images that may be shown, most similar first, equal ones by row."""
+    cosines = [float(np.float32(query @ image)) for image in gallery]
+    shown = [
+        row
+        for row, cosine in enumerate(cosines)
+        if row != own_row and not (own_camera >= 0 and camids[row] == own_camera) and cosine >= least
+    ]
+    return sorted(shown, key=lambda row: (-cosines[row], row))[:k]
+
+
+@pytest.mark.parametrize("is_exact", [True, False])
+@given(
+    n=st.integers(1, 120),
+    k=st.integers(1, 130),
+    least=st.sampled_from([-1.0, 0.3]),
+    cameras=st.integers(1, 4),
+    seed=st.integers(0, 99),
+)
+@settings(deadline=None, max_examples=40)
+def test_the_answer_is_that_of_plain_loops(is_exact, n, k, least, cameras, seed):
+    rng = np.random.default_rng(seed)
+    gallery, queries = unit_rows(rng, n), unit_rows(rng, 3)
+    camids = rng.integers(-1, cameras, n)
+    own_rows, own_cameras = rng.integers(-1, n, 3), rng.integers(-1, cameras, 3)
+    lists = None if is_exact else learn_lists(gallery)
+    search = GallerySearch([gallery[: n // 2], gallery[n // 2 :]], camids, lists)
+    answers = search.nearest(
+        queries, k, own_rows=own_rows, own_cameras=own_cameras, min_similarity=least, num_probes=1000
+    )
+    for query, answer in enumerate(answers):
+        expected = in_plain_loops(gallery, queries[query], k, camids, own_rows[query], own_cameras[query], least)
+        assert answer.rows.tolist() == expected
+        np.testing.assert_allclose(answer.similarities, gallery[expected] @ queries[query], atol=1e-6)
+
+
+def test_few_images_of_another_camera_are_found_behind_many_of_the_own():
+    gallery = np.repeat(np.float32([[1, 0], [0, 1]]), [500, 3], axis=0)
+    search = GallerySearch([gallery], np.repeat([0, 1], [500, 3]))
+    (answer,) = search.nearest(gallery[:1], 5, own_rows=np.array([-1]), own_cameras=np.array([0]))
+    assert answer.rows.tolist() == [500, 501, 502]
+
+
+def test_one_list_is_looked_into_where_one_is_asked_for():
+    gallery = np.repeat(np.eye(3, dtype=np.float32), 4, axis=0)
+    lists = InvertedLists(np.eye(3, dtype=np.float32), assign_lists(np.eye(3, dtype=np.float32), gallery))
+    assert lists.lists.tolist() == [0] * 4 + [1] * 4 + [2] * 4
+    search, nobody = GallerySearch([gallery], np.full(12, -1), lists), np.array([-1])
+    (answer,) = search.nearest(gallery[5:6], 12, own_rows=nobody, own_cameras=nobody, num_probes=1)
+    assert answer.rows.tolist() == [4, 5, 6, 7]
+
+
+def test_learning_lists_is_repeatable():
+    features = unit_rows(np.random.default_rng(0), 300)
+    first, second = learn_lists(features), learn_lists(features)
+    np.testing.assert_array_equal(first.centroids, second.centroids)
+    np.testing.assert_array_equal(first.lists, second.lists)
+    assert len(first.centroids) == round(4 * 300**0.5)
+
+
+def test_auto_is_exact_for_galleries_that_are_not_large(monkeypatch):
+    monkeypatch.setattr(gallery_search, "AUTO_EXACT_IMAGES", 10)
+    assert [choose_method("auto", n) for n in (10, 11)] == ["exact", "ivf"]
+    with pytest.raises(DataError, match="did you mean 'exact'"):
+        choose_method("exakt", 5)
+
+
+def test_features_that_are_not_of_unit_norm_are_refused():
+    with pytest.raises(DataError, match="not of unit norm"):
+        GallerySearch([np.ones((3, 2), np.float32)], np.zeros(3, int))
+
+
+# the text of results
+
+RESULTS = [
+    SearchResult("/q/a.jpg", "hall", (Match("/g/b\n.jpg", 0.91234, "yard"), Match("/g/=c.jpg", 0.5, ""))),
+    SearchResult("/q/\udcff.jpg", "", ()),
+]
+
+
+def test_results_as_text_json_and_csv():
+    lines = results_table(RESULTS).splitlines()
+    assert lines[:2] == ["/q/a.jpg (camera hall)", "     1   0.912  yard  /g/b\\n.jpg"]
+    assert lines[-1].strip() == "nothing was found" and results_table(RESULTS).encode()
+    rows = json.loads(results_json(RESULTS))
+    assert rows[0]["matches"][1] == {"rank": 2, "path": "/g/=c.jpg", "similarity": 0.5, "camera": ""}
+    assert rows[1] == {"query": "/q/\udcff.jpg", "camera": "", "matches": []}
+    read = list(csv.DictReader(io.StringIO(results_csv(RESULTS), newline="")))
+    assert [(row["rank"], row["path"]) for row in read] == [("1", "/g/b\n.jpg"), ("2", "/g/=c.jpg")]
+
+
+@pytest.mark.parametrize(("path", "name"), [("/a/short.jpg", "short.jpg"), ("/a/very_long_name.jpg", ".._name.jpg")])
+def test_long_names_keep_their_end(path, name):
+    assert short_name(path, 11) == name
