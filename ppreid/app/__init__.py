@@ -7,6 +7,7 @@ from ppreid.app.diagnosis import diagnose
 from ppreid.app.evaluation import evaluate
 from ppreid.app.exporting import export
 from ppreid.app.extraction import extract
+from ppreid.app.fiftyone import export_fiftyone
 from ppreid.app.indexing import add_to_index, build_index
 from ppreid.app.reporting import report
 from ppreid.app.searching import Searcher, search
@@ -22,6 +23,7 @@ __all__ = [
     "diagnose",
     "evaluate",
     "export",
+    "export_fiftyone",
     "extract",
     "report",
     "search",
