@@ -3,7 +3,8 @@
     ppreid train -c demo.yaml        the same as        python tools/train.py -c demo.yaml
 
 Exit codes: 0 done; 1 unexpected error, or a problem of the environment (doctor); 2 wrong configuration or arguments;
-3 data; 4 weights; 5 clustering; 6 training; 7 evaluation; 130 interrupted (Ctrl-C, SIGINT); 143 ended by SIGTERM.
+3 data; 4 weights; 5 clustering; 6 training; 7 evaluation; 8 a file cannot be written; 130 interrupted (Ctrl-C, SIGINT);
+143 ended by SIGTERM.
 """
 
 import argparse

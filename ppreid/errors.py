@@ -51,6 +51,21 @@ class EvaluationError(PpreidError):
     exit_code = 7
 
 
+class WriteError(PpreidError, OSError):
+    """A file cannot be written: its disk is full, broken or read-only, or its folder is missing.
+
+    Args:
+        number: of the system's error (errno), or None.
+        message: the whole sentence for the user.
+    """
+
+    exit_code = 8
+
+    def __str__(self) -> str:
+        """The sentence alone, without the number."""
+        return str(self.args[-1])
+
+
 class Interrupted(KeyboardInterrupt):
     """A signal asked the run to stop; what it had done is saved."""
 

@@ -1,5 +1,9 @@
-"""Writing files so that a crash, a full disk or a second reader never meets half a file."""
+"""The one way in which ppreid writes files: a crash, a full disk or a second reader never meets half a file.
 
+docs/reliability.md says what this promises; `tests/test_house.py` that nothing else writes.
+"""
+
+import errno
 import hashlib
 import os
 import tempfile
@@ -7,6 +11,12 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import BinaryIO
+
+from ppreid.errors import DataError, WriteError
+
+CHECKSUM_SUFFIX = ".sha256"
+_NO_RENAME = (errno.EXDEV, errno.ENOSYS, errno.ENOTSUP)
+_NO_FOLDER_SYNC = (errno.EINVAL, errno.ENOSYS, errno.ENOTSUP)  # some network file systems; the rename itself was done
 
 
 @contextmanager
@@ -24,30 +34,89 @@ def replacing(path: str | Path, *, keep_as: Path | None = None) -> Iterator[Bina
         A binary file to write to.
 
     Raises:
-        OSError: the folder cannot be written to, or the disk is full.
+        WriteError: the folder cannot be written to, the disk is full, or its file system cannot rename. A file system
+            that cannot rename cannot replace a file safely; writing into the old one is no way out.
     """
     path = Path(path)
-    descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".tmp")
-    try:
-        with os.fdopen(descriptor, "wb") as file:
-            yield file
-            file.flush()
-            os.fchmod(file.fileno(), _mode_for(path))
-            os.fsync(file.fileno())
-        if keep_as is not None and path.exists():
-            os.replace(path, keep_as)
-        os.replace(name, path)
-    except BaseException:
-        with suppress(FileNotFoundError):
-            os.unlink(name)
-        raise
-    _sync_folder(path.parent)
+    with _explained(path):
+        descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".tmp")
+        try:
+            with os.fdopen(descriptor, "wb") as file:
+                yield file
+                file.flush()
+                os.fchmod(file.fileno(), _mode_for(path))
+                os.fsync(file.fileno())
+            _rename(Path(name), path, keep_as)
+        except BaseException:
+            with suppress(OSError):  # it is gone already, or the folder has become read-only
+                os.unlink(name)
+            raise
+        _sync_folder(path.parent)
 
 
 def write_text(path: str | Path, text: str) -> None:
     """Write a UTF-8 text file completely or not at all (see `replacing`); names of files that are no UTF-8 stay so."""
     with replacing(path) as file:
         file.write(text.encode("utf-8", "surrogateescape"))
+
+
+def append_line(path: Path, line: str, *, flush: bool = True) -> None:
+    """Append a line to a text file completely or not at all; an unfinished last line of a killed process is ended.
+
+    Args:
+        path: file, made if it is not there.
+        line: text without its newline; characters that are no UTF-8 are escaped.
+        flush: return only when the line is on the disk, and not merely in the system's memory.
+
+    Raises:
+        WriteError: the file cannot be written; it is as it was.
+    """
+    is_new = not path.exists()
+    with _explained(path), open(path, "a+b", buffering=0) as file:
+        end = file.seek(0, os.SEEK_END)
+        unfinished = end > 0 and os.pread(file.fileno(), 1, end - 1) != b"\n"
+        rest = memoryview(("\n" * unfinished + line + "\n").encode("utf-8", "backslashreplace"))
+        try:
+            while rest:
+                rest = rest[file.write(rest) :]
+            if flush:
+                os.fsync(file.fileno())
+        except BaseException:
+            with suppress(OSError):
+                file.truncate(end)
+            raise
+        if is_new and flush:
+            _sync_folder(path.parent)
+
+
+def publish(temporary: Path, path: Path) -> None:
+    """Give a file that was written under another name in the same folder its final name, with its checksum beside it.
+
+    Args:
+        temporary: complete file.
+        path: its name from now on; the digest goes to the same name with .sha256 behind it, as sha256sum writes it.
+
+    Raises:
+        WriteError: it cannot be flushed or renamed.
+    """
+    with _explained(path):
+        with open(temporary, "rb") as file:
+            os.fsync(file.fileno())
+        write_text(_checksum_file(path), f"{file_sha256(temporary)}  {path.name}\n")
+        _rename(temporary, path, None)
+        _sync_folder(path.parent)
+
+
+def check_published(path: Path) -> None:
+    """Compare a file with the checksum beside it; without one there is nothing to compare.
+
+    Raises:
+        DataError: the file is not what was written.
+    """
+    record = _checksum_file(path)
+    if record.is_file() and record.read_bytes()[:64] != file_sha256(path).encode():
+        text = f"{path} is damaged: it does not match its checksum in {record}"
+        raise DataError(f"{text}. Write or fetch it again; if it was changed on purpose, delete {record.name}")
 
 
 def remove_leftovers(folder: Path, names: Iterable[str]) -> None:
@@ -74,6 +143,40 @@ def file_sha256(path: str | Path) -> str:
     return digest.hexdigest()
 
 
+@contextmanager
+def _explained(path: Path) -> Iterator[None]:
+    """Turn what the system says about a file that cannot be written into a WriteError that says what to do."""
+    try:
+        yield
+    except WriteError:
+        raise
+    except OSError as error:
+        reason = os.strerror(error.errno) if error.errno else str(error)
+        if error.errno in _NO_RENAME:
+            advice = "its file system cannot rename, so that no file can be replaced safely; choose a folder elsewhere"
+        else:
+            advice = "make its folder writable or make room, or choose another one"
+        raise WriteError(error.errno, f"{path} cannot be written: {reason}; {advice}") from error
+
+
+def _rename(temporary: Path, path: Path, keep_as: Path | None) -> None:
+    """Put the new file in place, and the one that it replaces aside; the latter comes back if the former fails."""
+    kept = keep_as is not None and path.exists()
+    if kept:
+        os.replace(path, keep_as)  # type: ignore[arg-type]
+    try:
+        os.replace(temporary, path)
+    except BaseException:
+        if kept:
+            with suppress(OSError):
+                os.replace(keep_as, path)  # type: ignore[arg-type]
+        raise
+
+
+def _checksum_file(path: Path) -> Path:
+    return path.with_name(path.name + CHECKSUM_SUFFIX)
+
+
 def _mode_for(path: Path) -> int:
     """Permission bits of an existing file, else those that the process's umask gives to a new one."""
     if path.exists():
@@ -88,5 +191,8 @@ def _sync_folder(folder: Path) -> None:
     descriptor = os.open(folder, os.O_RDONLY)
     try:
         os.fsync(descriptor)
+    except OSError as error:
+        if error.errno not in _NO_FOLDER_SYNC:
+            raise
     finally:
         os.close(descriptor)

@@ -25,6 +25,7 @@ solver: {{epochs: 2, iters: 3, lr: 1.0e-3, lr_step: 10, warmup_iters: 0}}
 eval: {{every: 1, batch_size: 16}}
 log: {{every: 2}}
 report: {{enabled: false}}
+checkpoint: {{fallback_dir: {output_dir}-rescued}}
 """
 
 

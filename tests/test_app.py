@@ -1,4 +1,5 @@
 import json
+import logging
 import shutil
 
 import numpy as np
@@ -37,7 +38,8 @@ def same_tensors(a, b):
         np.testing.assert_array_equal(array, other[name], err_msg=name)
 
 
-def test_a_run_trains_evaluates_and_leaves_everything_behind(tiny_config, tmp_path):
+def test_a_run_trains_evaluates_and_leaves_everything_behind(tiny_config, tmp_path, caplog):
+    caplog.set_level(logging.INFO, "ppreid")  # what goes to the log file
     history = app.train(load_config(tiny_config))
     run = tmp_path / "run"
     assert {file.name for file in run.iterdir()} == {CONFIG, ENVIRONMENT, METRICS, LOG, LABELS, LAST, PREVIOUS, BEST}

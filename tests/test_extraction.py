@@ -45,7 +45,7 @@ def test_the_file_holds_every_image_of_the_part_in_order(config, tmp_path):
     found = read_features(output)
     assert len(set(found.pids)) == 6 and set(found.camids) == {0, 1}
     assert found.names == sorted(found.names) and "bounding_box_train" in found.names[0]
-    assert {file.name for file in output.parent.iterdir()} == {"train.npy", "train.csv"}
+    assert {file.name for file in output.parent.iterdir()} == {"train.npy", "train.npy.sha256", "train.csv"}
 
 
 def test_clustering_reads_the_file(config, tmp_path):

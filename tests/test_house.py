@@ -79,3 +79,81 @@ def test_nothing_evaluates_text_or_loads_pickles():
             if isinstance(node, ast.Call):
                 name = ast.unparse(node.func)
                 assert name not in {"eval", "exec", "pickle.load", "pickle.loads", "paddle.load"}, file
+
+
+# Files that are written in another way than by ppreid.files, and why that does no harm.
+OTHER_WRITERS = {
+    ("files.py", "open"): "the writer itself",
+    ("files.py", "replace"): "the writer itself",
+    ("engine/feature_writer.py", "open"): "unfinished features; their progress file says which rows are on the disk",
+    ("engine/run_lock.py", "open"): "the lock, which is the kernel's; an empty or half-written file is nobody's",
+    ("runtimes/paddle_files.py", "open"): "/dev/null",
+    ("engine/inference.py", "save"): "a folder of its own under the temporary folder, gone at the end",
+    ("app/exporting.py", "write_bytes"): "the same; what is exported is then copied by the writer",
+    ("datasets/generated.py", "save"): "a temporary folder that is renamed when all pictures are there",
+    ("datasets/generated.py", "write_text"): "the same folder",
+    ("datasets/generated.py", "rename"): "the same folder",
+    ("datasets/unlabelled_copy.py", "copyfile"): "a temporary folder that is renamed when all pictures are there",
+    ("datasets/unlabelled_copy.py", "rename"): "the same folder",
+}
+WRITERS = {"save", "savez", "savez_compressed", "savetxt", "savefig", "write_text", "write_bytes", "tofile", "imwrite"}
+WRITERS |= {"save_file", "open_memmap", "to_csv", "copy", "copy2", "copyfile", "copytree", "move", "rename", "replace"}
+
+
+def safe_targets(tree: ast.Module) -> set[str]:
+    """Names of what the durable writer opened ("with replacing(path) as file"), and of bytes in memory."""
+    names = set()
+    for node in ast.walk(tree):
+        if isinstance(node, ast.withitem) and ast.unparse(node.context_expr).startswith("replacing("):
+            names.add(ast.unparse(node.optional_vars))
+        elif isinstance(node, ast.Assign) and ast.unparse(node.value) in ("BytesIO()", "io.BytesIO()"):
+            names.add(ast.unparse(node.targets[0]))
+    return names
+
+
+def writes_directly(call: ast.Call, safe: set[str]) -> bool:
+    """Whether a call may write a file at a path of its own."""
+    owner, _, name = ast.unparse(call.func).rpartition(".")
+    arguments = [*call.args, *(keyword.value for keyword in call.keywords)]
+    if name == "open":
+        texts = [node.value for part in arguments for node in ast.walk(part) if isinstance(node, ast.Constant)]
+        modes = [text for text in texts if isinstance(text, str) and re.fullmatch(r"[rwaxbt+]{1,3}", text)]
+        read_only = any("O_RDONLY" in ast.unparse(part) for part in arguments)
+        return (owner == "os" and not read_only) or any(set(mode) & set("wax+") for mode in modes)
+    if name not in WRITERS or (name == "replace" and owner != "os") or (name == "copy" and owner != "shutil"):
+        return False
+    return bool(owner) and not any(ast.unparse(argument) in safe for argument in arguments)
+
+
+def test_only_the_durable_writer_writes_files():
+    found = set()
+    for file in FILES:
+        tree = ast.parse(file.read_text(encoding="utf-8"))
+        safe = safe_targets(tree)
+        calls = [node for node in ast.walk(tree) if isinstance(node, ast.Call) and writes_directly(node, safe)]
+        place = file.relative_to(PACKAGE).as_posix()
+        found |= {(place, ast.unparse(call.func).rpartition(".")[2]) for call in calls}
+    assert found <= set(OTHER_WRITERS), "write through ppreid.files, or say here why not"
+
+
+@pytest.mark.parametrize(
+    ("code", "is_found"),
+    [
+        ("open(path, 'w')", True),
+        ("open(path, 'r+b' if start else 'wb')", True),
+        ("path.open(mode='a')", True),
+        ("os.open(path, os.O_RDWR)", True),
+        ("path.write_text(text)", True),
+        ("np.save(path, array)", True),
+        ("figure.savefig(path)", True),
+        ("with replacing(path) as file: figure.savefig(file)", False),
+        ("open(path)", False),
+        ("open(path, 'rb')", False),
+        ("write_text(path, text)", False),
+        ("text.replace('a', 'b')", False),
+    ],
+)
+def test_the_check_for_writers_finds_what_it_must(code, is_found):
+    tree = ast.parse(code)
+    calls = [node for node in ast.walk(tree) if isinstance(node, ast.Call)]
+    assert any(writes_directly(call, safe_targets(tree)) for call in calls) == is_found

@@ -69,7 +69,7 @@ def one_epoch(run: Run, state: TrainingState, epoch: int) -> TrainingState:
     write_labels(run.folder / LABELS, [record.path for record in run.split.train], labels)
 
     evaluate = run.evaluate if (epoch + 1) % cfg.eval.every == 0 or epoch + 1 == cfg.solver.epochs else None
-    losses = _train(run, state, running, watch, save_at_end=evaluate is not None)
+    losses, reached = _train(run, state, running, watch, save_at_end=evaluate is not None)
     history = state.history
     if evaluate:
         with run.stop.interruptible(), watch.stage("evaluate"):
@@ -79,11 +79,12 @@ def one_epoch(run: Run, state: TrainingState, epoch: int) -> TrainingState:
     last_step = build.schedule(cfg, epoch).last()
     row = epoch_row(epoch + 1, labels, state.labels, run.split.train, losses, last_step, watch.seconds)
     logger.info("%s", epoch_line(row, cfg.solver.epochs, history[-1] if evaluate else None))
-    run.metrics.write(**row)
-    if evaluate:
-        run.metrics.write(**history[-1])
     state = state._replace(epoch=epoch + 1, history=history, running=None, labels=labels, guard=run.guard.state())
-    run.checkpoints.save_epoch(state, is_best=evaluate is not None and best_row(history) is history[-1])
+    with run.checkpoints.rescuing(reached):
+        run.metrics.write(**row)
+        if evaluate:
+            run.metrics.write(**history[-1])
+        run.checkpoints.save_epoch(state, is_best=evaluate is not None and best_row(history) is history[-1])
     return state
 
 
@@ -105,10 +106,11 @@ def _cluster(run: Run, epoch: int, watch: Stopwatch) -> RunningEpoch:
 
 def _train(
     run: Run, state: TrainingState, running: RunningEpoch, watch: Stopwatch, *, save_at_end: bool
-) -> dict[str, float]:
+) -> tuple[dict[str, float], TrainingState]:
     """The steps of an epoch that are left, with checkpoints on the way.
 
-    Gives the mean losses of the whole epoch, and how many of its steps were left out.
+    Returns:
+        The mean losses of the whole epoch and how many of its steps were left out; the state with all steps done.
     """
     cfg, labels = run.cfg, running.labels
     memory = build.cluster_memory(cfg.memory, running.centroids)  # (C, D); C changes every epoch
@@ -120,10 +122,15 @@ def _train(
         every = cfg.checkpoint.every_steps
         return bool(run.stop.requested or (every and done.steps % every == 0))
 
-    def save() -> None:
+    def reached() -> TrainingState:
         arrays = {name: value.numpy() for name, value in done.sums.items()}
         now = RunningEpoch(labels, memory.centroids.numpy(), done.steps, arrays, watch.seconds, done.skipped)
-        run.checkpoints.save_last(state._replace(running=now, guard=run.guard.state()))
+        return state._replace(running=now, guard=run.guard.state())
+
+    def save() -> None:
+        now = reached()
+        with run.checkpoints.rescuing(now):
+            run.checkpoints.save_last(now)
         run.stop.check()
 
     batches = run.train_loader.epoch(labels, state.epoch, start_batch=done.steps)
@@ -147,4 +154,4 @@ def _train(
             save()
     if save_at_end or run.stop.requested:
         save()
-    return {**done.means(), "skipped_steps": done.skipped}
+    return {**done.means(), "skipped_steps": done.skipped}, reached()

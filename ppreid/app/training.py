@@ -1,6 +1,7 @@
 """The story of training: cluster, train, evaluate, save; again and again."""
 
 import logging
+import os
 from collections.abc import Callable
 from contextlib import closing
 from functools import partial
@@ -123,6 +124,7 @@ def _train_on(
             every=cfg.checkpoint.every,
             keep=cfg.checkpoint.keep,
             last_is_good=checkpoint is None or checkpoint.path == folder / LAST,
+            fallback=Path(os.path.expanduser(cfg.checkpoint.fallback_dir)) if cfg.checkpoint.fallback_dir else None,
         ),
         guard=build.finite_guard(cfg, split.train),
         stop=stop,

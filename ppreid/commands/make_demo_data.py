@@ -5,7 +5,8 @@ from pathlib import Path
 
 from ppreid.commands.command import Command
 from ppreid.engine.runlog import logger
-from ppreid.errors import DataError
+from ppreid.errors import ConfigError
+from ppreid.files import replacing
 
 EXAMPLES = """\
   python tools/make_demo_data.py
@@ -47,6 +48,8 @@ def _add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def _run(args: argparse.Namespace) -> None:
+    if args.sheet and args.sheet.suffix != ".png":
+        raise ConfigError(f"--sheet {args.sheet} has another suffix than .png; it is a PNG picture")
     from ppreid.datasets.contact_sheet import contact_sheet
     from ppreid.datasets.generated import DESCRIPTION_FILE, generate_demo_dataset
     from ppreid.datasets.summary import summarise_split
@@ -64,11 +67,8 @@ def _run(args: argparse.Namespace) -> None:
         is_copied = copy_unlabelled(split.train, args.unlabelled.expanduser(), seed=args.seed)
         logger.info("%s %s", args.unlabelled, "is ready" if is_copied else "holds the training images already")
     if args.sheet:
-        try:
-            contact_sheet(split.train).save(args.sheet)
-        except (OSError, ValueError) as error:
-            text = f"--sheet {args.sheet} cannot be written: {error}; give a .png in a folder that exists"
-            raise DataError(text) from error
+        with replacing(args.sheet) as file:
+            contact_sheet(split.train).save(file, "PNG")
         logger.info("written: %s", args.sheet)
 
 

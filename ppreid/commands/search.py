@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING
 
 from ppreid.commands.command import Command, add_config_arguments, read_config
 from ppreid.engine.runlog import logger
-from ppreid.errors import ConfigError, DataError
-from ppreid.files import write_text
+from ppreid.errors import ConfigError, DataError, WriteError
+from ppreid.files import replacing, write_text
 
 if TYPE_CHECKING:
     from ppreid.engine.search_results import SearchResult
@@ -108,8 +108,9 @@ def _draw(results: "list[SearchResult]", path: Path) -> None:
         for result in results[:SHEET_ROWS]
     ]
     try:
-        result_sheet(rows).save(path)
-    except (OSError, ValueError) as error:
+        with replacing(path) as file:
+            result_sheet(rows).save(file, "PNG")
+    except WriteError as error:
         text = f"--contact-sheet {path} cannot be written: {error}; give a .png in a folder that exists"
         raise DataError(text) from error
     drawn = f" (the first {SHEET_ROWS} of {len(results)} queries)" if len(results) > SHEET_ROWS else ""

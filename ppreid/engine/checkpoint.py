@@ -1,6 +1,7 @@
 """Checkpoints: everything that is needed to evaluate a model, or to go on training it exactly."""
 
 import hashlib
+import os
 import shutil
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -11,7 +12,7 @@ import numpy as np
 import paddle
 from paddle import nn
 
-from ppreid.errors import TrainingError, WeightsError
+from ppreid.errors import TrainingError, WeightsError, WriteError
 from ppreid.models.weight_files import CHECKPOINT_PREFIX
 from ppreid.records import ImageRecord
 from ppreid.tensor_file import load_tensors, save_tensors
@@ -97,7 +98,8 @@ def save_checkpoint(
         keep_as: name in the same folder for the file that is replaced; None drops it.
 
     Raises:
-        TrainingError: a number is not finite, or the file cannot be written; an existing one is left as it was.
+        TrainingError: a number is not finite.
+        WriteError: the file cannot be written; an existing one is left as it was.
     """
     tensors = {MODEL + name: value.numpy() for name, value in model.state_dict().items()}
     tensors |= {OPTIMIZER + name: value for name, value in _optimizer_arrays(model, optimizer).items()}
@@ -111,12 +113,12 @@ def save_checkpoint(
     _require_finite(path, tensors)
     try:
         save_tensors(path, tensors, facts, keep_as=keep_as)
-    except OSError as error:
-        needed = sum(array.nbytes for array in tensors.values())
-        raise TrainingError(
-            f"cannot write checkpoint {path}: {error.strerror or error}; it needs {needed:,} bytes, and its disk has "
-            f"{shutil.disk_usage(path.parent).free:,} free. The checkpoints that were there still are; make it "
-            "writable or make room, then --resume"
+    except WriteError as error:
+        needed, reason = sum(array.nbytes for array in tensors.values()), os.strerror(error.errno or 0)
+        raise WriteError(
+            error.errno,
+            f"cannot write checkpoint {path}: {reason}; it needs {needed:,} bytes, and its disk has "
+            f"{_free(path.parent)} free. The checkpoints that were there still are; make it writable or make room",
         ) from error
 
 
@@ -128,6 +130,11 @@ def _require_finite(path: Path, tensors: Mapping[str, np.ndarray]) -> None:
             f"{path} was not written, because {len(broken)} of {len(tensors)} tensors are not finite (first: "
             f"{broken[0]}). The checkpoints that were there are good: lower solver.lr, then --resume"
         )
+
+
+def _free(folder: Path) -> str:
+    """Bytes that are free where a folder is, for a message; it may have gone."""
+    return f"{shutil.disk_usage(folder).free:,}" if folder.exists() else "an unknown number"
 
 
 def checkpoint_bytes(model: nn.Layer) -> int:

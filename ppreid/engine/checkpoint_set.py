@@ -2,12 +2,14 @@
 
 import shutil
 import warnings
+from contextlib import AbstractContextManager
 from pathlib import Path
 
 import paddle
 from paddle import nn
 
 from ppreid.engine.checkpoint import Checkpoint, TrainingState, read_checkpoint, save_checkpoint
+from ppreid.engine.rescue import rescuing
 from ppreid.engine.run_folder import BEST, LAST, PREVIOUS, epoch_checkpoint, epoch_checkpoints
 from ppreid.errors import ConfigError, PpreidWarning, WeightsError
 from ppreid.files import replacing
@@ -27,6 +29,7 @@ class CheckpointSet:
         every: int,
         keep: int,
         last_is_good: bool,
+        fallback: Path | None,
     ) -> None:
         """Keep the settings; nothing is written.
 
@@ -38,6 +41,7 @@ class CheckpointSet:
             keep: how many of these stay, the newest; 0 is all.
             last_is_good: the last checkpoint in the folder is known to be undamaged, or there is none. Otherwise the
                 first new one replaces it and leaves the previous one alone.
+            fallback: where to save what training has reached when the folder cannot be written; None is nowhere.
         """
         self._folder = folder
         self._model = model
@@ -45,12 +49,19 @@ class CheckpointSet:
         self._every = every
         self._keep = keep
         self._last_is_good = last_is_good
+        self._fallback = fallback
+
+    def rescuing(self, state: TrainingState) -> AbstractContextManager[None]:
+        """Save this state in the fallback, and stop the run, if the block cannot write (see `rescuing`)."""
+        return rescuing(
+            self._folder, self._fallback, lambda path: save_checkpoint(path, state, self._model, self._optimizer)
+        )
 
     def save_last(self, state: TrainingState) -> None:
         """Write the last checkpoint; the one that it replaces becomes the previous one.
 
         Raises:
-            TrainingError: it cannot be written; all others are left as they were.
+            WriteError: it cannot be written; all others are left as they were.
         """
         keep_as = self._folder / PREVIOUS if self._last_is_good else None
         save_checkpoint(self._folder / LAST, state, self._model, self._optimizer, keep_as=keep_as)
@@ -64,7 +75,7 @@ class CheckpointSet:
             is_best: the evaluation of this epoch is the best so far.
 
         Raises:
-            TrainingError: one cannot be written.
+            WriteError: one cannot be written.
         """
         if is_best:
             save_checkpoint(self._folder / BEST, state, self._model, self._optimizer)

@@ -1,7 +1,7 @@
 """Features to an .npy file block by block, so that an interrupted extraction goes on where it stopped.
 
-OUT.npy and OUT.csv appear when they are complete. Until then the rows are in OUT.npy.partial, and OUT.npy.progress says
-how many of them are safely on the disk and what they were made from.
+OUT.npy, its checksum OUT.npy.sha256 and OUT.csv appear when they are complete. Until then the rows are in
+OUT.npy.partial, and OUT.npy.progress says how many of them are safely on the disk and what they were made from.
 """
 
 import json
@@ -15,7 +15,7 @@ import numpy as np
 
 from ppreid.engine.features_file import write_records
 from ppreid.errors import ConfigError, DataError
-from ppreid.files import write_text
+from ppreid.files import publish, write_text
 from ppreid.records import ImageRecord
 
 Blocks = Iterator[tuple[np.ndarray, np.ndarray]]  # features (B, D), rows (B,)
@@ -69,7 +69,7 @@ def write_features(
                 done += len(rows)
                 write_text(progress, json.dumps({"rows": done, **origin}) + "\n")
         write_records(path.with_suffix(".csv"), records)
-        os.replace(partial, path)
+        publish(partial, path)
         progress.unlink(missing_ok=True)
     except OSError as error:
         raise DataError(f"{path} cannot be written: {error}; the same command goes on where it stopped") from None

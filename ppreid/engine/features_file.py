@@ -1,7 +1,6 @@
 """Files of features: .npy or .npz, with who and where in a CSV beside it."""
 
 import csv
-import io
 from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
@@ -9,8 +8,9 @@ from zipfile import BadZipFile
 
 import numpy as np
 
+from ppreid.engine.csv_table import write_csv
 from ppreid.errors import DataError, unknown_choice
-from ppreid.files import write_text
+from ppreid.files import check_published
 from ppreid.records import ImageRecord
 
 
@@ -44,6 +44,7 @@ def read_features(path: Path) -> Features:
         raise DataError(f"{path} does not exist; give a file of features, .npy or .npz")
     if path.suffix not in (".npy", ".npz"):
         raise DataError(unknown_choice(f"the suffix of features file {path}", path.suffix, (".npy", ".npz")))
+    check_published(path)
     try:
         if path.suffix == ".npz":
             with np.load(path, allow_pickle=False) as file:
@@ -73,11 +74,7 @@ def read_features(path: Path) -> Features:
 
 def write_records(path: Path, records: Sequence[ImageRecord]) -> None:
     """Write the CSV beside a file of features: path, pid, camid; row i belongs to feature i."""
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(ImageRecord._fields)
-    writer.writerows(records)
-    write_text(path, text.getvalue())
+    write_csv(path, ImageRecord._fields, records)
 
 
 def _columns(path: Path) -> dict[str, np.ndarray]:

@@ -1,17 +1,16 @@
 """The folder of a run: what ppreid writes there, and the care not to overwrite an earlier run."""
 
-import csv
 import errno
-import io
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
 
+from ppreid.engine.csv_table import write_csv
 from ppreid.engine.visualdl_curves import CURVES
-from ppreid.errors import ConfigError, TrainingError
-from ppreid.files import remove_leftovers, write_text
+from ppreid.errors import ConfigError, TrainingError, WriteError
+from ppreid.files import remove_leftovers
 
 CONFIG, METRICS, LOG, LABELS = "config.yaml", "metrics.jsonl", "log.txt", "labels.csv"
 LAST, BEST, BAD_IMAGES = "checkpoint_last.safetensors", "checkpoint_best.safetensors", "bad_images.txt"
@@ -71,6 +70,8 @@ def disk_errors_explained(folder: Path) -> Iterator[None]:
     """
     try:
         yield
+    except WriteError as error:
+        raise TrainingError(f"{error}; then --resume") from error
     except OSError as error:
         if error.errno not in _DISK_ERRORS:
             raise
@@ -81,17 +82,9 @@ def disk_errors_explained(folder: Path) -> Iterator[None]:
 
 def write_labels(path: Path, image_paths: Sequence[str], labels: np.ndarray) -> None:
     """Write pseudo labels as CSV: path, cluster (-1 for outliers)."""
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(["path", "cluster"])
-    writer.writerows(zip(image_paths, labels.tolist(), strict=True))
-    write_text(path, text.getvalue())
+    write_csv(path, ("path", "cluster"), zip(image_paths, labels.tolist(), strict=True))
 
 
 def write_camera_names(path: Path, names: Sequence[str]) -> None:
     """Write the names of cameras as CSV: camid (from 0, as in records), name."""
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(["camid", "name"])
-    writer.writerows(enumerate(names))
-    write_text(path, text.getvalue())
+    write_csv(path, ("camid", "name"), enumerate(names))

@@ -7,7 +7,6 @@ the further keys by event are listed in docs/metrics.md.
 import json
 import logging
 import math
-import os
 import sys
 import time
 import warnings
@@ -17,8 +16,8 @@ from pathlib import Path
 from typing import Any, TextIO
 
 from ppreid.engine.visualdl_curves import CURVES, write_curves
-from ppreid.errors import PpreidWarning
-from ppreid.files import write_text
+from ppreid.errors import DataError, PpreidWarning, WriteError
+from ppreid.files import append_line, write_text
 
 logger = logging.getLogger("ppreid")
 
@@ -44,7 +43,7 @@ def log_to_console() -> None:
 @contextmanager
 def log_to_file(path: Path) -> Iterator[None]:
     """Append the messages of ppreid to a file as well, with the time of day, while the block runs."""
-    handler = logging.FileHandler(path, encoding="utf-8")
+    handler = _LogFile(path)
     handler.setFormatter(logging.Formatter("%(asctime)s %(message)s", datefmt="%Y-%m-%d %H:%M:%S"))
     logger.addHandler(handler)
     try:
@@ -76,10 +75,7 @@ class MetricsFile:
             **values: JSON values; a number that is not finite becomes null, since JSON has no spelling for it.
         """
         row = {"event": event, "seconds": round(time.monotonic() - self._start, 3), **_plain(values)}
-        with open(self.path, "a", encoding="utf-8") as file:
-            file.write(_line(row))
-            file.flush()
-            os.fsync(file.fileno())
+        append_line(self.path, _line(row))
         if self._curves:
             write_curves(read_metrics(self.path), self._curves)
 
@@ -93,20 +89,51 @@ class MetricsFile:
         source = source or self.path
         rows = read_metrics(source) if source.exists() else []
         rows = [row for row in rows if row.get("epoch", 0) <= epoch and row["event"] != "summary"]
-        write_text(self.path, "".join(_line(row) for row in rows))
+        write_text(self.path, "".join(f"{_line(row)}\n" for row in rows))
 
 
 def read_metrics(path: Path) -> list[dict[str, Any]]:
-    """All events of a metrics.jsonl in order; a half-written last line (a killed run) is left out."""
+    """All events of a metrics.jsonl in order; a half-written last line (a killed run) is left out.
+
+    Raises:
+        DataError: another line is damaged.
+    """
     rows = []
-    for line in path.read_text(encoding="utf-8").splitlines(keepends=True):
-        if line.endswith("\n"):
-            rows.append(json.loads(line))
+    lines = path.read_bytes().split(b"\n")[:-1]
+    for number, line in enumerate(lines, 1):
+        try:
+            row = json.loads(line)
+            if not isinstance(row, dict) or "event" not in row or not isinstance(row.get("epoch", 0), int):
+                raise ValueError("it is no event")
+        except (ValueError, RecursionError) as error:
+            raise DataError(f"{path}, line {number}, is damaged ({error}); delete the line, or the file") from None
+        rows.append(row)
     return rows
 
 
+class _LogFile(logging.Handler):
+    """Appends messages to a file; on a full disk the run matters more than its log."""
+
+    def __init__(self, path: Path) -> None:
+        super().__init__()
+        self._path = path
+        self._num_missing = 0
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Append a message, or count it; the first one that cannot be written is said on standard error."""
+        try:
+            if self._num_missing:
+                append_line(self._path, f"[{self._num_missing} messages could not be written here]", flush=False)
+                self._num_missing = 0
+            append_line(self._path, self.format(record), flush=False)
+        except WriteError as error:
+            if not self._num_missing:
+                print(f"warning: {error}; the run goes on without it", file=sys.stderr)
+            self._num_missing += 1
+
+
 def _line(row: dict[str, Any]) -> str:
-    return json.dumps(row, ensure_ascii=False, allow_nan=False) + "\n"
+    return json.dumps(row, ensure_ascii=False, allow_nan=False)
 
 
 class Stopwatch:

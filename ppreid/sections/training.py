@@ -70,3 +70,6 @@ class CheckpointConfig(Section):
     """How many of these stay, the newest; 0 is all."""
     every_steps: Annotated[int, Field(ge=0)] = 0
     """Steps between two checkpoints within an epoch; 0 saves at epoch ends, before evaluations and on signals only."""
+    fallback_dir: str = "~/ppreid-rescued"
+    """Where the run saves what it has reached if output_dir can no longer be written, in a folder of its own, before it
+    stops; empty: nowhere."""

@@ -12,7 +12,7 @@ from ppreid.engine.checkpoint import (
     save_checkpoint,
 )
 from ppreid.engine.optimizer import adam_with_l2
-from ppreid.errors import TrainingError, WeightsError
+from ppreid.errors import TrainingError, WeightsError, WriteError
 from ppreid.records import ImageRecord
 from ppreid.tensor_file import save_tensors
 
@@ -109,7 +109,7 @@ def test_a_running_epoch_comes_back_bit_for_bit(tmp_path):
 
 
 def test_a_checkpoint_that_cannot_be_written_says_how_much_room_it_needs(tmp_path):
-    with pytest.raises(TrainingError, match=r"cannot write checkpoint .*c\.safetensors: Is a dir.* needs [\d,]+ bytes"):
+    with pytest.raises(WriteError, match=r"cannot write checkpoint .*c\.safetensors: Is a dir.* needs [\d,]+ bytes"):
         (tmp_path / "c.safetensors").mkdir()
         save_checkpoint(tmp_path / "c.safetensors", STATE, *network())
     assert [file.name for file in tmp_path.iterdir()] == ["c.safetensors"]

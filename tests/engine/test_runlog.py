@@ -3,9 +3,10 @@ import logging
 import warnings
 
 import numpy as np
+import pytest
 
 from ppreid.engine.runlog import MetricsFile, Stopwatch, log_to_console, log_to_file, logger, read_metrics
-from ppreid.errors import PpreidWarning
+from ppreid.errors import DataError, PpreidWarning
 
 
 def test_every_line_is_one_json_object_with_plain_numbers(tmp_path):
@@ -23,6 +24,13 @@ def test_a_half_written_last_line_is_left_out(tmp_path):
     with open(metrics.path, "a") as file:
         file.write('{"event": "epo')
     assert [row["epoch"] for row in read_metrics(metrics.path)] == [1]
+
+
+@pytest.mark.parametrize("line", ["{", "[1]", "{}", "[" * 100_000, '{"event": "epoch", "epoch": "two"}'])
+def test_another_damaged_line_is_named(tmp_path, line):
+    (tmp_path / "m.jsonl").write_text(f'{{"event": "epoch", "epoch": 1}}\n{line}\n')
+    with pytest.raises(DataError, match=r"m\.jsonl, line 2, is damaged"):
+        read_metrics(tmp_path / "m.jsonl")
 
 
 def test_rewinding_forgets_later_epochs_and_the_summary(tmp_path):
@@ -47,6 +55,27 @@ def test_the_stopwatch_adds_up_and_survives_errors():
         pass
     assert set(watch.seconds) == {"a", "b"}
     assert all(value >= 0 for value in watch.seconds.values())
+
+
+def test_a_log_on_a_full_disk_is_said_once_and_does_not_stop_the_run(tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr(logger, "level", logging.INFO)
+    log = tmp_path / "log.txt"
+    with log_to_file(log):
+        logger.info("one")
+        real = open
+
+        def full(path, *arguments, **settings):
+            return real("/dev/full" if path == log else path, *arguments, **settings)
+
+        monkeypatch.setattr("builtins.open", full)
+        logger.info("two")
+        logger.info("three")
+        monkeypatch.setattr("builtins.open", real)
+        logger.info("four")
+    first, gap, last = log.read_text().splitlines()
+    assert (first[-4:], gap, last[-5:]) == (" one", "[2 messages could not be written here]", " four")
+    error = capsys.readouterr().err
+    assert error.count("log.txt cannot be written: No space left on device") == 1
 
 
 def test_messages_and_warnings_reach_console_and_file(tmp_path, capsys, monkeypatch):

@@ -183,6 +183,7 @@ def test_a_folder_that_becomes_read_only_stops_the_run(tiny_config, tmp_path, mo
     assert len(visits) == 1
     monkeypatch.setattr(epoch_module, "epoch_row", real)
     assert read_checkpoint(run / LAST).state.running.steps == 3
+    assert len(list((tmp_path / "run-rescued").iterdir())) == 1
     app.train(cfg, resume=AUTO)
     assert_equals_twin(run)
 
