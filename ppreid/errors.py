@@ -80,6 +80,11 @@ class PpreidWarning(UserWarning):
     """Something was adapted or looks wrong, but the result is still well defined."""
 
 
+def printable(name: str) -> str:
+    """A file name on one line of valid UTF-8, whatever bytes it has."""
+    return name.replace("\n", "\\n").replace("\r", "\\r").encode("utf-8", "backslashreplace").decode("utf-8")
+
+
 def unknown_choice(what: str, value: object, choices: Iterable[str]) -> str:
     """Sentence for a value that is not among the choices, with the nearest match.
 

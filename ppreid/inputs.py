@@ -2,6 +2,7 @@
 
 import logging
 import warnings
+from collections import Counter
 from pathlib import Path
 
 from ppreid.build import DATASETS
@@ -89,10 +90,14 @@ def _readable(found: ReIDSplit, cfg: DataConfig, skipped_list: Path | None) -> R
         return found
     found, reasons = without_unreadable(found, num_workers=cfg.num_workers)
     if reasons:
-        text = f"{len(reasons)} unreadable images are left out"
+        counts = Counter(reason.partition("\t")[0] for reason in reasons)
+        parts = ", ".join(f"{part} {count}" for part, count in counts.items())
+        text = f"{len(reasons)} unreadable images are left out ({parts})"
         if skipped_list:
             write_text(skipped_list, "\n".join(reasons) + "\n")
             text += f"; they are listed in {skipped_list}"
+        if counts.keys() - {"train"}:
+            text += "; with another query or gallery, results do not compare with those of others"
         warnings.warn(text, PpreidWarning, stacklevel=3)
     return found
 

@@ -17,7 +17,7 @@ import numpy as np
 
 from ppreid.datasets.image_dataset import ImageDataset, Key
 from ppreid.datasets.loader_worker import NOTHING, parent_to_die_with, ready_to_fork, run_worker
-from ppreid.errors import DataError
+from ppreid.errors import DataError, printable
 
 PREFETCH = 2  # batches of each worker that are finished or under way
 _LOOK_SECONDS = 1.0  # between two looks at a worker that does not answer
@@ -163,7 +163,7 @@ class WorkerPool:
 
     def _doing(self, worker: int) -> str:
         index = self._notes[worker, 0]
-        return "waited for work" if index == NOTHING else f"was reading {self._records[index].path}"
+        return "waited for work" if index == NOTHING else f"was reading {printable(self._records[index].path)}"
 
 
 def _shared_zeros(shape: tuple[int, ...], dtype: type) -> np.ndarray:

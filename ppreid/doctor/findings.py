@@ -4,6 +4,8 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from typing import Any, Literal, NamedTuple
 
+from ppreid.errors import printable
+
 Level = Literal["ok", "warning", "problem"]
 LEVELS: tuple[Level, ...] = ("ok", "warning", "problem")
 _SHOWN = 3  # items of a finding on the console; the JSON file has all
@@ -53,7 +55,7 @@ def format_findings(findings: Iterable[Finding]) -> str:
     for finding in findings:
         first, *others = finding.text.splitlines()
         details = others + ([f"-> {finding.advice}"] if finding.advice else [])
-        details += [f"   {_printable(item)}" for item in finding.items[:_SHOWN]]
+        details += [f"   {printable(item)}" for item in finding.items[:_SHOWN]]
         if len(finding.items) > _SHOWN:
             details.append(f"   ... ({len(finding.items) - _SHOWN:,} more)")
         lines += [f"  {finding.level:9}{first}", *(f"{'':11}{line}" for line in details)]
@@ -77,8 +79,3 @@ def findings_to_dict(environment: Sequence[Finding], data: Sequence[Finding]) ->
         "environment": [finding._asdict() for finding in environment],
         "data": [finding._asdict() for finding in data],
     }
-
-
-def _printable(name: str) -> str:
-    """A file name on one line of UTF-8, whatever bytes it has."""
-    return name.replace("\n", "\\n").encode("utf-8", "backslashreplace").decode("utf-8")

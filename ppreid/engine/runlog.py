@@ -4,6 +4,7 @@ metrics.jsonl holds one JSON object per line. Every object has `event` and `seco
 the further keys by event are listed in docs/metrics.md.
 """
 
+import io
 import json
 import logging
 import math
@@ -34,6 +35,8 @@ def log_to_console() -> None:
     logging.getLogger("faiss.loader").setLevel(logging.WARNING)  # it lists the instruction sets that it tries
     logger.setLevel(logging.INFO)
     if not any(type(handler) is logging.StreamHandler for handler in logger.handlers):
+        if isinstance(sys.stdout, io.TextIOWrapper):
+            sys.stdout.reconfigure(errors="backslashreplace")  # names of files may be anything
         handler = logging.StreamHandler(sys.stdout)
         handler.setFormatter(logging.Formatter("%(message)s"))
         logger.addHandler(handler)
