@@ -57,11 +57,7 @@ def report(
         if out is None:
             raise ConfigError(f"a comparison of {len(runs)} runs belongs to no folder; say where to write it (--out)")
         return _written(out, comparison_page(list(zip(_distinct_names(folders), runs, strict=True))))
-    evidence = Evidence(None, None, None, [])
-    if images:
-        evidence = _evidence_from_disk(folders[0], runs[0], overrides, CHECKPOINTS[checkpoint])
-    elif runs[0].labels:
-        evidence = evidence._replace(clusters=cluster_evidence(runs[0].labels.labels, None, per_kind=1, seed=0))
+    evidence = _evidence_from_disk(folders[0], runs[0], overrides, checkpoint) if images else _without_images(runs[0])
     return _written(out or folders[0] / REPORT, run_page(runs[0], evidence, reference=_reference()))
 
 
@@ -76,7 +72,8 @@ def report_of_training(folder: Path, cfg: TrainingConfig, split: ReIDSplit, mode
     """
     try:
         run = read_run(folder, is_running=False)
-        path = _written(folder / REPORT, run_page(run, _evidence(cfg, split, model, run), reference=_reference()))
+        evidence = _evidence(cfg, split, model, run, network="the last network of the run")
+        path = _written(folder / REPORT, run_page(run, evidence, reference=_reference()))
         logger.info("report: %s", path)
     except Exception as error:  # noqa: BLE001 - hours of training are done and saved; they must not end in an error
         again = f"python tools/report.py {folder}"
@@ -92,19 +89,23 @@ def _evidence_from_disk(folder: Path, run: RunFiles, overrides: Sequence[str], c
         logger.info("device: %s", use_device(cfg.device))
         split = read_split(cfg.data, skipped_list=None)
         model = build.reid_net(cfg.model)
-        weights = {"weights": str(folder / checkpoint), "weights_sha256": ""}
+        weights = {"weights": str(folder / CHECKPOINTS[checkpoint]), "weights_sha256": ""}
         load_trained_weights(model, cfg.model.model_copy(update=weights))
+        return _evidence(cfg, split, model, run, network=f"the {checkpoint} network of the run")
     except PpreidError as error:
         if overrides and isinstance(error, ConfigError):
             raise
         text = f"Rank lists, images and the map are missing: {error}"
         warnings.warn(text, PpreidWarning, stacklevel=3)
-        clusters = cluster_evidence(run.labels.labels, None, per_kind=1, seed=0) if run.labels else None
-        return Evidence(None, clusters, None, [text])
-    return _evidence(cfg, split, model, run)
+        return _without_images(run)._replace(notes=[text])
 
 
-def _evidence(cfg: TrainingConfig, split: ReIDSplit, model: ReIDNet, run: RunFiles) -> Evidence:
+def _without_images(run: RunFiles) -> Evidence:
+    """What the labels of a run show on their own."""
+    return Evidence(clusters=cluster_evidence(run.labels.labels, None, per_kind=1, seed=0) if run.labels else None)
+
+
+def _evidence(cfg: TrainingConfig, split: ReIDSplit, model: ReIDNet, run: RunFiles, *, network: str) -> Evidence:
     """Look at rankings, clusters and features."""
     notes: list[str] = []
     labels = run.labels.labels if run.labels else None
@@ -121,7 +122,8 @@ def _evidence(cfg: TrainingConfig, split: ReIDSplit, model: ReIDNet, run: RunFil
             ranking = _ranking(cfg, split, model)
         except EvaluationError as error:
             notes.append(f"There is no ranking: {error}")
-    return Evidence(ranking, clusters, _feature_map(cfg, split, model, labels) if train else None, notes)
+    feature_map = _feature_map(cfg, split, model, labels) if train else None
+    return Evidence(ranking, clusters, feature_map, notes, network)
 
 
 def _ranking(cfg: TrainingConfig, split: ReIDSplit, model: ReIDNet) -> RankingEvidence:

@@ -8,8 +8,8 @@ import numpy as np
 
 from ppreid.report.scales import compact, line_path, nice_ticks, scale, span
 
-WIDTH, HEIGHT = 380, 210
-LEFT, RIGHT, TOP, BOTTOM = 46, 12, 10, 26
+WIDTH, HEIGHT = 380, 214
+LEFT, RIGHT, TOP, BOTTOM = 46, 12, 10, 30
 _DOTS = 40  # a line of more points is drawn without dots
 
 Points = Sequence[tuple[float, float | None]]
@@ -92,6 +92,7 @@ def line_chart(
     Returns:
         The chart; None if there is nothing to show.
     """
+    styles = {name: style for style, name in enumerate(lines, start=1)}  # what is left out keeps its colour free
     lines = {name: points for name, points in lines.items() if any(y is not None for _, y in points)}
     if not lines:
         return None
@@ -101,11 +102,12 @@ def line_chart(
     y_ticks = nice_ticks(0.0 if from_zero else min(ys), max(ys))
     to_y = scale(y_ticks[0], y_ticks[-1], HEIGHT - BOTTOM, TOP)
     drawn = []
-    for style, (name, points) in enumerate(lines.items(), start=1):
+    for name, points in lines.items():
         placed = [None if y is None else (to_x(x), to_y(y)) for x, y in points]
         known = [point for point in placed if point]
         last = next(y for _, y in reversed(points) if y is not None)
-        drawn.append(Drawn(name, style, line_path(placed), known if len(known) <= _DOTS else known[-1:], compact(last)))
+        dots = known if len(known) <= _DOTS else known[-1:]
+        drawn.append(Drawn(name, styles[name], line_path(placed), dots, compact(last)))
     by_name = {name: dict(points) for name, points in lines.items()}
     texts = [[compact(by_name[name].get(x)) for x in xs] for name in lines]
     return Chart(

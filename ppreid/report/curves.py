@@ -48,18 +48,13 @@ def run_charts(run: RunFiles) -> list[Chart]:
 def _label_charts(epochs: Sequence[dict[str, Any]]) -> list[Chart | None]:
     """The pseudo labels from epoch to epoch, with and without knowing the truth."""
     return [
-        line_chart(
-            "clusters",
-            "Clusters",
-            {"clusters": series(epochs, "clusters"), "largest cluster, images": series(epochs, "largest")},
-            from_zero=True,
-        ),
+        line_chart("clusters", "Clusters", {"clusters": series(epochs, "clusters")}, from_zero=True),
         line_chart(
             "outliers",
-            "Outliers",
-            {"outliers": _share(epochs, "outliers")},
+            "Outliers and the largest cluster",
+            {"outliers": _share(epochs, "outliers"), "largest cluster": _share(epochs, "largest")},
             unit="% of images",
-            note="Images in no cluster; an epoch does not train on them.",
+            note="An epoch does not train on outliers. One cluster that swallows the others: labels.eps is too high.",
             from_zero=True,
         ),
         line_chart(
@@ -116,7 +111,7 @@ def cmc_chart(cmc: np.ndarray) -> Chart | None:
     """Share of queries with a right match within the first k."""
     points = [(rank, 100 * float(share)) for rank, share in enumerate(cmc, start=1)]
     note = "Share of queries whose first right match stands at this rank or before."
-    return line_chart("cmc", "CMC", {"queries": points}, unit="%", note=note, x_name="rank")
+    return line_chart("cmc", "CMC", {"queries": points}, unit="%", note=note, x_name="rank", from_zero=True)
 
 
 def histogram_chart(histogram: DistanceHistogram) -> Chart:

@@ -80,12 +80,21 @@ class MapEvidence(NamedTuple):
 
 
 class Evidence(NamedTuple):
-    """All of it; a part is None where the run or its data set has nothing to show. `notes` say what is missing."""
+    """All of it; a part is None where the run or its data set has nothing to show.
 
-    ranking: RankingEvidence | None
-    clusters: ClusterEvidence | None
-    feature_map: MapEvidence | None
-    notes: list[str]
+    Attributes:
+        ranking: of query and gallery.
+        clusters: of the newest pseudo labels.
+        feature_map: of training images.
+        notes: what is missing, and why.
+        network: which one was looked at, e.g. "the network after epoch 14".
+    """
+
+    ranking: RankingEvidence | None = None
+    clusters: ClusterEvidence | None = None
+    feature_map: MapEvidence | None = None
+    notes: Sequence[str] = ()
+    network: str = ""
 
 
 def ranking_evidence(

@@ -4,6 +4,7 @@ import base64
 import hashlib
 from collections.abc import Mapping, Sequence
 from datetime import datetime, timezone
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -17,10 +18,10 @@ from ppreid.report.cluster_sheets import CAMERAS, LARGEST, MIXED, SPLIT, Sheet
 from ppreid.report.configuration import against, differences
 from ppreid.report.curves import cmc_chart, compared_charts, histogram_chart, run_charts
 from ppreid.report.evidence import Evidence, MapEvidence
-from ppreid.report.headline import best_evaluation, duration, sentence, subject, tiles, total_seconds
+from ppreid.report.headline import sentence, subject, tiles
 from ppreid.report.run_files import RunFiles
 from ppreid.report.scales import compact
-from ppreid.report.tables import camera_table, cluster_table, epoch_table
+from ppreid.report.tables import camera_table, cluster_table, comparison_table, epoch_table
 from ppreid.report.thumbnails import Thumbnails
 
 TEMPLATES = Path(__file__).parent / "templates"
@@ -55,8 +56,10 @@ def run_page(run: RunFiles, evidence: Evidence, *, reference: Mapping[str, Any])
         query_cameras=sorted({ranking.query[item.row].camid for item in ranking.lists} - {-1}) if ranking else [],
         sheet_kinds=_sheet_kinds(clusters.sheets) if clusters else [],
         cluster_table=cluster_table(clusters.facts[:MAX_CLUSTER_ROWS]) if clusters else None,
-        camera_table=camera_table(clusters.cameras) if clusters else None,
-        map_points=_map_points(evidence.feature_map, thumbnails) if evidence.feature_map else [],
+        camera_table=camera_table(clusters.cameras, run.cameras) if clusters else None,
+        map_points=_map_points(evidence.feature_map, thumbnails, run.cameras) if evidence.feature_map else [],
+        describe=partial(describe, names=run.cameras),
+        camera_name=partial(camera_name, names=run.cameras),
         map_size=(_MAP_WIDTH, _MAP_HEIGHT),
         epoch_table=epoch_table(run),
         changed=changed,
@@ -77,7 +80,9 @@ def comparison_page(runs: Sequence[tuple[str, RunFiles]]) -> str:
     return _rendered(
         "comparison.html.j2",
         Thumbnails(),
-        runs=[(name, run, best_evaluation(run), duration(total_seconds(run))) for name, run in runs],
+        names=[name for name, _ in runs],
+        states=[run.state for _, run in runs],
+        results=comparison_table([run for _, run in runs]),
         curves=compared_charts(runs),
         differences=differences([run.config for _, run in runs]),
     )
@@ -97,7 +102,6 @@ def _rendered(template: str, thumbnails: Thumbnails, **values: Any) -> str:  # n
         "picture": thumbnails.uri,
         "unreadable": thumbnails.unreadable,
         "compact": compact,
-        "describe": describe,
         "camera_and_distance": camera_and_distance,
         "charts": charts,
         "script": Markup(script),  # a file of this package, as is the style
@@ -110,9 +114,19 @@ def _rendered(template: str, thumbnails: Thumbnails, **values: Any) -> str:  # n
     return html.encode("utf-8", "backslashreplace").decode("utf-8")  # file names may hold bytes that are no UTF-8
 
 
-def describe(record: ImageRecord) -> str:
-    """An image in words, for those who do not see it: what is known of camera and identity, and the file."""
-    parts = [f"camera {record.camid + 1}"] if record.camid >= 0 else []
+def camera_name(camid: int, names: Mapping[int, str]) -> str:
+    """Number of a camera, from 1, and its name if it has one."""
+    return f"{camid + 1} ({names[camid]})" if camid in names else str(camid + 1)
+
+
+def describe(record: ImageRecord, names: Mapping[int, str]) -> str:
+    """An image in words, for those who do not see it: what is known of camera and identity, and the file.
+
+    Args:
+        record: the image.
+        names: of the cameras that have one.
+    """
+    parts = [f"camera {camera_name(record.camid, names)}"] if record.camid >= 0 else []
     if record.pid == 0:
         parts.append("distractor")
     elif record.pid > 0:
@@ -148,7 +162,7 @@ def _content_security_policy(script: str, style: str) -> str:
     )
 
 
-def _map_points(feature_map: MapEvidence, thumbnails: Thumbnails) -> list[dict[str, Any]]:
+def _map_points(feature_map: MapEvidence, thumbnails: Thumbnails, cameras: Mapping[int, str]) -> list[dict[str, Any]]:
     """Where the points of the map are drawn, and what the page says about them."""
     points = []
     width, height = _MAP_WIDTH - 2 * _MAP_MARGIN, _MAP_HEIGHT - 2 * _MAP_MARGIN
@@ -162,7 +176,7 @@ def _map_points(feature_map: MapEvidence, thumbnails: Thumbnails) -> list[dict[s
                 "y": round(_MAP_MARGIN + height * float(point[1] - low[1]) / size[1], 1),
                 "cluster": None if feature_map.labels is None else int(feature_map.labels[place]),
                 "camera": record.camid,
-                "text": describe(record),
+                "text": describe(record, cameras),
                 "picture": thumbnails.uri(record.path),
             }
         )

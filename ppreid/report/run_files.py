@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import yaml
 
-from ppreid.engine.run_folder import CONFIG, ENVIRONMENT, LABELS, METRICS
+from ppreid.engine.run_folder import CAMERAS, CONFIG, ENVIRONMENT, LABELS, METRICS
 from ppreid.engine.runlog import read_metrics
 from ppreid.errors import DataError
 
@@ -39,6 +39,7 @@ class RunFiles(NamedTuple):
         evaluations: those with event "evaluation".
         environment: versions and device; empty if the run did not write them.
         labels: of the newest epoch; None before the first.
+        cameras: names of the cameras by number, from 0; empty where they have no names.
         state: "finished", "running" or "stopped".
     """
 
@@ -48,6 +49,7 @@ class RunFiles(NamedTuple):
     evaluations: list[dict[str, Any]]
     environment: dict[str, Any]
     labels: LabelsFile | None
+    cameras: dict[int, str]
     state: str
 
 
@@ -72,6 +74,7 @@ def read_run(folder: Path, *, is_running: bool) -> RunFiles:
         [row for row in rows if row["event"] == "evaluation"],
         _mapping(folder / ENVIRONMENT) if (folder / ENVIRONMENT).exists() else {},
         _labels(folder / LABELS) if (folder / LABELS).exists() else None,
+        _cameras(folder / CAMERAS) if (folder / CAMERAS).exists() else {},
         RUNNING if is_running else FINISHED if finished else STOPPED,
     )
 
@@ -137,9 +140,21 @@ def _mapping(path: Path) -> dict[str, Any]:
 
 
 def _labels(path: Path) -> LabelsFile:
-    with open(path, encoding="utf-8", errors="surrogateescape", newline="") as file:
-        rows = list(csv.reader(file))
+    rows = _csv(path)
     try:
-        return LabelsFile([row[0] for row in rows[1:]], np.array([int(row[1]) for row in rows[1:]], dtype=np.int64))
+        return LabelsFile([row[0] for row in rows], np.array([int(row[1]) for row in rows], dtype=np.int64))
     except (ValueError, IndexError):
         raise DataError(f"{path} is damaged: its rows must be path,cluster") from None
+
+
+def _cameras(path: Path) -> dict[int, str]:
+    try:
+        return {int(row[0]): row[1] for row in _csv(path)}
+    except (ValueError, IndexError):
+        raise DataError(f"{path} is damaged: its rows must be camid,name") from None
+
+
+def _csv(path: Path) -> list[list[str]]:
+    """Rows below the header; file names need not be UTF-8."""
+    with open(path, encoding="utf-8", errors="surrogateescape", newline="") as file:
+        return list(csv.reader(file))[1:]

@@ -5,13 +5,15 @@ from typing import NamedTuple
 
 from ppreid.report.cluster_facts import CameraFacts, ClusterFacts
 from ppreid.report.curves import STAGES
+from ppreid.report.headline import best_evaluation, total_seconds
 from ppreid.report.run_files import RunFiles, number
 from ppreid.report.scales import compact
 
 Value = float | None
 # how the numbers of a column are written; the others in the fewest characters
 _FORMATS = {
-    **dict.fromkeys(("mAP", "Rank-1", "Rank-5", "Rank-10", "mINP", "purity, %", "outliers, %", "seconds"), ".1f"),
+    **dict.fromkeys(("mAP", "Rank-1", "Rank-5", "Rank-10", "mINP", "best mAP"), ".1f"),
+    **dict.fromkeys(("purity, %", "outliers, %", "seconds", "minutes"), ".1f"),
     **dict.fromkeys(("loss", "loss_contrast", "loss_lp", "camera mixing"), ".2f"),
     "pli_degree": ".3f",
 }
@@ -48,6 +50,21 @@ def epoch_table(run: RunFiles) -> Table:
     return _table(rows)
 
 
+def comparison_table(runs: Sequence[RunFiles]) -> Table:
+    """Last and best numbers of every run."""
+    rows = []
+    for run in runs:
+        last = run.evaluations[-1] if run.evaluations else {}
+        best = best_evaluation(run) or {}
+        epoch = run.epochs[-1] if run.epochs else {}
+        row: dict[str, Value] = {"epochs": len(run.epochs)}
+        row |= {key: number(last.get(key)) for key in ("mAP", "Rank-1", "mINP")}
+        row |= {"best mAP": number(best.get("mAP")), "best epoch": number(best.get("epoch"))}
+        row |= {key: number(epoch.get(key)) for key in ("clusters", "outliers")}
+        rows.append(row | {"minutes": total_seconds(run) / 60})
+    return _table(rows)
+
+
 def cluster_table(facts: Sequence[ClusterFacts]) -> Table:
     """One row per cluster."""
     return _table(
@@ -65,9 +82,14 @@ def cluster_table(facts: Sequence[ClusterFacts]) -> Table:
     )
 
 
-def camera_table(cameras: Sequence[CameraFacts]) -> Table:
-    """Cameras with their share of outliers; the unknown camera has no number."""
-    return _table(
+def camera_table(cameras: Sequence[CameraFacts], names: Mapping[int, str]) -> Table:
+    """Cameras with their share of outliers; the unknown camera has no number.
+
+    Args:
+        cameras: all that took training images.
+        names: of those that have one.
+    """
+    table = _table(
         [
             {
                 "camera": fact.camera + 1 or None,
@@ -78,6 +100,10 @@ def camera_table(cameras: Sequence[CameraFacts]) -> Table:
             for fact in cameras
         ]
     )
+    for fact, row in zip(cameras, table.rows, strict=True):
+        if fact.camera in names:
+            row[0] = Cell(row[0].value, f"{row[0].text} ({names[fact.camera]})")
+    return table
 
 
 def _table(rows: Sequence[Mapping[str, Value]]) -> Table:

@@ -10,7 +10,7 @@ from ppreid.errors import DataError
 
 HEIGHT, MAX_WIDTH = 128, 128  # twice the size on the page, for sharp displays
 _QUALITIES = (75, 55, 35)
-MAX_BYTES = 3000  # what keeps a page of 5,000 pictures below 20 MB; few crops of people reach it
+MAX_BYTES = 2600  # what keeps a page of 5,000 pictures below 20 MB; few crops of people reach it
 
 
 class Thumbnails:

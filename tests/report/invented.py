@@ -36,7 +36,10 @@ def invented_run(name: str, *, epochs: int = 4, evaluated: bool = True) -> RunFi
         for epoch in range(0, epochs + 1, 2)
     ]
     config = {"data": {"name": "demo", "root": HOSTILE}, "solver": {"epochs": epochs}, "seed": 1}
-    return RunFiles(name, config, rows, evaluations if evaluated else [], {"paddle": HOSTILE}, None, FINISHED)
+    cameras = {0: HOSTILE}
+    return RunFiles(
+        name, config, rows, evaluations if evaluated else [], {"paddle": HOSTILE}, None, cameras, FINISHED
+    )
 
 
 def invented_evidence(records) -> Evidence:
@@ -57,4 +60,4 @@ def invented_evidence(records) -> Evidence:
     rows = np.arange(0, len(records), 2)
     feature_map = MapEvidence(records, rows, rng.random((len(rows), 2)), labels[rows], "pca")
     clusters = cluster_evidence(labels, records, per_kind=3, seed=0)
-    return Evidence(ranking, clusters, feature_map, ["A note with <b>markup</b>."])
+    return Evidence(ranking, clusters, feature_map, ["A note with <b>markup</b>."], "a network")

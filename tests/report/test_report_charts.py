@@ -3,7 +3,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ppreid.report.charts import HEIGHT, LEFT, RIGHT, TOP, WIDTH, area_chart, line_chart, stacked_bars
+from ppreid.report.charts import BOTTOM, HEIGHT, LEFT, RIGHT, TOP, WIDTH, area_chart, line_chart, stacked_bars
 from ppreid.report.scales import compact, line_path, nice_ticks
 
 FINITE = st.floats(-1e6, 1e6).map(lambda value: round(value, 4))
@@ -41,16 +41,17 @@ def test_numbers_in_few_characters(value, text):
 
 def test_a_line_begins_anew_after_a_gap():
     assert line_path([(0, 1), (2, 3), None, (4, 5)]) == "M0 1L2 3M4 5"
-    chart = line_chart("k", "t", {"a": [(1, 0.0), (2, None), (3, 10.0)], "empty": [(1, None)]}, from_zero=True)
-    assert [series.name for series in chart.series] == ["a"]
+    lines = {"empty": [(1, None)], "a": [(1, 0.0), (2, None), (3, 10.0)]}
+    chart = line_chart("k", "t", lines, from_zero=True)
+    assert [(series.name, series.style) for series in chart.series] == [("a", 2)]  # in every chart the same colour
     assert chart.series[0].path.count("M") == 2
-    assert chart.series[0].dots == [(LEFT, HEIGHT - 26), (WIDTH - RIGHT, TOP)]
+    assert chart.series[0].dots == [(LEFT, HEIGHT - BOTTOM), (WIDTH - RIGHT, TOP)]
     assert chart.readout["texts"] == [["0", "\N{EN DASH}", "10"]]
 
 
 def test_one_epoch_is_a_dot_in_the_middle():
     chart = line_chart("k", "t", {"a": [(1, 5.0)]})
-    assert chart.series[0].dots == [((LEFT + WIDTH - RIGHT) / 2, pytest.approx((HEIGHT - 26 + TOP) / 2, abs=1))]
+    assert chart.series[0].dots == [((LEFT + WIDTH - RIGHT) / 2, pytest.approx((HEIGHT - BOTTOM + TOP) / 2, abs=1))]
     assert [tick.text for tick in chart.x_ticks] == ["1"]
 
 
@@ -74,7 +75,7 @@ def test_bars_stand_on_each_other():
     assert bottom.path.count("M") == 2
     assert top.path.count("M") == 1
     # b of epoch 1 begins where a ends: a is 1 of an axis of 4
-    assert f" {HEIGHT - 26 - (HEIGHT - 26 - TOP) / 4:.1f}" in top.path.replace("V", " ")
+    assert f" {HEIGHT - BOTTOM - (HEIGHT - BOTTOM - TOP) / 4:.1f}" in top.path.replace("V", " ")
 
 
 def test_areas_have_the_heights_of_the_bins():

@@ -63,7 +63,8 @@ def test_names_are_text_wherever_they_stand(pages, elements):
 def test_every_picture_is_described_and_every_control_has_a_name(elements):
     pictures = [attributes for tag, attributes in elements if tag == "img"]
     assert len(pictures) > 50
-    assert all(re.match(r"camera \d, identity \d", attributes["alt"]) for attributes in pictures)
+    names = rf"camera (1 \({re.escape(HOSTILE)}\)|2|3), identity \d, "
+    assert all(re.match(names, attributes["alt"]) for attributes in pictures)
     for tag, attributes in elements:
         if tag == "svg" and "swatch" not in attributes.get("class", ""):
             assert len(attributes["aria-label"]) > 20
@@ -77,7 +78,7 @@ def test_comparisons_are_closed_in_order(pages):
 @pytest.mark.parametrize("evaluated", [True, False])
 def test_runs_of_any_length(epochs, evaluated):
     run = invented_run("run", epochs=epochs, evaluated=evaluated)
-    page = run_page(run, Evidence(None, None, None, []), reference={})
+    page = run_page(run, Evidence(), reference={})
     assert not re.search(r"\bnan\b", page, re.IGNORECASE)
     assert ("<h2>Curves" in page) == bool(epochs or evaluated)
     assert 'id="map-data"' not in page
@@ -87,7 +88,7 @@ def test_unknown_identities_and_cameras_are_left_out(people):
     records = tuple(record._replace(pid=-1, camid=-1) for record in people)
     evidence = invented_evidence(people)
     clusters = cluster_evidence(evidence.clusters.labels, records, per_kind=3, seed=0)
-    page = run_page(invented_run("run"), Evidence(None, clusters, None, []), reference={})
+    page = run_page(invented_run("run"), Evidence(clusters=clusters), reference={})
     assert "identity" not in page.split("<main")[1].split("<h2>Configuration")[0]
     assert "purity" not in page.split("<main")[1]
     assert clusters.cameras == []
@@ -136,9 +137,10 @@ def test_pictures_are_small_whatever_they_show(tmp_path):
 
 
 def test_images_in_words():
-    assert describe(ImageRecord("/a/b.jpg", 3, 0)) == "camera 1, identity 3, b.jpg"
-    assert describe(ImageRecord("/a/b.jpg", 0, 4)) == "camera 5, distractor, b.jpg"
-    assert describe(ImageRecord("/a/b.jpg", -1, -1)) == "b.jpg"
+    assert describe(ImageRecord("/a/b.jpg", 3, 0), {}) == "camera 1, identity 3, b.jpg"
+    assert describe(ImageRecord("/a/b.jpg", 0, 4), {}) == "camera 5, distractor, b.jpg"
+    assert describe(ImageRecord("/a/b.jpg", -1, -1), {}) == "b.jpg"
+    assert describe(ImageRecord("/a/b.jpg", -1, 1), {1: "door"}) == "camera 2 (door), b.jpg"
 
 
 def test_the_top_of_the_page():

@@ -2,7 +2,7 @@ import json
 
 import pytest
 
-from ppreid.engine.run_folder import CONFIG, ENVIRONMENT, LABELS, METRICS
+from ppreid.engine.run_folder import CAMERAS, CONFIG, ENVIRONMENT, LABELS, METRICS
 from ppreid.errors import DataError
 from ppreid.report.run_files import FINISHED, RUNNING, STOPPED, number, read_run, same_images, series
 
@@ -13,6 +13,7 @@ def folder(tmp_path):
     rows = [{"event": "evaluation", "epoch": 0, "mAP": 7.5}, {"event": "epoch", "epoch": 1, "clusters": 4}]
     (tmp_path / METRICS).write_text("".join(json.dumps(row) + "\n" for row in rows))
     (tmp_path / LABELS).write_text("path,cluster\na.jpg,0\n\"b,1.jpg\",-1\n")
+    (tmp_path / CAMERAS).write_text("camid,name\n0,front door\n")
     (tmp_path / ENVIRONMENT).write_text('{"paddle": "3"}')
     return tmp_path
 
@@ -25,6 +26,7 @@ def test_what_a_folder_says(folder):
     assert [row["mAP"] for row in run.evaluations] == [7.5]
     assert run.labels.names == ["a.jpg", "b,1.jpg"]
     assert run.labels.labels.tolist() == [0, -1]
+    assert run.cameras == {0: "front door"}
 
 
 def test_states(folder):
@@ -51,6 +53,7 @@ def test_a_run_that_has_just_begun(tmp_path):
         (METRICS, '{"event": "epoch", "epoch": "<b>"}\n'),
         (LABELS, "path,cluster\na.jpg\n"),
         (LABELS, "path,cluster\na.jpg,x\n"),
+        (CAMERAS, "camid,name\nx,y\n"),
         (ENVIRONMENT, "[]"),
         (ENVIRONMENT, "{"),
     ],
