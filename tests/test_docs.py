@@ -1,6 +1,8 @@
 """What README and docs say exists, exists."""
 
 import re
+import subprocess
+import sys
 
 import pytest
 from pages import PAGES, ROOT, page_name
@@ -103,6 +105,11 @@ def test_the_papers_numbers_in_the_readme_are_those_of_the_configuration_headers
 def test_nothing_unfinished_is_left_in_the_pages():
     for page in PAGES:
         assert not re.search(r"TODO|FIXME|DEMO_TABLE|XXX", page.read_text(encoding="utf-8")), page_name(page)
+
+
+def test_the_picture_of_the_method_is_the_one_that_its_script_draws():
+    drawn = subprocess.run([sys.executable, ROOT / "docs" / "draw_pipeline.py"], capture_output=True, check=True)
+    assert drawn.stdout == (ROOT / "docs" / "images" / "pipeline.svg").read_bytes()
 
 
 def test_the_index_leads_to_every_page():
