@@ -14,6 +14,8 @@ USERS_CONFIGS = {"CONFIG", "config.yaml", "mine.yaml", "my.yaml"}
 # commands of other programs: what is right about them cannot be checked here
 OF_OTHERS = {
     "docker",
+    "grep",
+    "sudo",
     "git",
     "source",
     "cd",
@@ -65,7 +67,7 @@ def check(command):
             return "make"
         case ["pip", "install", *what]:
             return check_pip(what)
-        case ["python" | "python3", "-m", "venv", _] | ["python" | "python3", "-m", "pytest", *_]:
+        case ["python" | "python3", "-m", "venv" | "pytest" | "ruff" | "mypy", *_]:
             return "python"
         case ["python" | "python3", "-m", module, *_] if module.startswith("ppreid"):
             assert (ROOT / f"{module.replace('.', '/')}.py").is_file()

@@ -1,0 +1,56 @@
+"""Requirements, continuous integration and the citation say the same as everything else."""
+
+import re
+
+import pytest
+import yaml
+from pages import ROOT
+from test_doc_commands import check
+
+WORKFLOW = yaml.safe_load((ROOT / ".github" / "workflows" / "ci.yml").read_text(encoding="utf-8"))
+STEPS = [step["run"] for job in WORKFLOW["jobs"].values() for step in job["steps"] if "run" in step]
+
+
+def pins(name, operator):
+    """Package -> version behind the operator, for the lines of a requirements file."""
+    text = (ROOT / name).read_text(encoding="utf-8")
+    return dict(re.findall(rf"^([\w-]+){operator}([\d.]+)", text, re.MULTILINE))
+
+
+def same_version(one, other):
+    """10 and 10.0.0 are the same."""
+    return [int(part) for part in re.sub(r"(\.0)+$", "", one).split(".")] == [
+        int(part) for part in re.sub(r"(\.0)+$", "", other).split(".")
+    ]
+
+
+def test_the_oldest_versions_are_the_lower_bounds():
+    oldest, bounds = pins("requirements-min.txt", "=="), pins("requirements.txt", ">=")
+    assert oldest.keys() == bounds.keys()
+    for name, version in bounds.items():
+        assert same_version(oldest[name], version), name
+
+
+def test_both_requirements_have_the_same_bounds():
+    cpu, gpu = pins("requirements.txt", ">="), pins("requirements-gpu.txt", ">=")
+    for name in cpu.keys() - {"paddlepaddle", "faiss-cpu"}:
+        assert cpu[name] == gpu[name], name
+
+
+@pytest.mark.parametrize("command", STEPS)
+def test_every_step_of_the_workflow_could_be_run(command):
+    assert check(command), command
+
+
+def test_the_workflow_has_every_python_that_setup_supports_and_the_oldest_packages():
+    assert re.search(r'python_requires=">=3.10"', (ROOT / "setup.py").read_text(encoding="utf-8"))
+    assert WORKFLOW["jobs"]["newest"]["strategy"]["matrix"]["python"][0] == "3.10"
+    assert "pip install -r requirements-min.txt" in STEPS
+
+
+def test_the_citation_names_version_licence_and_paper():
+    citation = yaml.safe_load((ROOT / "CITATION.cff").read_text(encoding="utf-8"))
+    package = (ROOT / "ppreid" / "__init__.py").read_text(encoding="utf-8")
+    assert citation["version"] == re.search(r'__version__ = "(.+?)"', package)[1]
+    assert citation["license"] == "Apache-2.0" and "Apache License" in (ROOT / "LICENSE").read_text(encoding="utf-8")
+    assert "Implicit Sample Extension" in citation["references"][0]["title"]
