@@ -55,6 +55,8 @@ class TrainingConfig(RunConfig):
     """What the file is for."""
     seed: Annotated[int, Field(ge=0, lt=2**32)] = 1
     """The one seed from which all randomness derives."""
+    deterministic: bool = False
+    """On a GPU, ask for kernels that give the same result in every run, which may be slower; a CPU needs no asking."""
     augment: AugmentConfig = AugmentConfig()
     model: ModelConfig = ModelConfig()
     labels: LabelsConfig = LabelsConfig()

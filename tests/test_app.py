@@ -151,6 +151,16 @@ def test_a_run_in_parts_of_the_batch_is_the_run_on_whole_batches(tiny_config, tm
         assert parts[name] == pytest.approx(whole[name], rel=1e-3)
 
 
+def test_a_smaller_device_gets_a_scaled_recipe_that_can_be_run_again(tiny_config, tmp_path, caplog):
+    with caplog.at_level(logging.INFO, "ppreid"):
+        app.train(load_config(tiny_config, ["solver.epochs=1", "batch.per_device=8"]))
+    assert "recipe: 16 images a step; here 1 device x 8: batch.identities 4 -> 2, solver.iters 3 -> 6" in caplog.text
+    run, again = tmp_path / "run", tmp_path / "again"
+    app.train(load_config(run / CONFIG, [f"output_dir={again}"]))
+    assert without_seconds(run) == without_seconds(again)
+    same_tensors(run / LAST, again / LAST)
+
+
 def test_an_earlier_run_is_kept_unless_overwrite(tiny_config):
     cfg = load_config(tiny_config, ["solver.epochs=1", "solver.iters=1"])
     app.train(cfg)

@@ -23,6 +23,7 @@ Effect = Literal["none", "from here on", "refused"]
 EFFECTS: dict[str, Effect] = {
     "output_dir": "none",
     "device": "from here on",  # devices round differently
+    "deterministic": "from here on",  # so do kernels
     "data.root": "none",  # the names of the images are compared
     "data.num_workers": "none",
     "data.worker_timeout": "none",

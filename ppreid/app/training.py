@@ -19,7 +19,7 @@ from ppreid.config import config_text
 from ppreid.datasets.loader import TrainLoader
 from ppreid.engine.checkpoint import Checkpoint, TrainingState, images_digest, restore
 from ppreid.engine.checkpoint_set import CheckpointSet
-from ppreid.engine.device import use_device
+from ppreid.engine.device import require_determinism, use_device
 from ppreid.engine.environment import write_environment
 from ppreid.engine.evaluate import evaluate_model
 from ppreid.engine.optimizer import adam_with_l2
@@ -84,6 +84,10 @@ def train(cfg: TrainingConfig, *, overwrite: bool = False, resume: str = "") -> 
                 logger.info("%s", recovered)
             logger.info("device: %s, output: %s", use_device(cfg.device), folder)
             require_half_precision(cfg.amp.level, cfg.amp.dtype)
+            if cfg.deterministic:
+                require_determinism(paddle.get_device())
+            cfg, batch = build.scaled_to_devices(cfg, devices=paddle.distributed.get_world_size())
+            logger.info("%s", batch)
             with stop.interruptible():
                 split = read_split(cfg.data, skipped_list=folder / BAD_IMAGES, camera_list=folder / CAMERAS)
                 checkpoint = open_checkpoint(resume, cfg, split.train)

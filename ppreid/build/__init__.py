@@ -21,6 +21,7 @@ from ppreid.build.objects import (
     schedule,
     train_loader,
 )
+from ppreid.build.scaling import scaled_to_devices
 from ppreid.build.tables import (
     BACKBONES,
     CLUSTERERS,
@@ -57,6 +58,7 @@ __all__ = [
     "objective",
     "ranking",
     "reid_net",
+    "scaled_to_devices",
     "schedule",
     "train_loader",
 ]

@@ -6,6 +6,7 @@ from pathlib import Path
 from ppreid.choices import BUILTIN_CHOICES
 from ppreid.commands.command import Command
 from ppreid.config import load_config
+from ppreid.determinism import ask_for_determinism
 from ppreid.engine.ablation_table import TITLES
 from ppreid.errors import ConfigError, unknown_choice
 from ppreid.schema import EvaluationConfig, TrainingConfig
@@ -38,6 +39,8 @@ def _run(args: argparse.Namespace) -> None:
     if args.seeds < 1:
         raise ConfigError(f"--seeds is {args.seeds}; it takes the number of runs per row, 1 or more")
     configs = {row: _config(args, row) for row in _rows(args.rows)}
+    if any(cfg.deterministic for cfg in configs.values()):
+        ask_for_determinism()
     from ppreid.app import ablate
 
     name = next(iter(configs.values())).data.name

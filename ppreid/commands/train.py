@@ -3,6 +3,7 @@
 import argparse
 
 from ppreid.commands.command import Command, add_config_arguments, read_training_config
+from ppreid.determinism import ask_for_determinism
 
 EXAMPLES = """\
   python tools/train.py -c demo.yaml
@@ -30,6 +31,8 @@ def _add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def _run(args: argparse.Namespace) -> None:
     cfg = read_training_config(args)
+    if cfg.deterministic:
+        ask_for_determinism()
     from ppreid.app import train
 
     train(cfg, overwrite=args.overwrite, resume=args.resume)

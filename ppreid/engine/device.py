@@ -2,6 +2,7 @@
 
 import paddle
 
+from ppreid.determinism import missing_for_determinism
 from ppreid.errors import ConfigError
 
 
@@ -28,3 +29,19 @@ def use_device(name: str) -> str:
             raise ConfigError(f"device is {name!r}, but {gpus} GPUs were found{hint}; use device=auto or device=cpu")
     paddle.set_device(name)
     return str(paddle.get_device())
+
+
+def require_determinism(device: str) -> None:
+    """Refuse a run that asks for determinism too late: paddle reads the variables when it is imported.
+
+    Args:
+        device: as `use_device` gives it; "cpu" needs nothing.
+
+    Raises:
+        ConfigError: variables are missing.
+    """
+    if device != "cpu" and (missing := missing_for_determinism()):
+        raise ConfigError(
+            f"deterministic is true, but {', '.join(missing)} was not in the environment when paddle was imported; use "
+            "tools/train.py, or call ppreid.determinism.ask_for_determinism() before importing ppreid.app"
+        )

@@ -17,6 +17,10 @@ class BatchConfig(Section):
     accumulate: PositiveInt = 1
     """Gradient accumulation: a batch goes through the network in this many parts, one after another, which takes less
     memory and more time and gives the same gradient. It must divide model.bn_chunks."""
+    per_device: Annotated[int, Field(ge=0)] = 0
+    """0: a batch is identities x images on however many devices. Otherwise the images that each device takes: the batch
+    is as large as the devices make it, and identities, solver.iters, solver.lr, solver.warmup_iters and model.bn_chunks
+    are scaled to it; the run shows how."""
 
 
 class AmpConfig(Section):
