@@ -52,7 +52,8 @@ COMMANDS: dict[str, Command] = {
 
 EXIT_CODES = """\
 exit codes: 0 done, 2 configuration or arguments, 3 data, 4 weights, 5 clustering, 6 training, 7 evaluation,
-  130 interrupted (Ctrl-C), 143 ended by SIGTERM, 1 unexpected or (doctor) a problem of the environment"""
+  8 a file that cannot be written, 130 interrupted (Ctrl-C), 143 ended by SIGTERM,
+  1 unexpected or (doctor) a problem of the environment"""
 
 
 def main(argv: Sequence[str] | None = None) -> int:

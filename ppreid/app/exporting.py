@@ -24,7 +24,7 @@ from ppreid.engine.export import (
     require_onnx,
     require_parity,
 )
-from ppreid.errors import ConfigError, unknown_choice
+from ppreid.errors import ConfigError, WriteError, unknown_choice
 from ppreid.files import file_sha256, replacing, write_text
 from ppreid.inputs import load_trained_weights
 from ppreid.runtimes.manifest import (
@@ -142,7 +142,7 @@ def _write(output: Path, description: Description, files: dict[str, bytes]) -> N
         manifest = Manifest.model_validate({**description.model_dump(), "files": digests})
         write_text(output / MANIFEST_FILE, manifest.model_dump_json(indent=2) + "\n")
     except OSError as error:
-        raise ConfigError(f"the export cannot be written to {output}: {error}; make room or choose another") from error
+        raise WriteError(error.errno, f"the export cannot be written to {output}: {error}") from error
 
 
 def _plain(numbers: np.ndarray) -> tuple[float, float, float]:

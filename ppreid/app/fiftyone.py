@@ -10,7 +10,7 @@ import numpy as np
 
 from ppreid.engine import load_into_fiftyone
 from ppreid.engine.features_file import Features, read_features
-from ppreid.errors import ConfigError, DataError
+from ppreid.errors import ConfigError, DataError, WriteError
 from ppreid.files import replacing, write_text
 
 logger = logging.getLogger("ppreid")
@@ -32,8 +32,9 @@ def export_fiftyone(
         overwrite: replace an earlier export in `output`.
 
     Raises:
-        ConfigError: the folder holds something else, or cannot be written.
+        ConfigError: the folder holds something else.
         DataError: a file is damaged, images are missing, or labels of some of them are.
+        WriteError: the folder cannot be written.
     """
     if output.exists() and not (output.is_dir() and (overwrite or not any(output.iterdir()))):
         raise ConfigError(f"{output} exists already; pass --overwrite or another folder")
@@ -53,7 +54,7 @@ def export_fiftyone(
         write_text(output / SAMPLES, json.dumps({"format_version": 1, "samples": samples}, indent=1) + "\n")
         write_text(output / LOADER, Path(load_into_fiftyone.__file__).read_text(encoding="utf-8"))
     except OSError as error:
-        raise ConfigError(f"{output} cannot be written: {error}; make room or choose another folder") from error
+        raise WriteError(error.errno, f"the export cannot be written to {output}: {error}") from error
     logger.info("written: %s; load it with: python %s", output, output / LOADER)
 
 
