@@ -4,13 +4,12 @@ import errno
 import os
 import resource
 import shutil
-import signal
 import subprocess
-import sys
 import time
 
 import numpy as np
 import pytest
+from run_process import LIMIT, assert_no_orphans, command, start
 
 from ppreid import app
 from ppreid.app import epoch as epoch_module
@@ -20,40 +19,6 @@ from ppreid.engine.checkpoint_set import AUTO
 from ppreid.engine.run_folder import LAST, PREVIOUS
 from ppreid.errors import Interrupted, TrainingError
 from ppreid.failpoint import VARIABLE
-
-LIMIT = 120  # seconds that any process here may take
-
-
-def command(checkout, config, *overrides):
-    options = [part for override in overrides for part in ("-o", override)]
-    return [sys.executable, str(checkout / "tools" / "train.py"), "-c", str(config), "--resume", "auto", *options]
-
-
-def start(arguments, until):
-    """A training process in a group of its own, after it printed a line that starts with `until`."""
-    process = subprocess.Popen(
-        arguments, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True
-    )
-    for line in process.stdout:
-        if line.startswith(until):
-            return process
-    raise AssertionError(process.communicate(timeout=LIMIT))
-
-
-def assert_no_orphans(process):
-    """Nobody of the process group is left."""
-    for _ in range(100):
-        try:
-            os.killpg(process.pid, 0)
-        except ProcessLookupError:
-            return
-        time.sleep(0.1)
-    os.killpg(process.pid, signal.SIGKILL)
-    pytest.fail("a worker outlived its run")
-
-
-def children(process):
-    return open(f"/proc/{process.pid}/task/{process.pid}/children").read().split()
 
 
 @pytest.mark.slow
@@ -186,35 +151,3 @@ def test_a_folder_that_becomes_read_only_stops_the_run(tiny_config, tmp_path, mo
     assert len(list((tmp_path / "run-rescued").iterdir())) == 1
     app.train(cfg, resume=AUTO)
     assert_equals_twin(run)
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("to_group", [False, True])
-@pytest.mark.parametrize(("name", "code"), [("SIGTERM", 143), ("SIGINT", 130)])
-def test_a_signal_saves_and_ends_with_its_code(checkout, tiny_config, tmp_path, name, code, to_group):
-    overrides = ["data.num_workers=2", "solver.iters=300", "checkpoint.every_steps=1"]
-    process = start(command(checkout, tiny_config, *overrides), until="weights:")
-    last = tmp_path / "run" / LAST
-    # within the steps: before them, in reading and clustering, a signal has nothing to save
-    while process.poll() is None and not (last.exists() and read_checkpoint(last).state.running):
-        time.sleep(0.05)
-    workers = children(process)
-    (os.killpg if to_group else os.kill)(process.pid, getattr(signal, name))
-    _, error = process.communicate(timeout=LIMIT)
-    assert process.returncode == code, error
-    assert f"stopped by {name}; --resume goes on" in error and "Traceback" not in error
-    state = read_checkpoint(tmp_path / "run" / LAST).state
-    assert state.running and state.running.steps >= 1, "nothing was saved"
-    assert len(workers) >= 2
-    assert_no_orphans(process)
-
-
-@pytest.mark.slow
-def test_the_workers_of_a_killed_run_end(checkout, tiny_config):
-    process = start(command(checkout, tiny_config, "data.num_workers=2", "solver.iters=300"), until="weights:")
-    while process.poll() is None and len(workers := children(process)) < 2:
-        time.sleep(0.05)
-    process.kill()
-    process.communicate(timeout=LIMIT)
-    assert_no_orphans(process)
-    assert len(workers) >= 2

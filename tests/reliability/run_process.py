@@ -1,0 +1,80 @@
+"""A training run as a process of its own, and what can be seen of it from outside."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from ppreid.engine.checkpoint import read_checkpoint
+from ppreid.engine.run_folder import LAST
+from ppreid.errors import WeightsError
+from ppreid.failpoint import VARIABLE
+
+LIMIT = 120  # seconds that any process here may take
+
+
+def command(checkout, config, *overrides):
+    """The command that trains, or goes on with, the run of a configuration."""
+    options = [part for override in overrides for part in ("-o", override)]
+    return [sys.executable, str(checkout / "tools" / "train.py"), "-c", str(config), "--resume", "auto", *options]
+
+
+def start(arguments, until):
+    """A training process in a group of its own, after it printed a line that starts with `until`."""
+    process = _popen(arguments, os.environ)
+    for line in process.stdout:
+        if line.startswith(until):
+            return process
+    raise AssertionError(process.communicate(timeout=LIMIT))
+
+
+def start_and_stop(arguments, step):
+    """A training process that is stopped (SIGSTOP) after a step."""
+    process = _popen(arguments, {**os.environ, VARIABLE: f"step={step}:SIGSTOP"})
+    _, status = os.waitpid(process.pid, os.WUNTRACED)
+    assert os.WIFSTOPPED(status), process.communicate(timeout=LIMIT)
+    return process
+
+
+def _popen(arguments, environment):
+    pipe = subprocess.PIPE
+    return subprocess.Popen(arguments, stdout=pipe, stderr=pipe, text=True, start_new_session=True, env=environment)
+
+
+def children(process):
+    """Process ids of the children of a process."""
+    return [int(pid) for pid in Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()]
+
+
+def steps_saved(run):
+    """Steps of the running epoch in the last checkpoint; 0 if there is none, as between the two renames of saving."""
+    try:
+        running = read_checkpoint(run / LAST).state.running
+    except WeightsError:
+        return 0
+    return running.steps if running else 0
+
+
+def assert_no_orphans(process):
+    """Nobody of the process group is alive."""
+    for _ in range(100 * LIMIT):
+        if not (left := list(_group(process.pid))):
+            return
+        time.sleep(0.01)
+    os.killpg(process.pid, signal.SIGKILL)
+    pytest.fail(f"workers outlived their run: {left}")
+
+
+def _group(number):
+    """Processes of a group, without the dead ones that nobody has asked about yet."""
+    for path in Path("/proc").glob("[0-9]*/stat"):
+        try:
+            state, _, group = path.read_text().rpartition(")")[2].split()[:3]
+        except (FileNotFoundError, ProcessLookupError):
+            continue
+        if int(group) == number and state not in "ZX":
+            yield int(path.parent.name)
