@@ -4,7 +4,6 @@ A file may name a `base:` file whose keys it inherits, relative to its own folde
 both. All problems are reported at once, each with the key, the file and line, what was found and what is allowed.
 """
 
-import re
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from difflib import get_close_matches
 from pathlib import Path
@@ -16,19 +15,11 @@ from pydantic_core import ErrorDetails
 
 from ppreid.choices import BUILTIN_CHOICES
 from ppreid.errors import ConfigError, unknown_choice
+from ppreid.plain_yaml import parse_yaml
 from ppreid.schema import Config, EvaluationConfig, TrainingConfig
 
 Key = tuple[str, ...]
 SCHEMAS: dict[str, type[BaseModel]] = {"train": TrainingConfig, "evaluate": EvaluationConfig}
-
-
-class _Loader(yaml.SafeLoader):
-    """PyYAML's safe loader, reading 1e-3 as a number (YAML 1.2) and not as a string (YAML 1.1)."""
-
-
-_Loader.add_implicit_resolver(
-    "tag:yaml.org,2002:float", re.compile(r"^[-+]?(\d+(\.\d*)?|\.\d+)[eE][-+]?\d+$"), list("-+.0123456789")
-)
 
 
 def load_config(
@@ -118,13 +109,13 @@ def _read_with_bases(file: Path, chain: tuple[Path, ...]) -> tuple[dict[str, Any
 def _read_yaml(file: Path) -> tuple[dict[str, Any], dict[Key, str]]:
     """One YAML file as nested dicts, and "file:line" of every key."""
     try:
-        loader = _Loader(file.read_text(encoding="utf-8"))
-        node = loader.get_single_node()
-        values = loader.construct_document(node) if node is not None else {}
+        values, node = parse_yaml(file.read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError) as error:
         raise ConfigError(f"cannot read {file}: {error}") from None
-    except yaml.YAMLError as error:
+    except ValueError as error:
         raise ConfigError(f"{file} is not plain YAML: {error}") from None
+    if node is None:
+        return {}, {}
     if not isinstance(values, dict):
         raise ConfigError(f"{file} must hold keys and values, found {type(values).__name__}")
     places: dict[Key, str] = {}
@@ -160,8 +151,8 @@ def _apply_override(values: dict[str, Any], places: dict[Key, str], override: st
     if not equals or not all(key):
         raise ConfigError(f"-o takes KEY=VALUE, for example -o solver.lr=1e-3; found {override!r}")
     try:
-        value = yaml.load(text, Loader=_Loader)  # a SafeLoader
-    except yaml.YAMLError as error:
+        value, _ = parse_yaml(text)
+    except ValueError as error:
         raise ConfigError(f"-o {override}: the value is not plain YAML: {error}") from None
     section = values
     for part in key[:-1]:

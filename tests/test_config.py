@@ -200,3 +200,42 @@ def test_yaml_numbers_with_an_exponent_are_numbers(tmp_path):
     cfg = load_config(write(tmp_path, "a.yaml", "solver: {lr: 1e-3, weight_decay: 5E-4}\n"))
     assert (cfg.solver.lr, cfg.solver.weight_decay) == (1e-3, 5e-4)
     assert yaml.safe_load(config_text(cfg))["solver"]["lr"] == 1e-3
+
+
+BOMB = "a0: &a0 [x, x]\n" + "".join(f"a{i}: &a{i} [*a{i - 1}, *a{i - 1}]\n" for i in range(1, 60))
+MERGED = "a0: &a0 {x: 1}\n" + "".join(f"a{i}: &a{i} {{<<: [*a{i - 1}, *a{i - 1}]}}\n" for i in range(1, 60))
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        (BOMB, "more than 20,000 values"),
+        (MERGED, "more than 20,000 values"),
+        ("a: &a [*a]", "more than 20,000 values"),
+        ("[" * 100_000, "nested too deeply"),
+        ("seed: " + "9" * 5000, "integer string conversion"),
+        ("seed: 2026-99-99", "month must be in"),
+        ("? [a, b]\n: 1", "unhashable"),
+        ("seed: 1\0", "not allowed"),
+        ("seed: !!python/object/new:os.system ['true']", "could not determine a constructor"),
+        ("!!binary x: 1", "failed to decode|not plain YAML"),
+    ],
+    ids=["bomb", "merge bomb", "circle", "deep", "long number", "no date", "list as key", "nul", "object", "binary"],
+)
+def test_texts_that_are_made_to_harm_are_refused_at_once(tmp_path, text, message):
+    path = tmp_path / "hostile.yaml"
+    path.write_text(text)
+    with pytest.raises(ConfigError, match=message) as caught:
+        load_config(path)
+    assert "hostile.yaml is not plain YAML" in str(caught.value) and len(str(caught.value)) < 1000
+    with pytest.raises(ConfigError, match=message):
+        load_config(write(tmp_path, "empty.yaml", ""), [f"seed={{{text}}}" if "\n" not in text else f"seed={text}"])
+
+
+@pytest.mark.parametrize("text", ["__import__('os').system('touch sentinel')", "$(touch sentinel)", "{{7*7}}"])
+def test_an_override_is_a_value_and_never_a_program(tmp_path, monkeypatch, text):
+    monkeypatch.chdir(tmp_path)
+    path = write(tmp_path, "a.yaml", "")
+    assert load_config(path, [f"output_dir='{text.replace(chr(39), chr(39) * 2)}'"]).output_dir == text
+    refusal(path, f"seed={text}")
+    assert not (tmp_path / "sentinel").exists()

@@ -1,10 +1,11 @@
 """Files of features: .npy or .npz, with who and where in a CSV beside it."""
 
 import csv
+import zlib
 from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
-from zipfile import BadZipFile
+from zipfile import BadZipFile, ZipFile
 
 import numpy as np
 
@@ -12,6 +13,23 @@ from ppreid.engine.csv_table import write_csv
 from ppreid.errors import DataError, unknown_choice
 from ppreid.files import check_published
 from ppreid.records import ImageRecord
+
+MAX_UNPACKED, MAX_EXPANSION = 100_000_000, 50  # bytes, and times the file; features are hardly compressible
+
+# What numpy, zipfile and csv raise on damaged files, depending on where the damage is.
+_DAMAGED = (
+    ValueError,
+    TypeError,
+    OSError,
+    EOFError,
+    KeyError,
+    BadZipFile,
+    zlib.error,
+    csv.Error,
+    MemoryError,
+    OverflowError,
+    RuntimeError,
+)
 
 
 class Features(NamedTuple):
@@ -47,22 +65,25 @@ def read_features(path: Path) -> Features:
     check_published(path)
     try:
         if path.suffix == ".npz":
-            with np.load(path, allow_pickle=False) as file:
-                arrays = {name: file[name] for name in file.files}
+            arrays = _read_npz(path)
         else:
             features = np.load(path, mmap_mode="r", allow_pickle=False)
             arrays = {"features": features, **_columns(path.with_suffix(".csv"))}
-    except (ValueError, OSError, EOFError, KeyError, BadZipFile) as error:
+    except _DAMAGED as error:
         # numpy's own message recommends to unpickle the file, which could run anything
         reason = "it is no such file, or holds Python objects" if "pickle" in str(error) else error
         raise DataError(f"{path} cannot be read as {path.suffix}: {reason}") from None
     if "features" not in arrays or arrays["features"].ndim != 2:
         found = ", ".join(f"{name} {array.shape}" for name, array in arrays.items())
         raise DataError(f"{path} must hold an array (N, D) named 'features'; found: {found or 'nothing'}")
+    for name, kinds in (("features", "f"), ("pids", "iu"), ("camids", "iu")):
+        if name in arrays and arrays[name].dtype.kind not in kinds:
+            raise DataError(f"{path} holds {name} of type {arrays[name].dtype}; features are floats, ids are integers")
     n = len(arrays["features"])
     for name in ("paths", "pids", "camids"):
-        if name in arrays and len(arrays[name]) != n:
-            raise DataError(f"{path} has {n} features but {len(arrays[name])} {name}; they must be one for each image")
+        if name in arrays and arrays[name].shape != (n,):
+            count = arrays[name].size
+            raise DataError(f"{path} has {n} features but {count} {name}; they must be one for each image")
     unknown = np.full(n, -1, np.int64)
     return Features(
         arrays["features"],
@@ -75,6 +96,16 @@ def read_features(path: Path) -> Features:
 def write_records(path: Path, records: Sequence[ImageRecord]) -> None:
     """Write the CSV beside a file of features: path, pid, camid; row i belongs to feature i."""
     write_csv(path, ImageRecord._fields, records)
+
+
+def _read_npz(path: Path) -> dict[str, np.ndarray]:
+    """The arrays of an .npz file, unless they would be far larger in memory than on the disk."""
+    with ZipFile(path) as archive:
+        unpacked = sum(entry.file_size for entry in archive.infolist())
+    if unpacked > max(MAX_UNPACKED, MAX_EXPANSION * path.stat().st_size):
+        raise ValueError(f"it would take {unpacked:,} bytes of memory; write it with np.savez, which does not compress")
+    with np.load(path, allow_pickle=False) as file:
+        return {name: file[name] for name in file.files}
 
 
 def _columns(path: Path) -> dict[str, np.ndarray]:

@@ -3,7 +3,7 @@
 A pickle is a program that may call any importable function. Paddle's .pdparams files and PyTorch's files are pickles,
 yet an honest one calls only a handful of functions, all to rebuild arrays. The unpickler below answers these names with
 functions of its own, which build the array from its raw bytes; any other name ends the reading before it is called.
-A small file cannot ask for much memory either.
+A small file cannot ask for much memory or time either.
 """
 
 import pickle
@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from io import BytesIO
 from mmap import mmap
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 
@@ -38,8 +38,14 @@ def load_arrays(path: str | Path) -> object:
         return plain(ArrayUnpickler(content, path).read())
 
 
-class ArrayUnpickler(pickle.Unpickler):
+_Machine: Any = pickle._Unpickler  # the standard library's in Python; its stubs leave out what is used below
+
+
+class ArrayUnpickler(_Machine):
     """Unpickler that knows no functions but its own.
+
+    The machine is the one in Python and not the one in C, because it lets the keys of dicts be looked at before they
+    are hashed: to hash a tuple that holds the next one twice, sixty levels deep, takes longer than anybody lives.
 
     Args:
         content: the pickle, from its current position; a read of too many bytes must be free (see `mapped`).
@@ -92,6 +98,30 @@ class ArrayUnpickler(pickle.Unpickler):
         stand_in = stand_ins[full_name]
         return FunctionStandIn(stand_in) if callable(stand_in) else stand_in
 
+    def _set_item(self) -> None:
+        value, key = self.stack.pop(), self.stack.pop()
+        _set_items(self.stack[-1], [key, value])
+
+    def _set_items(self) -> None:
+        items = self.pop_mark()
+        _set_items(self.stack[-1], items)
+
+    def _refuse_set(self) -> None:
+        raise ValueError("it holds a set")
+
+    def _push_dict(self) -> None:
+        mapping: dict[Any, Any] = {}
+        _set_items(mapping, self.pop_mark())
+        self.append(mapping)
+
+    dispatch: ClassVar[dict[int, Any]] = {
+        **_Machine.dispatch,
+        pickle.SETITEM[0]: _set_item,
+        pickle.SETITEMS[0]: _set_items,
+        pickle.DICT[0]: _push_dict,
+        **dict.fromkeys((pickle.EMPTY_SET[0], pickle.ADDITEMS[0], pickle.FROZENSET[0]), _refuse_set),
+    }
+
     def _copying(self, num_items: int) -> None:
         # Honest pickles copy everything at most once; one short opcode could copy a large object again and again.
         self._num_copied += num_items
@@ -109,7 +139,10 @@ class ArrayUnpickler(pickle.Unpickler):
 
     def _new_dict(self, items: list[Any] | tuple[Any, ...] = ()) -> dict[Any, Any]:
         self._copying(len(items))
-        return DictStandIn(items)
+        mapping = DictStandIn()
+        for key, value in items:
+            _set_items(mapping, [key, value])
+        return mapping
 
     def _new_tuple(self, items: list[Any] | tuple[Any, ...]) -> tuple[Any, ...]:
         self._copying(len(items))
@@ -126,6 +159,16 @@ class ArrayUnpickler(pickle.Unpickler):
             return raw
         self._copying(len(raw))
         return raw.encode("latin1")
+
+
+def _set_items(mapping: object, items: list[Any]) -> None:
+    """Put keys and values that take turns into a dict."""
+    if not isinstance(mapping, dict):
+        raise ValueError(f"it sets items of a {type(mapping).__name__}")
+    for key, value in zip(items[::2], items[1::2], strict=True):
+        if not isinstance(key, str | int):
+            raise ValueError(f"it holds a dict with a {type(key).__name__} as key")
+        mapping[key] = value
 
 
 def plain(value: object) -> object:
@@ -153,9 +196,6 @@ def _plain(value: object, known: dict[int, object]) -> object:
 
 def _plain_copy(value: object, known: dict[int, object]) -> object:
     if isinstance(value, dict):
-        for key in value:
-            if not isinstance(key, str | int):
-                raise ValueError(f"it holds a dict with a {type(key).__name__} as key")
         return {key: _plain(item, known) for key, item in value.items()}
     if isinstance(value, list):
         return [_plain(item, known) for item in value]

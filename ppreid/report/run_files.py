@@ -8,11 +8,11 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
-import yaml
 
 from ppreid.engine.run_folder import CAMERAS, CONFIG, ENVIRONMENT, LABELS, METRICS
 from ppreid.engine.runlog import read_metrics
 from ppreid.errors import DataError
+from ppreid.plain_yaml import parse_yaml
 
 FINISHED, RUNNING, STOPPED = "finished", "running", "stopped"
 
@@ -131,8 +131,8 @@ def _metrics(path: Path) -> list[dict[str, Any]]:
 def _mapping(path: Path) -> dict[str, Any]:
     try:
         text = path.read_text(encoding="utf-8")
-        found = json.loads(text) if path.suffix == ".json" else yaml.safe_load(text)
-    except (ValueError, yaml.YAMLError) as error:
+        found = json.loads(text) if path.suffix == ".json" else parse_yaml(text)[0]
+    except (ValueError, RecursionError) as error:
         raise DataError(f"{path} is damaged: {' '.join(str(error).split())}") from None
     if not isinstance(found, dict):
         raise DataError(f"{path} is damaged: it holds {type(found).__name__}, not keys and values")

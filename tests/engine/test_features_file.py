@@ -1,8 +1,13 @@
+import io
+import os
+import zipfile
+
 import numpy as np
 import pytest
 
-from ppreid.engine.features_file import read_features
+from ppreid.engine.features_file import read_features, write_records
 from ppreid.errors import DataError
+from ppreid.records import ImageRecord
 
 ROWS = np.arange(6, dtype=np.float32).reshape(3, 2)
 
@@ -28,6 +33,75 @@ def test_an_npz_file_may_hold_everything(tmp_path):
     np.savez(tmp_path / "f.npz", features=ROWS, paths=np.array(["a", "b", "c"]), pids=[1, 2, 3], camids=[0, 0, 1])
     found = read_features(tmp_path / "f.npz")
     assert (found.names, found.pids.tolist(), found.camids.tolist()) == (["a", "b", "c"], [1, 2, 3], [0, 0, 1])
+
+
+def npy_claiming(shape, descr="<f4"):
+    content = io.BytesIO()
+    np.lib.format.write_array_header_1_0(content, {"descr": descr, "fortran_order": False, "shape": shape})
+    return content.getvalue() + b"\0" * 24
+
+
+def test_files_that_claim_more_than_they_hold_are_refused(tmp_path):
+    for number, shape in enumerate([(2**40, 2**20), (2**62, 2**62), (3, 2**33), (-1, 2)]):
+        (tmp_path / f"{number}.npy").write_bytes(npy_claiming(shape))
+        with zipfile.ZipFile(tmp_path / f"{number}.npz", "w") as archive:
+            archive.writestr("features.npy", npy_claiming(shape))
+            archive.writestr("../../outside.npy", npy_claiming((6,)))
+        for suffix in (".npy", ".npz"):
+            with pytest.raises(DataError, match=rf"{number}\{suffix} cannot be read|must hold an array"):
+                read_features(tmp_path / f"{number}{suffix}")
+    assert not (tmp_path.parent.parent / "outside.npy").exists()
+
+
+def test_a_compression_bomb_is_refused_unread(tmp_path):
+    with zipfile.ZipFile(tmp_path / "bomb.npz", "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("features.npy", b"\0" * 200_000_000)
+    with pytest.raises(DataError, match=r"bomb\.npz cannot be read as \.npz: it would take 200,000,000 bytes"):
+        read_features(tmp_path / "bomb.npz")
+
+
+@pytest.mark.parametrize(
+    ("name", "array"),
+    [("features", np.array([["a", "b"]])), ("features", np.ones((3, 2), int)), ("pids", np.array(["x", "y", "z"]))],
+)
+def test_other_types_are_refused(tmp_path, name, array):
+    np.savez(tmp_path / "f.npz", **{"features": ROWS, name: array})
+    with pytest.raises(DataError, match=f"holds {name} of type"):
+        read_features(tmp_path / "f.npz")
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "path,pid\na,1\nb\nc,3\n",
+        "path,pid\na,x\n",
+        f"path\n{'x' * 200_000}\n",
+        "pid\n1\n",
+        "path,pid\na,9999999999999999999999\n",
+    ],
+)
+def test_a_damaged_csv_is_refused(tmp_path, text):
+    np.save(tmp_path / "f.npy", ROWS)
+    (tmp_path / "f.csv").write_text(text)
+    with pytest.raises(DataError, match=r"f\.npy"):
+        read_features(tmp_path / "f.npy")
+
+
+def test_names_that_are_formulas_or_no_utf8_come_back_as_the_same_files(tmp_path):
+    names = [
+        "=cmd()|'/c calc'!A0.jpg",
+        "-1.jpg",
+        "+x.jpg",
+        "@y.jpg",
+        'a,"b"\nc.jpg',
+        b"caf\xe9.jpg".decode("utf-8", "surrogateescape"),
+    ]
+    np.save(tmp_path / "f.npy", np.ones((6, 2), np.float32))
+    write_records(tmp_path / "f.csv", [ImageRecord(name, -1, 0) for name in names])
+    cells = [line.split(b",")[0].strip(b'"') for line in (tmp_path / "f.csv").read_bytes().splitlines()]
+    assert not any(cell.startswith((b"=", b"+", b"-", b"@")) for cell in cells)
+    found = read_features(tmp_path / "f.npy").names
+    assert [os.path.normpath(name) for name in found] == names and found[4:] == names[4:]
 
 
 def test_wrong_files_are_refused(tmp_path):

@@ -28,10 +28,11 @@ TEXT = pickle.dumps("x" * 100_000, 2)[2:-3]  # the opcode alone, without protoco
 def hostile_pickles() -> dict[str, tuple[bytes, str]]:
     """{name: (file, what the message says)}."""
     nested = b"".join(b"0]q%c(h%ch%ce" % (i, i - 1, i - 1) for i in range(1, 61))
+    doubled = b")" + b"".join(b"q%c0h%ch%c\x86" % (i, i, i) for i in range(1, 61))
     return {
         "remembers at a huge index": (b"\x80\x02}r\xff\xff\xff\x7f.", "remembers object 2147483647"),
         "bytes of 2^40": (b"\x80\x04\x8e" + struct.pack("<Q", 2**40) + b"x.", "expected 1099511627776 bytes"),
-        "a frame of 2^40": (b"\x80\x04\x95" + struct.pack("<Q", 2**40) + b"N.", "truncated"),
+        "a frame of 2^40": (b"\x80\x04\x95" + struct.pack("<Q", 2**40) + b"N.", "holds a NoneType"),
         "endless instructions": (b"\x80\x02" + b"N0" * 600_000 + b"N.", "more than 1,000,000 instructions"),
         "deep": (b"\x80\x02" + b"]" * 50_000 + b"a" * 49_999 + b".", "RecursionError"),
         "text encoded again and again": (
@@ -42,6 +43,15 @@ def hostile_pickles() -> dict[str, tuple[bytes, str]]:
             b"\x80\x02](](" + b"N" * 20_000 + b"eq\x010" + b"cbuiltins\ntuple\n(h\x01tR" * 9_000 + b"e.",
             "more memory than its size explains",
         ),
+        # hashing either key takes 2^60 steps
+        "a key that doubles 60 times": (b"\x80\x02}" + doubled + b"K\x01s.", "a dict with a tuple as key"),
+        "the same in an OrderedDict": (
+            b"\x80\x02ccollections\nOrderedDict\n](" + doubled + b"K\x01\x86e\x85R.",
+            "a dict with a tuple as key",
+        ),
+        "the same in a set": (b"\x80\x04\x8f(" + doubled + b"\x90.", "it holds a set"),
+        "the same in a frozen set": (b"\x80\x04(" + doubled + b"\x91.", "it holds a set"),
+        "the same between marks": (b"\x80\x02(" + doubled + b"K\x01d.", "a dict with a tuple as key"),
         "lists that double 60 times": (b"\x80\x02}U\x01w]q\x00" + nested + b"s.", r"not tensors: w \(list\)"),
     }
 
@@ -175,7 +185,7 @@ def test_an_honest_file_of_the_same_writer_is_read(tmp_path, torch_writer):
 
 def test_each_is_refused_with_its_reason_and_nothing_runs(hostile_files, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    assert len(hostile_files) == 52
+    assert len(hostile_files) == 57
     for name, (path, message) in hostile_files.items():
         start = time.process_time()
         with pytest.raises(WeightsError, match=message) as caught:
