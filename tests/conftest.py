@@ -59,14 +59,18 @@ def write_person(path: Path, identity: int, rng: np.random.Generator) -> None:
 def tiny_root(tmp_path_factory) -> Path:
     """A data root with "demo": 6 training and 4 test identities, 2 cameras, in Market-1501 layout."""
     root = tmp_path_factory.mktemp("data")
-    rng = np.random.default_rng(0)
+    write_tiny_data(root, np.random.default_rng(0))
+    return root
+
+
+def write_tiny_data(root: Path, rng: np.random.Generator) -> None:
+    """See `tiny_root`."""
     for pid in range(1, 11):
         for camera in (1, 2):
             for shot in range(4):
                 name = f"{pid:04d}_c{camera}s1_{shot:06d}_00.jpg"
                 part = "bounding_box_train" if pid <= 6 else ("query" if shot == 0 else "bounding_box_test")
                 write_person(root / "demo" / part / name, pid, rng)
-    return root
 
 
 @pytest.fixture(scope="session")

@@ -107,7 +107,8 @@ def check_resumable(checkpoint: Checkpoint, config: Mapping[str, Any], images: M
         ConfigError: keys differ that must not; they are listed.
         DataError: the training images are others.
     """
-    changed = list(changed_keys(checkpoint.state.config, config))
+    before_it = with_defaults(checkpoint.state.config, TrainingConfig().model_dump())
+    changed = list(changed_keys(before_it, config))
     refused = [(key, old, new) for key, old, new in changed if effect(key) == "refused"]
     if refused:
         lines = "\n".join(f"  - {key}: {old!r} then, {new!r} now" for key, old, new in refused)
@@ -135,6 +136,15 @@ def effect(key: str) -> Effect:
     while key and key not in EFFECTS:
         key = key.rpartition(".")[0]
     return EFFECTS.get(key, "refused")
+
+
+def with_defaults(values: Mapping[str, Any], defaults: Mapping[str, Any]) -> dict[str, Any]:
+    """A configuration of an earlier version, with the keys that came later: their defaults change nothing."""
+    complete = {**defaults, **values}
+    for name, default in defaults.items():
+        if isinstance(default, Mapping) and isinstance(values.get(name), Mapping):
+            complete[name] = with_defaults(values[name], default)
+    return complete
 
 
 def changed_keys(old: Mapping[str, Any], new: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any, Any]]:

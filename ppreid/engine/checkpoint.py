@@ -12,11 +12,13 @@ import numpy as np
 import paddle
 from paddle import nn
 
+from ppreid.engine.model_state import optimizer_arrays, restore_arrays
 from ppreid.errors import TrainingError, WeightsError, WriteError
 from ppreid.models.weight_files import CHECKPOINT_PREFIX
 from ppreid.records import ImageRecord
 from ppreid.tensor_file import load_tensors, save_tensors
 
+FORMAT = 1  # raised when a checkpoint of before can no longer be read; tests/data/checkpoints has one of each
 MODEL, OPTIMIZER = CHECKPOINT_PREFIX, "optimizer."
 LABELS, CENTROIDS, SUM = "running.labels", "running.centroids", "running.sum."
 PREVIOUS_LABELS = "labels"
@@ -102,8 +104,8 @@ def save_checkpoint(
         WriteError: the file cannot be written; an existing one is left as it was.
     """
     tensors = {MODEL + name: value.numpy() for name, value in model.state_dict().items()}
-    tensors |= {OPTIMIZER + name: value for name, value in _optimizer_arrays(model, optimizer).items()}
-    facts = state._replace(guard=dict(state.guard))._asdict()
+    tensors |= {OPTIMIZER + name: value for name, value in optimizer_arrays(model, optimizer).items()}
+    facts = {"format": FORMAT, **state._replace(guard=dict(state.guard))._asdict()}
     if (previous := facts.pop("labels")) is not None:
         tensors[PREVIOUS_LABELS] = previous
     if state.running is not None:
@@ -150,12 +152,31 @@ def read_checkpoint(path: Path) -> Checkpoint:
         WeightsError: the file is missing, damaged or not a checkpoint.
     """
     tensors, facts = load_tensors(path)
-    if set(facts) != set(TrainingState._fields) - {"labels"}:
+    if not facts:
         raise WeightsError(f"{path} is not a training checkpoint of ppreid; it cannot be resumed, only evaluated")
-    if facts["running"] is not None:
+    _check_facts(path, facts)
+    if facts.get("running") is not None:
         sums = _with_prefix(tensors, SUM)
-        facts["running"] = RunningEpoch(tensors[LABELS], tensors[CENTROIDS], sums=sums, **facts["running"])
+        try:
+            facts["running"] = RunningEpoch(tensors[LABELS], tensors[CENTROIDS], sums=sums, **facts["running"])
+        except (KeyError, TypeError) as error:
+            raise WeightsError(f"{path} cannot be resumed: its running epoch is incomplete ({error})") from None
     return Checkpoint(path, TrainingState(**facts, labels=tensors.get(PREVIOUS_LABELS)), tensors)
+
+
+def _check_facts(path: Path, facts: dict[str, Any]) -> None:
+    """Take the format out of the facts of a checkpoint; refuse another one, and list facts of another version."""
+    found = facts.pop("format", None)
+    if found != FORMAT:
+        text = f"{path} has checkpoint format {found}, this version of ppreid reads {FORMAT}"
+        raise WeightsError(f"{text}; resume with the version that wrote it. Its weights can be evaluated")
+    known = set(TrainingState._fields) - {"labels"}
+    needed = known - set(TrainingState._field_defaults)
+    differences = [f"{name} is missing" for name in sorted(needed - set(facts))]
+    differences += [f"{name} is unknown" for name in sorted(set(facts) - known)]
+    if differences:
+        text = f"{path} was written by another version of ppreid and cannot be resumed"
+        raise WeightsError(f"{text}: {', '.join(differences)}")
 
 
 def restore(checkpoint: Checkpoint, model: nn.Layer, optimizer: paddle.optimizer.Optimizer) -> None:
@@ -169,15 +190,8 @@ def restore(checkpoint: Checkpoint, model: nn.Layer, optimizer: paddle.optimizer
     Raises:
         WeightsError: the checkpoint does not fit the model, which is left as it was.
     """
-    stored = _with_prefix(checkpoint.tensors, MODEL)
-    found = {name: value.shape for name, value in stored.items()}
-    expected = {name: tuple(value.shape) for name, value in model.state_dict().items()}
-    if found != expected:
-        wrong = sorted(name for name in found.keys() | expected.keys() if found.get(name) != expected.get(name))
-        text = f"{checkpoint.path} does not fit the model: {len(wrong)} tensors differ, the first are {wrong[:5]}"
-        raise WeightsError(text)
-    model.set_state_dict(stored)
-    _restore_optimizer(model, optimizer, _with_prefix(checkpoint.tensors, OPTIMIZER))
+    weights, moments = (_with_prefix(checkpoint.tensors, prefix) for prefix in (MODEL, OPTIMIZER))
+    restore_arrays(checkpoint.path, model, optimizer, weights=weights, moments=moments)
 
 
 def images_digest(records: Sequence[ImageRecord]) -> dict[str, Any]:
@@ -189,30 +203,3 @@ def images_digest(records: Sequence[ImageRecord]) -> dict[str, Any]:
 def _with_prefix(tensors: dict[str, np.ndarray], prefix: str) -> dict[str, np.ndarray]:
     """The tensors whose name starts with the prefix, named without it."""
     return {name.removeprefix(prefix): value for name, value in tensors.items() if name.startswith(prefix)}
-
-
-def _optimizer_arrays(model: nn.Layer, optimizer: paddle.optimizer.Optimizer) -> dict[str, np.ndarray]:
-    """Adam's moments under the structured names of the model ("conv1.weight/moment1_0").
-
-    Paddle keys them by automatic tensor names, which depend on what else the process has created before.
-    """
-    names = {parameter.name: name for name, parameter in model.named_parameters()}
-    arrays = {}
-    # paddle 2.6 keeps restored moments aside until the first step, and state_dict() does not show them
-    restored = getattr(optimizer, "_accumulators_holder", {})
-    for key, value in {**restored, **optimizer.state_dict()}.items():
-        if not isinstance(value, paddle.Tensor):
-            continue
-        tensor_name = max((name for name in names if key.startswith(f"{name}_")), key=len)
-        arrays[f"{names[tensor_name]}/{key.removeprefix(tensor_name + '_')}"] = value.numpy()
-    return arrays
-
-
-def _restore_optimizer(model: nn.Layer, optimizer: paddle.optimizer.Optimizer, arrays: dict[str, np.ndarray]) -> None:
-    """Inverse of `_optimizer_arrays`."""
-    tensor_names = {name: parameter.name for name, parameter in model.named_parameters()}
-    state = {}
-    for key, value in arrays.items():
-        name, _, kind = key.rpartition("/")
-        state[f"{tensor_names[name]}_{kind}"] = paddle.to_tensor(value)
-    optimizer.set_state_dict(state)

@@ -13,7 +13,7 @@ class EvaluationModelConfig(Section):
 
     backbone: Annotated[str, one_of("model.backbone")] = "resnet50"
     """Network layout."""
-    base_width: Annotated[int, Field(ge=8, le=256)] = 64
+    base_width: Annotated[int, Field(ge=2, le=256)] = 64
     """Channels of the stem; all other widths follow (64 is the standard network)."""
     last_stride: Literal[1, 2] = 1
     """Stride of the last stage; re-identification uses 1."""
