@@ -1,16 +1,15 @@
-"""Peak memory and seconds of a training step with gradient accumulation, each setting in a process of its own.
+"""Peak memory of a training step with gradient accumulation, each setting in a process of its own.
 
     python benchmarks/training_memory.py
     python benchmarks/training_memory.py --identities 16 --images 16 --device gpu
 
 On a CPU it is the process's resident memory beyond what it had before the step; on a GPU what paddle's allocator had
-handed out at most. The network has random weights and sees noise. The second of two steps is timed.
+handed out at most. The network has random weights and sees noise.
 """
 
 import argparse
 import subprocess
 import sys
-import time
 from functools import partial
 
 import numpy as np
@@ -35,7 +34,7 @@ def main() -> None:
         return
     rows = args.identities * args.images
     print(f"{args.backbone}, {rows} images of {args.height} x {args.width}, {args.device}, paddle {paddle.__version__}")
-    print("batch.accumulate   GB   s per step")
+    print("batch.accumulate   GB")
     for parts in (1, 2, 4):
         command = [sys.executable, __file__, *sys.argv[1:], "--one", str(parts)]
         print(subprocess.run(command, check=True, capture_output=True, text=True).stdout.splitlines()[-1], flush=True)
@@ -55,13 +54,10 @@ def _measure(args: argparse.Namespace, parts: int) -> str:
     batch = StepBatch(0, np.arange(rows), np.repeat(np.arange(args.identities), args.images))
     forward, guard = partial(micro_batches, parts=parts), FiniteGuard(lambda *_: sys.exit("not finite"))
     before = peak_memory()
-    for _ in range(2):
-        start = time.perf_counter()
-        training_step(model, memory, images, batch, optimizer, ise_objective, 0.1, forward=forward, guard=guard)
-        guard.check()  # waits for the device
-        seconds = time.perf_counter() - start
+    training_step(model, memory, images, batch, optimizer, ise_objective, 0.1, forward=forward, guard=guard)
+    guard.check()  # waits for the device
     used = peak_memory() - before if args.device == "cpu" else paddle.device.cuda.max_memory_allocated()
-    return f"{parts:16d} {used / 1e9:4.1f} {seconds:12.1f}"
+    return f"{parts:16d} {used / 1e9:4.1f}"
 
 
 def _arguments() -> argparse.Namespace:

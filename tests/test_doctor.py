@@ -104,6 +104,12 @@ def test_weights_that_do_not_fit_are_a_problem_of_the_environment(tiny_config, t
     assert code == 1
 
 
+def test_mixed_precision_that_the_device_cannot_do_is_found_before_the_run(tiny_config, tmp_path):
+    code, report = run(["doctor", "-c", str(tiny_config), "--environment-only", "-o", "amp.level=O1"], tmp_path)
+    assert code == 1
+    assert levels(report, "environment", "mixed precision") == ["problem"]
+
+
 def test_imagenet_weights_are_not_downloaded(tiny_config, tmp_path, monkeypatch):
     monkeypatch.setattr(diagnosis, "imagenet_cache", lambda backbone: tmp_path / f"{backbone}.pdparams")
     options = ["-o", "model.weights=imagenet", "-o", "model.base_width=64"]

@@ -25,6 +25,8 @@ from ppreid.doctor.machine import (
 )
 from ppreid.doctor.packages import check_packages
 from ppreid.engine.checkpoint import checkpoint_bytes
+from ppreid.engine.device import use_device
+from ppreid.engine.precision import OFF, require_half_precision
 from ppreid.engine.resources import LABEL_BYTES_PER_NEIGHBOUR, available_memory
 from ppreid.errors import PpreidError
 from ppreid.inputs import load_initial_weights, load_trained_weights
@@ -102,7 +104,20 @@ def _check_machine(cfg: Config) -> list[Finding]:
             advice="lower data.num_workers or the batch",
         ),
         check_disk(Path(cfg.output_dir), needed=checkpoints),
+        *_check_precision(cfg),
     ]
+
+
+def _check_precision(cfg: Config) -> list[Finding]:
+    """Whether the device can train in mixed precision, where that is asked for."""
+    if not isinstance(cfg, TrainingConfig) or cfg.amp.level == OFF:
+        return []
+    try:
+        use_device(cfg.device)
+        require_half_precision(cfg.amp.level, cfg.amp.dtype)
+    except PpreidError as error:
+        return [problem("mixed precision", str(error), "see docs/reproducing.md about smaller GPUs")]
+    return [ok("mixed precision", f"{cfg.amp.level} in {cfg.amp.dtype} can be used")]
 
 
 def _image_bytes(cfg: DataConfig) -> int:

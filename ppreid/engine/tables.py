@@ -84,7 +84,7 @@ def epoch_line(row: Mapping[str, Any], num_epochs: int, evaluation: Mapping[str,
     if evaluation:
         parts.append(f"mAP {evaluation['mAP']:.1f} Rank-1 {evaluation['Rank-1']:.1f}")
     if skipped := row.get("skipped_steps"):
-        parts.append(f"{skipped} steps left out")
+        parts.append(f"steps left out: {skipped}")
     parts.append(" ".join(f"{name} {seconds:.1f}s" for name, seconds in row["stage_seconds"].items()))
     parts.append(f"{row['peak_memory_gb']:.1f} GB")
     return " | ".join(parts)
