@@ -215,6 +215,15 @@ def test_a_file_that_no_runtime_can_run_is_refused(copy_of_export):
         open_exported(copy_of_export)
 
 
+@needs_onnx
+def test_a_description_of_another_image_size_is_noticed(copy_of_export):
+    manifest = json.loads((copy_of_export / "export.json").read_text())
+    manifest["input"]["shape"] = ["batch", 40, 30, 3]
+    edit(copy_of_export, input=manifest["input"])
+    with pytest.raises(WeightsError, match="onnx cannot run"):
+        open_exported(copy_of_export)
+
+
 def test_a_runtime_without_its_file_or_name_is_an_error(copy_of_export):
     manifest = json.loads((copy_of_export / "export.json").read_text())
     manifest["files"].pop("model.onnx", None)

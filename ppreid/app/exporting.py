@@ -81,13 +81,9 @@ def export(cfg: Config, output: Path, *, formats: Sequence[str] = FORMATS, overw
         folder = Path(name)
         export_paddle(network, folder, height=height, width=width)
         batches = _check_batches(height, width)
-        runtimes: dict[str, Callable[[np.ndarray], np.ndarray]] = {}
-        if "paddle" in formats:
-            runtimes["Paddle Inference"] = open_paddle_files(folder, batches[0][1])
         if "onnx" in formats:
             (folder / ONNX_FILE).write_bytes(convert_to_onnx(folder, description.model_dump_json()))
-            runtimes["ONNX Runtime"] = open_onnx_file(folder)
-        rows = compare_runtimes(_features_by(model), runtimes, batches)
+        rows = compare_runtimes(_features_by(model), _opened(folder, formats, batches[0][1]), batches)
         logger.info("features of the exported network beside those of the original\n%s", parity_table(rows))
         require_parity(rows)
         wanted = [name for kind in formats for name in FILES[kind] if (folder / name).exists()]
@@ -108,6 +104,19 @@ def _check_request(output: Path, formats: Sequence[str], overwrite: bool) -> Non
         raise ConfigError(f"{output} holds an export ({', '.join(earlier)}); pass --overwrite or another folder")
     if "onnx" in formats:
         require_onnx()
+
+
+def _opened(folder: Path, formats: Sequence[str], example: np.ndarray) -> dict[str, Callable[[np.ndarray], np.ndarray]]:
+    """What runs each format, by its name in the table."""
+    openers = {"paddle": ("Paddle Inference", open_paddle_files), "onnx": ("ONNX Runtime", open_onnx_file)}
+    runtimes = {}
+    for kind in formats:
+        name, opener = openers[kind]
+        try:
+            runtimes[name] = opener(folder, example)
+        except (RuntimeError, ValueError, OSError) as error:
+            raise ConfigError(f"{name} cannot run the exported network: {error}; nothing was written") from error
+    return runtimes
 
 
 def _features_by(model: paddle.nn.Layer) -> Callable[[np.ndarray], np.ndarray]:

@@ -60,8 +60,9 @@ def open_exported(folder: Path, *, runtime: str = "auto") -> ExportedNetwork:
 
 
 def _open(runtime: str, folder: Path, manifest: Manifest) -> Callable[[np.ndarray], np.ndarray]:
+    example = np.zeros((1, *manifest.input.shape[1:]), np.uint8)
     if runtime == "onnx":
-        return open_onnx_file(folder)
+        return open_onnx_file(folder, example)
     from ppreid.runtimes.paddle_files import open_paddle_files  # imports paddle, which onnx does without
 
-    return open_paddle_files(folder, np.zeros((1, *manifest.input.shape[1:]), np.uint8))
+    return open_paddle_files(folder, example)
