@@ -29,6 +29,17 @@ checkpoint: {{fallback_dir: {output_dir}-rescued}}
 """
 
 
+def pytest_addoption(parser):
+    """--long: what takes too long for every change, see docs/reliability.md."""
+    parser.addoption("--long", action="store_true", help="all kills and commit points instead of a sample; takes hours")
+
+
+@pytest.fixture(scope="session")
+def is_long(request) -> bool:
+    """Whether --long was given."""
+    return request.config.getoption("--long")
+
+
 @pytest.fixture(scope="session")
 def golden():
     """Load reference numbers made by running the released ISE code and fast-reid's ranking code: (arrays, meta)."""

@@ -9,15 +9,60 @@ from ppreid.errors import PpreidWarning
 # cluster worse store more pairs, so the estimate is twice that.
 LABEL_BYTES_PER_NEIGHBOUR = 110
 
+# Files of a control group: limit, use, and the key of memory.stat that counts pages of files
+_VERSION_1 = ("memory.limit_in_bytes", "memory.usage_in_bytes", "total_inactive_file")
+_VERSION_2 = ("memory.max", "memory.current", "inactive_file")
+_NO_LIMIT = 1 << 62  # version 1 writes about 2**63 where there is no limit
 
-def available_memory(meminfo: Path = Path("/proc/meminfo")) -> int | None:
-    """Bytes that can be used without swapping; None where the system does not say (it is not Linux)."""
+
+def available_memory(
+    meminfo: Path = Path("/proc/meminfo"), membership: Path = Path("/proc/self/cgroup")
+) -> int | None:
+    """Bytes that this process can use without swapping, in the machine and in its container or batch job.
+
+    Returns:
+        None where the system does not say (it is not Linux).
+    """
+    machine = [1024 * kilobytes for kilobytes in _numbers(meminfo, "MemAvailable:")]
+    return min([*machine, *group_memory(membership)], default=None)
+
+
+def group_memory(membership: Path, root: Path = Path("/sys/fs/cgroup")) -> list[int]:
+    """Bytes that the control groups of this process leave it: containers, batch jobs and services have limits.
+
+    Args:
+        membership: the process's groups, one line "number:controllers:path" each.
+        root: where their files are, those of version 1 below memory/.
+
+    Returns:
+        One number for every group with a limit; pages of files count as free, the system drops them when it must.
+    """
     try:
-        lines = meminfo.read_text(encoding="ascii").splitlines()
+        lines = membership.read_text(encoding="utf-8").splitlines()
+    except OSError:  # not Linux
+        return []
+    left = []
+    for _, controllers, path in (line.split(":", 2) for line in lines):
+        if controllers and "memory" not in controllers.split(","):
+            continue
+        top, names = (root / "memory", _VERSION_1) if controllers else (root, _VERSION_2)
+        own = top / path.lstrip("/")
+        # every group above limits as well; a container may see the path of the machine, but only the top of it
+        for group in [own, *(parent for parent in own.parents if parent.is_relative_to(top))]:
+            limit, used = (_numbers(group / name) for name in names[:2])
+            if limit and used and limit[0] < _NO_LIMIT:
+                left.append(max(0, limit[0] - used[0] + sum(_numbers(group / "memory.stat", names[2]))))
+    return left
+
+
+def _numbers(file: Path, key: str = "") -> list[int]:
+    """The number that a file of the system holds, or those behind a key; none where there is none ("max")."""
+    try:
+        rows = [line.split() for line in file.read_text(encoding="ascii").splitlines()]
     except OSError:
-        return None
-    kilobytes = [int(line.split()[1]) for line in lines if line.startswith("MemAvailable:")]
-    return kilobytes[0] * 1024 if kilobytes else None
+        return []
+    values = [row[1] for row in rows if row[0] == key] if key else [row[0] for row in rows]
+    return [int(value) for value in values if value.isdigit()]
 
 
 def warn_if_labels_do_not_fit(num_images: int, *, neighbours: int, available: int | None) -> None:

@@ -1,5 +1,6 @@
 """SIGINT and SIGTERM: the first one asks a run to save and stop, the second one ends it at once."""
 
+import ctypes
 import os
 import signal
 import threading
@@ -62,9 +63,25 @@ def stop_signals() -> Iterator[StopSignals]:
         yield stop
         return
     before = {number: signal.signal(number, stop.handle) for number in SIGNALS}
+    for number in SIGNALS:
+        _only_once(number)
     try:
         yield stop
     finally:
         for number, handler in before.items():
             if handler is not None:  # None: not set from Python
                 signal.signal(number, handler)
+
+
+def _only_once(number: int) -> None:
+    """Let the system drop the handler of a signal when it comes, so that the next one ends the process.
+
+    Python would do that only when it is back from a compiled library, which may search for neighbours for an hour.
+    """
+    libc = ctypes.CDLL(None)
+    if not hasattr(libc, "sysv_signal"):  # no glibc; there a second signal waits for the library as well
+        return
+    for function in (libc.signal, libc.sysv_signal):
+        function.argtypes, function.restype = (ctypes.c_int, ctypes.c_void_p), ctypes.c_void_p
+    python_handler = libc.signal(number, int(signal.SIG_DFL))
+    libc.sysv_signal(number, python_handler)

@@ -3,6 +3,7 @@ import signal
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import pytest
 
@@ -59,3 +60,29 @@ def test_a_second_signal_ends_the_process_at_once(second):
     assert time.monotonic() - start < 5  # of a machine under load; it takes milliseconds
     process.stdout.close()
     process.stderr.close()
+
+
+@pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="needs Linux")
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_second_signal_ends_the_process_within_a_compiled_function(number):
+    script = (
+        "from ppreid.engine.stop_signals import stop_signals\n"
+        "with stop_signals() as stop:\n"
+        "    print('ready', flush=True)\n"
+        "    sum(range(10**13))"  # hours without a look at signals
+    )
+    process = subprocess.Popen([sys.executable, "-c", script], stdout=subprocess.PIPE, text=True)
+    assert process.stdout.readline() == "ready\n"
+
+    def is_handled():
+        lines = Path(f"/proc/{process.pid}/status").read_text().splitlines()
+        caught = next(int(line.split()[1], 16) for line in lines if line.startswith("SigCgt"))
+        return bool(caught >> (number - 1) & 1)
+
+    assert is_handled()
+    process.send_signal(number)
+    while is_handled():  # the first signal takes the handler away
+        time.sleep(0.01)
+    process.send_signal(number)
+    assert process.wait(60) == -number
+    process.stdout.close()

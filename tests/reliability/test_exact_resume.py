@@ -16,7 +16,7 @@ from ppreid.engine.checkpoint import read_checkpoint
 from ppreid.engine.checkpoint_set import AUTO
 from ppreid.engine.run_folder import BEST, CONFIG, LAST, LOG, METRICS, PREVIOUS
 from ppreid.engine.run_lock import run_lock
-from ppreid.engine.runlog import read_metrics
+from ppreid.engine.runlog import Stopwatch, read_metrics
 from ppreid.errors import ConfigError, DataError, Interrupted, PpreidWarning, WeightsError
 from ppreid.failpoint import VARIABLE
 from ppreid.tensor_file import load_tensors
@@ -187,6 +187,41 @@ def test_a_damaged_last_checkpoint_is_replaced_by_the_previous_one(
     assert f"resumed from {run / PREVIOUS} after epoch 1 and 1 of 3 steps" in (run / LOG).read_text()
     app.train(cfg, resume=AUTO)
     assert_equals_twin(run)
+
+
+def test_an_older_file_in_the_place_of_the_last_one_goes_on_from_there(
+    tiny_config, tmp_path, stop_at, assert_equals_twin
+):
+    """As if a copy of the folder had mixed the files of two moments."""
+    cfg = load_config(tiny_config, ["checkpoint.every_steps=1"])
+    stop_at(cfg, 5)
+    run = tmp_path / "run"
+    older, newer = (run / PREVIOUS).read_bytes(), (run / LAST).read_bytes()
+    (run / LAST).write_bytes(older)
+    (run / PREVIOUS).write_bytes(newer)
+    app.train(cfg, resume=AUTO)
+    assert_equals_twin(run)
+
+
+@pytest.mark.parametrize("stage", ["extract", "neighbours", "jaccard", "cluster", "train", "evaluate"])
+def test_a_run_stopped_at_the_start_of_any_stage_goes_on_bit_for_bit(
+    tiny_config, tmp_path, monkeypatch, assert_equals_twin, stage
+):
+    real, visits = Stopwatch.stage, []
+
+    def signalled(self, name):
+        visits.extend([name] if name == stage else [])
+        if len(visits) == 2 and name == stage:
+            os.kill(os.getpid(), signal.SIGTERM)
+        return real(self, name)
+
+    cfg = load_config(tiny_config)
+    with monkeypatch.context() as patched:
+        patched.setattr(Stopwatch, "stage", signalled)
+        with pytest.raises(Interrupted, match="stopped by SIGTERM"):
+            app.train(cfg)
+    app.train(cfg, resume=AUTO)
+    assert_equals_twin(tmp_path / "run")
 
 
 def test_two_damaged_checkpoints_are_an_error_that_names_both(tiny_config, tmp_path, stop_at):

@@ -1,6 +1,7 @@
 """Faults from outside, on real processes: each run is compared with the twin that nobody disturbed."""
 
 import errno
+import itertools
 import os
 import resource
 import shutil
@@ -22,10 +23,12 @@ from ppreid.failpoint import VARIABLE
 
 
 @pytest.mark.slow
-def test_a_run_killed_at_random_moments_ends_like_its_twin(checkout, tiny_config, tmp_path, assert_equals_twin):
+def test_a_run_killed_at_random_moments_ends_like_its_twin(
+    checkout, tiny_config, tmp_path, assert_equals_twin, is_long
+):
     rng = np.random.default_rng(int.from_bytes(os.urandom(4), "little"))
     arguments = command(checkout, tiny_config, "checkpoint.every_steps=1", "data.num_workers=2")
-    delays = rng.uniform(0, 0.7, 5)
+    delays = rng.uniform(0, 0.7, 50 if is_long else 5)
     for delay in delays:
         process = start(arguments, until="data set:")
         time.sleep(delay)
@@ -37,8 +40,19 @@ def test_a_run_killed_at_random_moments_ends_like_its_twin(checkout, tiny_config
     assert_equals_twin(tmp_path / "run")
 
 
+def killed_at(calls, number, arguments):
+    """Runs until the process is killed at the n-th of these system calls; the finished process."""
+    if not shutil.which("strace"):
+        pytest.skip("strace is not there to kill at a system call")
+    inject = ["strace", "-f", "-qq", "-o", "/dev/null", "-e", f"trace={calls}"]
+    inject += ["-e", f"inject={calls}:signal=KILL:when={number}"]
+    done = subprocess.run([*inject, *arguments], capture_output=True, text=True, timeout=LIMIT)
+    if "ptrace" in done.stderr:
+        pytest.skip("strace may not trace here")
+    return done
+
+
 @pytest.mark.slow
-@pytest.mark.skipif(not shutil.which("strace"), reason="strace is not there to kill at a system call")
 @pytest.mark.parametrize(
     ("calls", "numbers", "left"),
     [
@@ -54,16 +68,30 @@ def test_a_run_killed_at_a_commit_point_ends_like_its_twin(
 ):
     arguments = command(checkout, tiny_config, "checkpoint.every_steps=1")
     for number, names in zip(numbers, left, strict=True):
-        inject = ["strace", "-f", "-qq", "-o", "/dev/null", "-e", f"trace={calls}"]
-        inject += ["-e", f"inject={calls}:signal=KILL:when={number}"]
-        done = subprocess.run([*inject, *arguments], capture_output=True, text=True, timeout=LIMIT)
-        if "ptrace" in done.stderr:
-            pytest.skip("strace may not trace here")
+        done = killed_at(calls, number, arguments)
         assert done.returncode != 0
         assert {name for name in (LAST, PREVIOUS) if (tmp_path / "run" / name).exists()} == names
     done = subprocess.run(arguments, capture_output=True, text=True, timeout=LIMIT)
     assert done.returncode == 0, done.stderr
     assert_equals_twin(tmp_path / "run")
+
+
+@pytest.mark.slow
+def test_a_run_killed_at_every_commit_point_ends_like_its_twin(
+    checkout, tiny_config, tmp_path, assert_equals_twin, is_long
+):
+    """With retention, which deletes. The sample is the first unlink; the test above has the other calls."""
+    run, arguments = tmp_path / "run", command(checkout, tiny_config, "checkpoint.every=1", "checkpoint.keep=1")
+    for calls in ("unlink,unlinkat", "fsync", "rename,renameat,renameat2") if is_long else ("unlink,unlinkat",):
+        for number in itertools.count(1):
+            shutil.rmtree(run, ignore_errors=True)
+            killed = killed_at(calls, number, arguments)
+            done = subprocess.run(arguments, capture_output=True, text=True, timeout=LIMIT)
+            assert done.returncode == 0, (calls, number, done.stderr)
+            assert_equals_twin(run)
+            assert (run / "checkpoint_epoch_000002.safetensors").exists()
+            if killed.returncode == 0 or not is_long:
+                break
 
 
 @pytest.mark.slow
