@@ -6,6 +6,9 @@ from ppreid.report.configuration import flat
 from ppreid.report.run_files import FINISHED, RUNNING, RunFiles, number
 from ppreid.report.scales import compact
 
+_LOW_MIXING = 0.2  # of 1: every cluster mixes the cameras as the data do
+_GAP = 2.0  # percent mAP; another seed alone changes about as much
+
 
 class Tile(NamedTuple):
     """A number to read at a glance: its name, the number, its unit, and what it compares with."""
@@ -65,7 +68,8 @@ def tiles(run: RunFiles, *, num_identities: int | None) -> list[Tile]:
     if not run.evaluations and number(last.get("label_stability")) is not None:
         value = f"{last['label_stability']:.2f}"
         shown.append(Tile("Stability of labels", value, "", "ARI with the epoch before; 1 is no change"))
-    shown.append(Tile("Epochs", str(len(run.epochs)), f"of {planned}", f"{run.state}"))
+    steps = flat(run.config).get("solver.iters")
+    shown.append(Tile("Epochs", str(len(run.epochs)), f"of {planned}", f"{steps} steps each" if steps else ""))
     seconds = total_seconds(run)
     if run.epochs:
         value, unit = duration(seconds).split()
@@ -87,9 +91,39 @@ def sentence(run: RunFiles) -> str:
         text += f" of {compact(number(rows[-1].get('valid_queries')))} queries."
         if run.evaluations[0]["epoch"] == 0:
             text += f" Before training it was {_percent(run.evaluations[0])}."
-    elif done:
-        text += " Nothing was evaluated: no identities are known, or no evaluation was due yet."
+    elif run.evaluations:
+        text += f" No evaluation was due yet; before training Rank-1 was {_percent(run.evaluations[0])}."
+    else:
+        text += " Nothing was evaluated."
     return text
+
+
+def remarks(run: RunFiles) -> list[str]:
+    """What somebody who knows the method would point at in the last epoch; nothing is the normal case."""
+    last = run.epochs[-1] if run.epochs else {}
+    images, outliers, largest = (number(last.get(key)) for key in ("images", "outliers", "largest"))
+    found = []
+    if images and outliers is not None and outliers > images / 2:
+        found.append(
+            f"{outliers / images:.0%} of the images are outliers, on which an epoch does not train. If it stays like "
+            "this, labels.eps is too low; tools/cluster.py --sweep shows what another one would do."
+        )
+    if images and largest is not None and largest > images / 4:
+        found.append(
+            f"One cluster holds {largest / images:.0%} of the images; labels.eps is probably too high. "
+            "tools/cluster.py --sweep shows what another one would do."
+        )
+    mixing = number(last.get("camera_mixing"))
+    if mixing is not None and mixing < _LOW_MIXING:
+        found.append(
+            f"Clusters hardly join cameras (camera mixing {mixing:.2f}); "
+            "the features tell cameras apart rather than people."
+        )
+    best = best_evaluation(run)
+    gap = (best["mAP"] - (number(run.evaluations[-1].get("mAP")) or 0.0)) if best else 0.0
+    if best and gap > _GAP:
+        found.append(f"The last evaluation is {gap:.1f} mAP below the best one, after epoch {best['epoch']}.")
+    return found
 
 
 def _percent(row: dict[str, Any]) -> str:
@@ -109,7 +143,9 @@ def _metric_tiles(run: RunFiles) -> list[Tile]:
         parts = []
         if first["epoch"] == 0 and last is not first and number(first.get(name)) is not None:
             parts.append(f"before {first[name]:.1f}")
-        if best and best is not last and number(best.get(name)) is not None:
+        if last["epoch"] == 0:
+            parts.append("before training")
+        elif best and best is not last and number(best.get(name)) is not None:
             parts.append(f"best epoch ({best['epoch']}) {best[name]:.1f}")
         elif best and best is last and len(run.evaluations) > 2:
             parts.append("best epoch")

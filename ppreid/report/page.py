@@ -18,7 +18,7 @@ from ppreid.report.cluster_sheets import CAMERAS, LARGEST, MIXED, SPLIT, Sheet
 from ppreid.report.configuration import against, differences
 from ppreid.report.curves import cmc_chart, compared_charts, histogram_chart, run_charts
 from ppreid.report.evidence import Evidence, MapEvidence
-from ppreid.report.headline import sentence, subject, tiles
+from ppreid.report.headline import remarks, sentence, subject, tiles
 from ppreid.report.run_files import RunFiles
 from ppreid.report.scales import compact
 from ppreid.report.tables import camera_table, cluster_table, comparison_table, epoch_table
@@ -50,6 +50,7 @@ def run_page(run: RunFiles, evidence: Evidence, *, reference: Mapping[str, Any])
         evidence=evidence,
         subject=subject(run),
         sentence=sentence(run),
+        remarks=remarks(run),
         tiles=tiles(run, num_identities=clusters.num_identities if clusters else None),
         curves=run_charts(run),
         ranking_charts=[cmc_chart(ranking.result.cmc), histogram_chart(ranking.histogram)] if ranking else [],

@@ -15,7 +15,11 @@ SECONDS = 240  # for an answer; a loaded machine needs a while to start a browse
 
 
 def find_chromium() -> str | None:
-    return next((path for path in map(shutil.which, NAMES) if path), None)
+    """The program, if there is one that starts; some systems have a script in its place that asks to install it."""
+    for path in filter(None, map(shutil.which, NAMES)):
+        if subprocess.run([path, "--version"], capture_output=True, timeout=SECONDS).returncode == 0:
+            return path
+    return None
 
 
 def _moved_up(descriptor: int) -> int:

@@ -8,7 +8,7 @@ from PIL import Image
 from ppreid.records import ImageRecord
 from ppreid.report.configuration import against, differences, flat
 from ppreid.report.evidence import Evidence, cluster_evidence
-from ppreid.report.headline import duration, sentence, tiles
+from ppreid.report.headline import duration, remarks, sentence, tiles
 from ppreid.report.page import TEMPLATES, describe, run_page
 from ppreid.report.run_files import RUNNING, STOPPED
 from ppreid.report.thumbnails import MAX_BYTES, Thumbnails
@@ -153,11 +153,31 @@ def test_the_top_of_the_page():
     assert shown["mAP"] == ("14.0", "%", "before 10.0 · best epoch")
     assert shown["Clusters"] == ("8", "", "6 people in truth")
     assert shown["Outliers"] == ("36.1", "%", "26 of 72 images")
-    assert shown["Epochs"] == ("4", "of 4", "finished")
+    assert shown["Epochs"] == ("4", "of 4", "")
     assert shown["Time"] == ("2.1", "min", "31 s per epoch")
     assert sentence(run._replace(state=RUNNING)).startswith("Training is running: 4 of 4 epochs are done.")
     assert "stopped after 4 of 4" in sentence(run._replace(state=STOPPED))
-    assert "Nothing was evaluated" in sentence(invented_run("run", evaluated=False))
+    assert sentence(invented_run("run", evaluated=False)).endswith(" Nothing was evaluated.")
+    begun = run._replace(evaluations=run.evaluations[:1], state=RUNNING)
+    assert sentence(begun).endswith(" No evaluation was due yet; before training Rank-1 was 20.0 %.")
+    assert tiles(begun, num_identities=None)[0].detail == "before training"
+
+
+def remarks_on(**values):
+    run = invented_run("run")
+    run.epochs[-1].update({"camera_mixing": None} | values)
+    return remarks(run)
+
+
+def test_remarks_are_made_beyond_their_limits_only():
+    assert remarks_on() == []
+    assert remarks_on(outliers=36, largest=18, camera_mixing=0.2) == []
+    assert remarks_on(outliers=None, largest=None, images=0) == []
+    assert [text[:3] for text in remarks_on(outliers=37, largest=19)] == ["51%", "One"]
+    assert "camera mixing 0.19" in remarks_on(camera_mixing=0.19)[0]
+    run = invented_run("run", epochs=8)
+    run.evaluations[2]["mAP"] = 20.5
+    assert remarks(run._replace(epochs=[])) == ["The last evaluation is 2.5 mAP below the best one, after epoch 4."]
 
 
 @pytest.mark.parametrize(
