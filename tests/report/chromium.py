@@ -76,7 +76,7 @@ class Chromium:
             "Emulation.setDeviceMetricsOverride", width=width, height=height, deviceScaleFactor=1, mobile=mobile
         )
         scheme = {"name": "prefers-color-scheme", "value": "dark" if dark else "light"}
-        self.call("Emulation.setEmulatedMedia", features=[scheme])
+        self.call("Emulation.setEmulatedMedia", media="screen", features=[scheme])
         self.complaints.clear()
         self.call("Page.navigate", url=file.resolve().as_uri())
         while True:

@@ -100,6 +100,14 @@ def test_the_theme_button_wins_over_the_system(pages, browser):
     browser.run("localStorage.clear()")
 
 
+def test_paper_is_white(pages, browser):
+    browser.open(pages.run, dark=True)
+    scheme = {"name": "prefers-color-scheme", "value": "dark"}
+    browser.call("Emulation.setEmulatedMedia", media="print", features=[scheme])
+    assert browser.run("getComputedStyle(document.body).backgroundColor") == "rgb(255, 255, 255)"
+    assert browser.run("getComputedStyle(document.querySelector('.filters')).display") == "none"
+
+
 def test_a_script_of_someone_else_does_not_run(pages, browser, tmp_path):
     page = tmp_path / "changed.html"
     text = pages.run.read_text(encoding="utf-8")
