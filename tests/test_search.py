@@ -207,6 +207,8 @@ def test_what_would_change_features_is_refused(index, queries):
     for override in ("data.height=64", "model.pooling=gem"):
         with pytest.raises(ConfigError, match=r"was made with .*; make another index"):
             app.search(index, [queries], overrides=[override])
+    with pytest.raises(ConfigError, match="has its own network"):
+        app.search(index, [queries], overrides=["model.weights=other.safetensors"])
     with pytest.raises(ConfigError, match="unknown key"):
         app.search(index, [queries], overrides=["data.heigth=64"])
     assert len(app.search(index, [queries], overrides=["eval.batch_size=1"])) == 8

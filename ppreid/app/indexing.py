@@ -156,6 +156,8 @@ def open_index(folder: Path, overrides: Sequence[str] = ()) -> OpenIndex:
     if not isinstance(cfg, EvaluationConfig):
         raise DataError(f"{folder / CONFIG} is not the configuration of an index; make the index anew")
     wanted, found = manifest.made_with, made_with(cfg, manifest.made_with.get("weights", ""))
+    if cfg.model.weights != NETWORK:
+        raise ConfigError(f"the index {folder} has its own network; leave model.weights out, or make another index")
     if changed := [name for name in found if found[name] != wanted.get(name)]:
         detail = ", ".join(f"{name} {wanted.get(name)}, not {found[name]}" for name in changed)
         raise ConfigError(f"the index {folder} was made with {detail}; make another index for that")
