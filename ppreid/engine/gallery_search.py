@@ -14,7 +14,7 @@ METHODS = ("auto", "exact", "ivf")
 AUTO_EXACT_IMAGES = 500_000
 DEFAULT_PROBES = 32
 _ROWS_PER_BLOCK = 8192
-_IMAGES_PER_LIST = 256  # of the sample that the lists are learned from
+_IMAGES_PER_LIST, _ROUNDS = 64, 10  # of the sample that the lists are learned from, and of k-means
 _FIRST_WIDTH, _WIDER = 16, 4  # neighbours that are asked for beyond k, and the factor when too few of them may be shown
 
 
@@ -69,7 +69,8 @@ def learn_lists(features: np.ndarray, *, seed: int = 0) -> InvertedLists:
     rng = np.random.default_rng(seed)
     count = min(len(features), _IMAGES_PER_LIST * num_lists)
     sample = np.ascontiguousarray(features[np.sort(rng.choice(len(features), count, replace=False))])
-    kmeans = faiss.Kmeans(features.shape[1], num_lists, spherical=True, seed=seed, min_points_per_centroid=1)
+    settings = {"niter": _ROUNDS, "spherical": True, "seed": seed, "min_points_per_centroid": 1}
+    kmeans = faiss.Kmeans(features.shape[1], num_lists, **settings)
     kmeans.train(sample)
     centroids = np.asarray(kmeans.centroids, dtype=np.float32)
     return InvertedLists(centroids, assign_lists(centroids, features))
