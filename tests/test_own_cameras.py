@@ -124,7 +124,7 @@ def test_the_doctor_finds_every_bad_file(tiny_config, crops, tmp_path, capsys):
     assert len(unreadable["items"]) == 3 and str(first) in unreadable["items"][0]
     out = capsys.readouterr().out
     assert "cameras (images): 1 hall (24), 2 yard (24)" in out
-    assert ".mp4: 1" in out and "there are none: training reports label-free health" in out
+    assert ".mp4: 1" in out and "there are no queries: training reports label-free health" in out
     assert main([*arguments, "-o", "data.on_bad_image=skip"]) == 0
 
 

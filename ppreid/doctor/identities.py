@@ -86,7 +86,7 @@ def check_queries(
         numbered as distractors.
     """
     if not query:
-        return [ok("queries", "there are none: training reports label-free health instead of metrics")]
+        return [ok("queries", "there are no queries: training reports label-free health instead of metrics")]
     cameras_of = _cameras_of(gallery)
     invalid = [
         record.path
