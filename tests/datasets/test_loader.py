@@ -2,7 +2,6 @@ import os
 import subprocess
 import sys
 import textwrap
-import time
 
 import numpy as np
 import pytest
@@ -176,9 +175,8 @@ def test_the_interpreter_exits_cleanly_with_workers_alive(image_records):
     paths = [record.path for record in image_records]
     for how in ("complete", "broken off"):
         command = [sys.executable, "-c", textwrap.dedent(script), how, *paths]
-        result = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+        result = subprocess.run(command, capture_output=True, text=True, timeout=600, check=False)
         assert result.returncode == 0 and "Traceback" not in result.stderr, result.stderr
-        time.sleep(0.1)
         for process in result.stdout.split():
             with pytest.raises(ProcessLookupError):
                 os.kill(int(process), 0)
