@@ -31,6 +31,7 @@ from ppreid.commands import (
     train,
 )
 from ppreid.commands.command import Command
+from ppreid.engine.rank_hub import launched_processes
 from ppreid.engine.runlog import log_to_console
 from ppreid.errors import ConfigError, Interrupted, PpreidError, unknown_choice
 
@@ -54,6 +55,7 @@ EXIT_CODES = """\
 exit codes: 0 done, 2 configuration or arguments, 3 data, 4 weights, 5 clustering, 6 training, 7 evaluation,
   8 a file that cannot be written, 130 interrupted (Ctrl-C), 143 ended by SIGTERM,
   1 unexpected or (doctor) a problem of the environment"""
+SEVERAL_PROCESSES = ("train", "eval")  # commands that paddle.distributed.launch may start
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -73,6 +75,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         args = _parse(arguments)
         log_to_console()
+        if launched_processes() > 1 and arguments[0] not in SEVERAL_PROCESSES:
+            raise ConfigError(f"{arguments[0]} runs in one process; start it without paddle.distributed.launch")
         args.run(args)
     except PpreidError as error:
         if debug:

@@ -1,9 +1,9 @@
 """One epoch of a run: cluster, train, evaluate, save."""
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import paddle
@@ -13,15 +13,17 @@ from ppreid.clustering.labels import require_clusters
 from ppreid.datasets.loader import TrainLoader
 from ppreid.engine.checkpoint import RunningEpoch, TrainingState
 from ppreid.engine.checkpoint_set import CheckpointSet
+from ppreid.engine.collectives import arrays_from_first, digest, facts_from_first
+from ppreid.engine.distributed import Ranks
 from ppreid.engine.evaluate import ids
 from ppreid.engine.finite import FiniteGuard
-from ppreid.engine.pseudo_label import assign_pseudo_labels
+from ppreid.engine.pseudo_label import PseudoLabels, assign_pseudo_labels
 from ppreid.engine.run_folder import LABELS, write_labels
 from ppreid.engine.runlog import MetricsFile, Stopwatch
 from ppreid.engine.stop_signals import StopSignals
 from ppreid.engine.tables import best_row, epoch_line, epoch_row, evaluation_row
 from ppreid.engine.train import EpochProgress, train_epoch
-from ppreid.evaluation.ranking import RankingResult
+from ppreid.failpoint import failpoint
 from ppreid.models.reid_net import ReIDNet
 from ppreid.records import ReIDSplit
 from ppreid.schema import TrainingConfig
@@ -39,11 +41,17 @@ class Run(NamedTuple):
     optimizer: paddle.optimizer.Optimizer
     train_loader: TrainLoader
     extract: Callable[[], np.ndarray]  # () -> features of the training images (N, D)
-    evaluate: Callable[..., RankingResult] | None  # None: there is no labelled query and gallery
+    evaluate: Callable[..., Any]  # () -> RankingResult
     metrics: MetricsFile
     checkpoints: CheckpointSet
     guard: FiniteGuard
     stop: StopSignals
+    ranks: Ranks
+
+    @property
+    def can_evaluate(self) -> bool:
+        """Whether there is a labelled query and gallery."""
+        return bool(self.split.query)
 
 
 def one_epoch(run: Run, state: TrainingState, epoch: int) -> TrainingState:
@@ -66,42 +74,59 @@ def one_epoch(run: Run, state: TrainingState, epoch: int) -> TrainingState:
         with run.stop.interruptible():
             running = _cluster(run, epoch, watch)
     labels = running.labels
-    write_labels(run.folder / LABELS, [record.path for record in run.split.train], labels)
+    if run.ranks.is_first:
+        write_labels(run.folder / LABELS, [record.path for record in run.split.train], labels)
 
-    evaluate = run.evaluate if (epoch + 1) % cfg.eval.every == 0 or epoch + 1 == cfg.solver.epochs else None
-    losses, reached = _train(run, state, running, watch, save_at_end=evaluate is not None)
+    is_due = run.can_evaluate and ((epoch + 1) % cfg.eval.every == 0 or epoch + 1 == cfg.solver.epochs)
+    losses, reached = _train(run, state, running, watch, save_at_end=is_due)
     history = state.history
-    if evaluate:
-        with run.stop.interruptible(), watch.stage("evaluate"):
-            result = evaluate()
-        history = [*history, evaluation_row(result, epoch=epoch + 1, labels=labels)]
+    if is_due:
+        with watch.stage("evaluate"):
+            history = [*history, evaluated(run, epoch=epoch + 1, labels=labels)]
 
-    last_step = build.schedule(cfg, epoch).last()
-    row = epoch_row(epoch + 1, labels, state.labels, run.split.train, losses, last_step, watch.seconds)
-    logger.info("%s", epoch_line(row, cfg.solver.epochs, history[-1] if evaluate else None))
-    state = state._replace(epoch=epoch + 1, history=history, running=None, labels=labels, guard=run.guard.state())
-    with run.checkpoints.rescuing(reached):
-        run.metrics.write(**row)
-        if evaluate:
-            run.metrics.write(**history[-1])
-        run.checkpoints.save_epoch(state, is_best=evaluate is not None and best_row(history) is history[-1])
-    return state
+    after = state._replace(epoch=epoch + 1, history=history, running=None, labels=labels, guard=run.guard.state())
+    if run.ranks.is_first:
+        last_step = build.schedule(cfg, epoch).last()
+        row = epoch_row(epoch + 1, labels, state.labels, run.split.train, losses, last_step, watch.seconds)
+        logger.info("%s", epoch_line(row, cfg.solver.epochs, history[-1] if is_due else None))
+        with run.checkpoints.rescuing(reached):
+            run.metrics.write(**row)
+            if is_due:
+                run.metrics.write(**history[-1])
+            run.checkpoints.save_epoch(after, is_best=is_due and best_row(history) is history[-1])
+    return after
+
+
+def evaluated(
+    run: Run, *, epoch: int, labels: np.ndarray | None = None, description: str = "evaluate"
+) -> dict[str, Any]:
+    """Evaluate the network as it is; see `evaluation_row` for the arguments and the result."""
+    with run.stop.interruptible():
+        result = run.evaluate(description=description)  # on rank 0
+        return facts_from_first(lambda: evaluation_row(result, epoch=epoch, labels=labels), run.ranks, "evaluation")
 
 
 def _cluster(run: Run, epoch: int, watch: Stopwatch) -> RunningEpoch:
     """Pseudo labels of an epoch, of which no step is done yet."""
-    settings = run.cfg.labels
     with watch.stage("extract"):
         features = run.extract()  # (N, D)
-    labels, centroids = assign_pseudo_labels(
+    labels, centroids = arrays_from_first(lambda: _pseudo_labels(run, features, epoch, watch), run.ranks)
+    return RunningEpoch(labels, centroids, steps=0, sums={}, seconds={})
+
+
+def _pseudo_labels(run: Run, features: np.ndarray, epoch: int, watch: Stopwatch) -> PseudoLabels:
+    """Clusters of the features (N, D), at least one."""
+    settings = run.cfg.labels
+    failpoint("cluster")
+    pseudo = assign_pseudo_labels(
         features,
         ids(run.split.train)[1],
         method=build.distance(settings, epoch),
         clusterer=build.clusterer(settings),
         stopwatch=watch,
     )
-    require_clusters(labels, eps=settings.eps, min_samples=settings.min_samples)
-    return RunningEpoch(labels, centroids, steps=0, sums={}, seconds={})
+    require_clusters(pseudo.labels, eps=settings.eps, min_samples=settings.min_samples)
+    return pseudo
 
 
 def _train(
@@ -120,6 +145,7 @@ def _train(
 
     def pause() -> bool:
         every = cfg.checkpoint.every_steps
+        run.stop.request(max(run.ranks.gather(run.stop.requested, "end of a step")))
         return bool(run.stop.requested or (every and done.steps % every == 0))
 
     def reached() -> TrainingState:
@@ -128,9 +154,10 @@ def _train(
         return state._replace(running=now, guard=run.guard.state())
 
     def save() -> None:
-        now = reached()
-        with run.checkpoints.rescuing(now):
-            run.checkpoints.save_last(now)
+        if run.ranks.is_first:
+            now = reached()
+            with run.checkpoints.rescuing(now):
+                run.checkpoints.save_last(now)
         run.stop.check()
 
     batches = run.train_loader.epoch(labels, state.epoch, start_batch=done.steps)
@@ -146,12 +173,18 @@ def _train(
                 schedule,
                 done,
                 guard=run.guard,
-                forward=build.forward(cfg.batch, cfg.amp),
+                forward=build.forward(cfg.batch, cfg.amp, run.ranks),
                 log_every=cfg.log.every,
                 pause=pause,
             )
         if done.steps < len(schedule.steps):
             save()
+    run.ranks.agree("weights and memory", lambda: digest([*_trained(run.model), memory.centroids.numpy()]))
     if save_at_end or run.stop.requested:
         save()
     return {**done.means(), "skipped_steps": done.skipped}, reached()
+
+
+def _trained(model: ReIDNet) -> Iterator[np.ndarray]:
+    """Values of the parameters; running statistics are those of rank 0, see `extract_features`."""
+    return (parameter.numpy() for parameter in model.parameters())

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from ppreid import build
 from ppreid.engine.device import use_device
+from ppreid.engine.distributed import Ranks, joined_ranks
 from ppreid.engine.evaluate import FlipAveraged, evaluate_model
 from ppreid.engine.rerank import evaluate_reranked
 from ppreid.engine.run_folder import BAD_IMAGES, CAMERAS, RESULTS
@@ -25,7 +26,7 @@ logger = logging.getLogger("ppreid")
 PLAIN, RERANKED = "plain", "re-ranked"
 
 
-def evaluate(cfg: Config) -> RankingResult:
+def evaluate(cfg: Config) -> RankingResult | None:
     """Evaluate a trained network.
 
     Args:
@@ -33,12 +34,18 @@ def evaluate(cfg: Config) -> RankingResult:
 
     Returns:
         mAP, CMC and the rest of the protocol's numbers. They are also in output_dir/results.json, and with eval.rerank
-        those after re-ranking beside them.
+        those after re-ranking beside them. None in processes of paddle's launcher other than the first.
 
     Raises:
         PpreidError: what its message says; the subclass tells the kind.
     """
-    logger.info("device: %s", use_device(cfg.device))
+    device = use_device(cfg.device)
+    with joined_ranks() as ranks:
+        logger.info("device: %s", device)
+        return _evaluate(cfg, ranks)
+
+
+def _evaluate(cfg: Config, ranks: Ranks) -> RankingResult | None:
     folder = Path(cfg.output_dir)
     folder.mkdir(parents=True, exist_ok=True)
     split = read_split(cfg.data, skipped_list=folder / BAD_IMAGES, camera_list=folder / CAMERAS)
@@ -50,9 +57,12 @@ def evaluate(cfg: Config) -> RankingResult:
         )
     model = build.reid_net(cfg.model)
     weights = load_trained_weights(model, cfg.model)
-    loader = build.feature_loader(split.query + split.gallery, cfg.data, cfg.eval)
+    loader = build.feature_loader(split.query + split.gallery, cfg.data, cfg.eval, ranks=ranks)
     network = FlipAveraged(model) if cfg.eval.flip else model
-    results = evaluate_model(network, loader, split, rank=_rankings(cfg.eval), extract=build.extractor(cfg.eval))
+    extract = build.extractor(cfg.eval)
+    results = evaluate_model(network, loader, split, rank=_rankings(cfg.eval), extract=extract, ranks=ranks)
+    if results is None:
+        return None
     logger.info("%s", format_results(results))
     facts = {"config": cfg.model_dump(), "weights": weights, "results": result_to_dict(results[PLAIN])}
     if cfg.eval.rerank:

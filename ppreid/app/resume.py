@@ -8,9 +8,11 @@ from typing import Any, Literal
 
 from ppreid.engine.checkpoint import Checkpoint, images_digest
 from ppreid.engine.checkpoint_set import AUTO, bring_best, find_checkpoint
+from ppreid.engine.distributed import ALONE, Ranks
 from ppreid.engine.run_folder import METRICS
 from ppreid.engine.runlog import MetricsFile
 from ppreid.errors import ConfigError, DataError, PpreidWarning
+from ppreid.failpoint import failpoint
 from ppreid.records import ImageRecord
 from ppreid.schema import TrainingConfig
 
@@ -57,13 +59,16 @@ def goes_on_in(folder: Path, resume: str) -> bool:
     return resume == AUTO or (bool(resume) and folder.resolve() in places)
 
 
-def open_checkpoint(resume: str, cfg: TrainingConfig, records: Sequence[ImageRecord]) -> Checkpoint | None:
+def open_checkpoint(
+    resume: str, cfg: TrainingConfig, records: Sequence[ImageRecord], ranks: Ranks = ALONE
+) -> Checkpoint | None:
     """Read the checkpoint to go on from, compare it with configuration and data, and rewind metrics.jsonl to it.
 
     Args:
         resume: see `ppreid.app.train`.
         cfg: of the continuation.
         records: its training images.
+        ranks: the processes of the continuation; each reads the checkpoint, and rank 0 prepares the folder.
 
     Returns:
         The checkpoint; None to start at the beginning.
@@ -73,12 +78,14 @@ def open_checkpoint(resume: str, cfg: TrainingConfig, records: Sequence[ImageRec
     """
     if not resume:
         return None
+    failpoint("load")
     folder = Path(cfg.output_dir)
     metrics = MetricsFile(folder / METRICS)
     checkpoint = find_checkpoint(resume, folder)
     if checkpoint is None:
         logger.info("no checkpoint in %s yet: the run starts from the beginning", folder)
-        metrics.rewind(-1)
+        if ranks.is_first:
+            metrics.rewind(-1)
         return None
     check_resumable(checkpoint, cfg.model_dump(), images_digest(records))
     epoch, running = checkpoint.state.epoch, checkpoint.state.running
@@ -90,8 +97,9 @@ def open_checkpoint(resume: str, cfg: TrainingConfig, records: Sequence[ImageRec
     )
     if epoch >= cfg.solver.epochs:
         logger.info("nothing is left to train: solver.epochs is %d", cfg.solver.epochs)
-    metrics.rewind(epoch, checkpoint.path.with_name(METRICS))
-    bring_best(checkpoint, folder)
+    if ranks.is_first:
+        metrics.rewind(epoch, checkpoint.path.with_name(METRICS))
+        bring_best(checkpoint, folder)
     return checkpoint
 
 

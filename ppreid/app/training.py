@@ -2,28 +2,30 @@
 
 import logging
 import os
-from collections.abc import Callable
-from contextlib import closing
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
 from functools import partial
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import paddle
 
 from ppreid import build
-from ppreid.app.epoch import Run, one_epoch
+from ppreid.app.epoch import Run, evaluated, one_epoch
 from ppreid.app.reporting import report_of_training
 from ppreid.app.resume import goes_on_in, open_checkpoint
 from ppreid.config import config_text
 from ppreid.datasets.loader import TrainLoader
 from ppreid.engine.checkpoint import Checkpoint, TrainingState, images_digest, restore
 from ppreid.engine.checkpoint_set import CheckpointSet
+from ppreid.engine.collectives import tensors_from_first
 from ppreid.engine.device import require_determinism, use_device
+from ppreid.engine.distributed import Ranks, joined_ranks
 from ppreid.engine.environment import write_environment
 from ppreid.engine.evaluate import evaluate_model
 from ppreid.engine.optimizer import adam_with_l2
 from ppreid.engine.precision import require_half_precision
+from ppreid.engine.rank_hub import launched_processes
 from ppreid.engine.run_folder import (
     BAD_IMAGES,
     BEST,
@@ -39,12 +41,10 @@ from ppreid.engine.run_folder import (
 from ppreid.engine.run_lock import run_lock
 from ppreid.engine.runlog import MetricsFile, log_to_file
 from ppreid.engine.stop_signals import StopSignals, stop_signals
-from ppreid.engine.tables import best_row, evaluation_row, history_table
+from ppreid.engine.tables import best_row, history_table
 from ppreid.engine.visualdl_curves import require_visualdl
-from ppreid.evaluation.ranking import RankingResult
 from ppreid.files import write_text
 from ppreid.inputs import load_initial_weights, read_split
-from ppreid.models.reid_net import ReIDNet
 from ppreid.records import ReIDSplit
 from ppreid.schema import TrainingConfig
 
@@ -76,25 +76,46 @@ def train(cfg: TrainingConfig, *, overwrite: bool = False, resume: str = "") -> 
     """
     if cfg.log.visualdl:
         require_visualdl()
-    folder = Path(cfg.output_dir)
-    with stop_signals() as stop, run_lock(folder) as recovered, disk_errors_explained(folder):
-        open_run_folder(folder, overwrite=overwrite, resume=goes_on_in(folder, resume))
+    folder, device = Path(cfg.output_dir), use_device(cfg.device)
+    with (
+        stop_signals(repeats_end=launched_processes() == 1) as stop,
+        joined_ranks() as ranks,
+        disk_errors_explained(folder),
+        _own_folder(folder, ranks, overwrite=overwrite, resume=goes_on_in(folder, resume)),
+    ):
+        require_half_precision(cfg.amp.level, cfg.amp.dtype)
+        device = device if ranks.count == 1 else f"{device}, {ranks.count} processes"
+        logger.info("device: %s, output: %s", device, folder)
+        if cfg.deterministic:
+            require_determinism(paddle.get_device())
+        cfg, batch = build.scaled_to_devices(cfg, devices=ranks.count)
+        logger.info("%s", batch)
+        with stop.interruptible():
+            split = read_split(cfg.data, skipped_list=folder / BAD_IMAGES, camera_list=folder / CAMERAS)
+            checkpoint = open_checkpoint(resume, cfg, split.train, ranks)
+        at = checkpoint and [checkpoint.state.epoch, checkpoint.state.running and checkpoint.state.running.steps]
+        ranks.agree("options, images and checkpoints", lambda: [config_text(cfg), images_digest(split.train), at])
+        if ranks.is_first:
+            write_text(folder / CONFIG, config_text(cfg))
+            write_environment(folder / ENVIRONMENT)
+        with closing(build.train_loader(split.train, cfg, ranks)) as train_loader:
+            return _train_on(split, train_loader, cfg, folder, checkpoint, stop, ranks)
+
+
+@contextmanager
+def _own_folder(folder: Path, ranks: Ranks, *, overwrite: bool, resume: bool) -> Iterator[None]:
+    """Rank 0 alone has the folder: it locks it, opens it and keeps the log while the block runs."""
+    if not ranks.is_first:
+        ranks.gather(None, "opening of output_dir")
+        yield
+        return
+    with run_lock(folder) as recovered:
+        open_run_folder(folder, overwrite=overwrite, resume=resume)
         with log_to_file(folder / LOG):
             if recovered:
                 logger.info("%s", recovered)
-            logger.info("device: %s, output: %s", use_device(cfg.device), folder)
-            require_half_precision(cfg.amp.level, cfg.amp.dtype)
-            if cfg.deterministic:
-                require_determinism(paddle.get_device())
-            cfg, batch = build.scaled_to_devices(cfg, devices=paddle.distributed.get_world_size())
-            logger.info("%s", batch)
-            with stop.interruptible():
-                split = read_split(cfg.data, skipped_list=folder / BAD_IMAGES, camera_list=folder / CAMERAS)
-                checkpoint = open_checkpoint(resume, cfg, split.train)
-            write_text(folder / CONFIG, config_text(cfg))
-            write_environment(folder / ENVIRONMENT)
-            with closing(build.train_loader(split.train, cfg)) as train_loader:
-                return _train_on(split, train_loader, cfg, folder, checkpoint, stop)
+            ranks.gather(None, "opening of output_dir")
+            yield
 
 
 def _train_on(
@@ -104,13 +125,16 @@ def _train_on(
     folder: Path,
     checkpoint: Checkpoint | None,
     stop: StopSignals,
+    ranks: Ranks,
 ) -> list[dict[str, Any]]:
     """Build the parts of a run, bring them to where it starts or goes on, and train."""
     paddle.seed(cfg.seed)
-    model = build.reid_net(cfg.model, bn_chunks=cfg.model.bn_chunks // cfg.batch.accumulate)
+    model = build.reid_net(cfg.model, bn_chunks=build.bn_chunks_per_pass(cfg, ranks))
     optimizer = adam_with_l2(model, lr=cfg.solver.lr, weight_decay=cfg.solver.weight_decay)
     extract = build.extractor(cfg.eval)
-    label_loader = build.feature_loader(split.train, cfg.data, cfg.eval)
+    label_loader = build.feature_loader(split.train, cfg.data, cfg.eval, ranks=ranks)
+    eval_loader = build.feature_loader(split.query + split.gallery, cfg.data, cfg.eval, ranks=ranks)
+    rank = build.ranking(cfg.eval)
     run = Run(
         cfg,
         folder,
@@ -118,8 +142,8 @@ def _train_on(
         model,
         optimizer,
         train_loader,
-        extract=partial(extract, model, label_loader),
-        evaluate=_evaluation(split, model, cfg, extract),
+        extract=partial(extract, model, label_loader, ranks=ranks),
+        evaluate=partial(evaluate_model, model, eval_loader, split, rank=rank, extract=extract, ranks=ranks),
         metrics=MetricsFile(folder / METRICS, visualdl=cfg.log.visualdl),
         checkpoints=CheckpointSet(
             folder,
@@ -132,6 +156,7 @@ def _train_on(
         ),
         guard=build.finite_guard(cfg, split.train),
         stop=stop,
+        ranks=ranks,
     )
     if checkpoint is None:
         state = _start(run)
@@ -143,36 +168,33 @@ def _train_on(
     for epoch in range(state.epoch, cfg.solver.epochs):
         state = one_epoch(run, state, epoch)
         stop.check()
-    last = state.history[-1] if state.history else None
-    run.metrics.write("summary", last=last, best=best_row(state.history) or None)
-    if state.history:
-        logger.info("\n%s\nlast and best network: %s, %s", history_table(state.history), folder / LAST, folder / BEST)
-    else:
-        logger.info("no labelled query and gallery: nothing was evaluated\nlast network: %s", folder / LAST)
-    if cfg.report.enabled:
-        with stop.interruptible():
-            report_of_training(folder, cfg, split, model)
+    if ranks.is_first:
+        _finish(run, state.history)
     return state.history
 
 
-def _evaluation(
-    split: ReIDSplit, model: ReIDNet, cfg: TrainingConfig, extract: Callable[..., np.ndarray]
-) -> Callable[..., RankingResult] | None:
-    """The evaluation of the model as it is then; None where there is nothing to evaluate on."""
-    if not split.query:
-        return None
-    loader = build.feature_loader(split.query + split.gallery, cfg.data, cfg.eval)
-    return partial(evaluate_model, model, loader, split, rank=build.ranking(cfg.eval), extract=extract)
+def _finish(run: Run, history: list[dict[str, Any]]) -> None:
+    """Summary, table and report; the other processes are not needed any more."""
+    run.metrics.write("summary", last=history[-1] if history else None, best=best_row(history) or None)
+    last, best = run.folder / LAST, run.folder / BEST
+    if history:
+        logger.info("\n%s\nlast and best network: %s, %s", history_table(history), last, best)
+    else:
+        logger.info("no labelled query and gallery: nothing was evaluated\nlast network: %s", last)
+    if run.cfg.report.enabled:
+        with run.stop.interruptible():
+            report_of_training(run.folder, run.cfg, run.split, run.model)
 
 
 def _start(run: Run) -> TrainingState:
     """Initial weights, their evaluation, and a first checkpoint: a disk that is full shows itself now."""
-    load_initial_weights(run.model, run.cfg.model)
-    history = []
-    if run.evaluate:
-        with run.stop.interruptible():
-            history = [evaluation_row(run.evaluate(description="before training"), epoch=0)]
-        run.metrics.write(**history[0])
+    if run.ranks.is_first:
+        load_initial_weights(run.model, run.cfg.model)
+    tensors_from_first(run.model.state_dict().values(), run.ranks)
+    history = [evaluated(run, epoch=0, description="before training")] if run.can_evaluate else []
     state = TrainingState(0, run.cfg.model_dump(), history, images_digest(run.split.train), guard=run.guard.state())
-    run.checkpoints.save_last(state)
+    if run.ranks.is_first:
+        for row in history:
+            run.metrics.write(**row)
+        run.checkpoints.save_last(state)
     return state

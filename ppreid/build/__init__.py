@@ -8,6 +8,7 @@ configuration, and tell the loader which names there are now:
 """
 
 from ppreid.build.objects import (
+    bn_chunks_per_pass,
     cluster_memory,
     clusterer,
     distance,
@@ -47,6 +48,7 @@ __all__ = [
     "POOLINGS",
     "PROJECTIONS",
     "DatasetReader",
+    "bn_chunks_per_pass",
     "choices",
     "cluster_memory",
     "clusterer",

@@ -11,13 +11,15 @@ from ppreid.build.tables import BACKBONES, CLUSTERERS, DISTANCES, MEMORY_UPDATES
 from ppreid.datasets.image_dataset import ImageDataset
 from ppreid.datasets.loader import EvalLoader, TrainLoader, eval_loader
 from ppreid.datasets.transforms import eval_transform, train_transform
+from ppreid.engine.distributed import ALONE, Ranks
 from ppreid.engine.extract import extract_features
 from ppreid.engine.finite import FiniteGuard, write_nonfinite_batch
 from ppreid.engine.optimizer import learning_rate
 from ppreid.engine.precision import OFF, LossScale, autocast
 from ppreid.engine.pseudo_label import DistanceMethod
-from ppreid.engine.step import Forward, micro_batches
+from ppreid.engine.step import Forward, all_ranks, micro_batches
 from ppreid.engine.train import Schedule
+from ppreid.errors import ConfigError
 from ppreid.evaluation.ranking import RankingResult, evaluate_features
 from ppreid.ise.memory import ClusterMemory
 from ppreid.ise.objectives import LossTerms
@@ -38,6 +40,22 @@ from ppreid.sections import (
 )
 
 
+def bn_chunks_per_pass(cfg: TrainingConfig, ranks: Ranks) -> int:
+    """Parts in which a training batch is normalised within one pass of one process.
+
+    Raises:
+        ConfigError: the processes cannot normalise the batch in model.bn_chunks parts.
+    """
+    chunks, passes = cfg.model.bn_chunks, ranks.count * cfg.batch.accumulate
+    if chunks % passes:
+        raise ConfigError(
+            f"{ranks.count} processes with batch.accumulate={cfg.batch.accumulate} normalise a batch in {passes} parts "
+            f"or a multiple of that, but model.bn_chunks is {chunks}; set -o model.bn_chunks={passes}, or start another "
+            "number of processes. The result depends on model.bn_chunks, not on the number of processes"
+        )
+    return chunks // passes
+
+
 def reid_net(cfg: EvaluationModelConfig, *, bn_chunks: int = 1) -> ReIDNet:
     """The network with random weights."""
     return ReIDNet(
@@ -49,9 +67,14 @@ def reid_net(cfg: EvaluationModelConfig, *, bn_chunks: int = 1) -> ReIDNet:
 
 
 def feature_loader(
-    records: Sequence[ImageRecord], data: DataConfig, settings: EvaluationSettings, *, first_row: int = 0
+    records: Sequence[ImageRecord],
+    data: DataConfig,
+    settings: EvaluationSettings,
+    *,
+    first_row: int = 0,
+    ranks: Ranks = ALONE,
 ) -> EvalLoader:
-    """All images from a row on, once, in order, without augmentation."""
+    """All images from a row on, once, in order, without augmentation; of several processes each reads a share."""
     dataset = ImageDataset(records, partial(eval_transform, height=data.height, width=data.width))
     return eval_loader(
         dataset,
@@ -60,6 +83,8 @@ def feature_loader(
         first_row=first_row,
         num_workers=data.num_workers,
         worker_timeout=data.worker_timeout,
+        rank=ranks.rank,
+        num_ranks=ranks.count,
     )
 
 
@@ -68,7 +93,7 @@ def extractor(settings: EvaluationSettings) -> Callable[..., np.ndarray]:
     return partial(extract_features, engine=settings.engine, precision=settings.precision)
 
 
-def train_loader(records: Sequence[ImageRecord], cfg: TrainingConfig) -> TrainLoader:
+def train_loader(records: Sequence[ImageRecord], cfg: TrainingConfig, ranks: Ranks = ALONE) -> TrainLoader:
     """Augmented batches of identities x images."""
     transform = partial(
         train_transform,
@@ -87,6 +112,8 @@ def train_loader(records: Sequence[ImageRecord], cfg: TrainingConfig) -> TrainLo
         image_shape=(3, cfg.data.height, cfg.data.width),
         num_workers=cfg.data.num_workers,
         worker_timeout=cfg.data.worker_timeout,
+        rank=ranks.rank,
+        num_ranks=ranks.count,
     )
 
 
@@ -117,9 +144,10 @@ def objective(cfg: ISEConfig, *, num_clusters: int) -> Callable[..., LossTerms]:
     )
 
 
-def forward(batch: BatchConfig, amp: AmpConfig) -> Forward:
-    """From the images of a step to their features."""
-    return partial(micro_batches, parts=batch.accumulate, autocast=autocast(amp.level, amp.dtype))
+def forward(batch: BatchConfig, amp: AmpConfig, ranks: Ranks = ALONE) -> Forward:
+    """From the images of a step, or this process's share of them, to the features of all."""
+    own = partial(micro_batches, parts=batch.accumulate, autocast=autocast(amp.level, amp.dtype))
+    return partial(all_ranks, own=own, ranks=ranks)
 
 
 def finite_guard(cfg: TrainingConfig, records: Sequence[ImageRecord]) -> FiniteGuard:

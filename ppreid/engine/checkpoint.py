@@ -14,6 +14,7 @@ from paddle import nn
 
 from ppreid.engine.model_state import optimizer_arrays, restore_arrays
 from ppreid.errors import TrainingError, WeightsError, WriteError
+from ppreid.failpoint import failpoint
 from ppreid.models.weight_files import CHECKPOINT_PREFIX
 from ppreid.records import ImageRecord
 from ppreid.tensor_file import load_tensors, save_tensors
@@ -103,6 +104,7 @@ def save_checkpoint(
         TrainingError: a number is not finite.
         WriteError: the file cannot be written; an existing one is left as it was.
     """
+    failpoint("save")
     tensors = {MODEL + name: value.numpy() for name, value in model.state_dict().items()}
     tensors |= {OPTIMIZER + name: value for name, value in optimizer_arrays(model, optimizer).items()}
     facts = {"format": FORMAT, **state._replace(guard=dict(state.guard))._asdict()}

@@ -86,11 +86,11 @@ def facts_from_first(compute: Callable[[], Any], ranks: Ranks, what: str) -> Any
     return ranks.gather(compute() if ranks.is_first else None, what)[0]
 
 
-def model_from_first(model: nn.Layer, ranks: Ranks) -> None:
-    """Give the weights and running statistics of rank 0 to all, in place."""
+def tensors_from_first(tensors: Iterable[Tensor], ranks: Ranks) -> None:
+    """Give the values of rank 0, for example the weights of a network, to all, in place."""
     if ranks.count > 1:
-        ranks.gather(None, "weights")
-        for _, tensor in sorted(model.state_dict().items()):
+        ranks.gather(None, "exchange of weights")
+        for tensor in tensors:
             _broadcast(tensor, 0, ranks)
 
 

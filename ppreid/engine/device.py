@@ -3,6 +3,7 @@
 import paddle
 
 from ppreid.determinism import missing_for_determinism
+from ppreid.engine.rank_hub import launched_processes
 from ppreid.errors import ConfigError
 
 
@@ -21,6 +22,10 @@ def use_device(name: str) -> str:
     gpus = paddle.device.cuda.device_count() if paddle.device.is_compiled_with_cuda() else 0
     if name == "auto":
         name = "gpu" if gpus else "cpu"
+    if name == "gpu" and gpus:
+        name = f"gpu:{paddle.distributed.ParallelEnv().device_id}"  # paddle's launcher gives each process its own
+    elif name.startswith("gpu:") and launched_processes() > 1:
+        raise ConfigError(f"device is {name!r} for {launched_processes()} processes; use device=gpu, one for each")
     if name.startswith("gpu"):
         number = int(name.partition(":")[2] or 0)
         if number >= gpus:

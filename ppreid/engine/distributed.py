@@ -6,7 +6,6 @@ by the collectives in collectives.py; what is here goes through the monitors (se
 in Python: it hears signals while it waits, and hears who has ended.
 """
 
-import json
 import logging
 import os
 import secrets
@@ -14,10 +13,10 @@ import select
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import paddle
 
@@ -31,6 +30,44 @@ PACKAGE_ROOT = Path(__file__).resolve().parent.parent.parent
 logger = logging.getLogger("ppreid")
 
 
+class Monitor:
+    """The process beside this one, as this one sees it.
+
+    Attributes:
+        input: takes messages for the others.
+        output: gives what the others say.
+    """
+
+    def __init__(self, process: subprocess.Popen) -> None:
+        """Talk to a process that runs rank_monitor.py."""
+        self._process = process
+        self.input: BinaryIO = process.stdin  # type: ignore[assignment]
+        self.output = Lines(process.stdout.fileno())  # type: ignore[union-attr]
+        self._unread: list[Message] = []
+
+    def hear(self, kind: str, *, timeout: float) -> Message:
+        """The next message of a kind.
+
+        Raises:
+            TrainingError: another rank has failed, or nothing was heard in `timeout` seconds.
+            Interrupted: another rank was stopped by a signal.
+        """
+        deadline = time.monotonic() + timeout
+        while self._unread or not self.output.closed:
+            while self._unread:
+                message = self._unread.pop(0)
+                if message["kind"] == "verdict" and message["signal"]:
+                    raise Interrupted(message["signal"])
+                if message["kind"] == "verdict":
+                    raise TrainingError(f"stopped because of another process: {message['text']}")
+                if message["kind"] == kind:
+                    return message
+            if not select.select([self.output.descriptor], [], [], max(0.0, deadline - time.monotonic()))[0]:
+                break
+            self._unread = self.output.read()
+        raise TrainingError("the monitor of this process does not answer; see the lines above")
+
+
 class Ranks:
     """The processes of a run, as one of them sees them.
 
@@ -39,12 +76,11 @@ class Ranks:
         count: number of processes.
     """
 
-    def __init__(self, rank: int = 0, count: int = 1, monitor: subprocess.Popen | None = None) -> None:
-        """Describe one process; without arguments the only one."""
+    def __init__(self, rank: int = 0, count: int = 1, monitor: Monitor | None = None) -> None:
+        """Describe one process and its connection to the others; without arguments the only one."""
         self.rank = rank
         self.count = count
         self._monitor = monitor
-        self._lines = Lines(monitor.stdout.fileno()) if monitor and monitor.stdout else None
 
     @property
     def is_first(self) -> bool:
@@ -66,18 +102,24 @@ class Ranks:
             TrainingError: another rank has failed, ended or hangs.
             Interrupted: another rank was stopped by a signal.
         """
-        if self.count == 1:
+        if self._monitor is None:
             return [value]
-        self._say({"kind": "meet", "value": value, "what": what, "limit": limit})
-        return self._hear("met", timeout=limit + SILENCE)["values"]
+        send(self._monitor.input, {"kind": "meet", "value": value, "what": what, "limit": limit})
+        return self._monitor.hear("met", timeout=limit + SILENCE)["values"]
 
-    def agree(self, what: str, value: Any) -> None:  # noqa: ANN401 - any JSON value
+    def agree(self, what: str, value: Callable[[], Any]) -> None:
         """Check that a value, for example a digest, is the same on all ranks.
+
+        Args:
+            what: the value is of, in the plural.
+            value: gives it; not called when there is nobody to compare with.
 
         Raises:
             TrainingError: it is not; the message names the ranks.
         """
-        values = self.gather(value, f"comparison of the {what}")
+        if self._monitor is None:
+            return
+        values = self.gather(value(), f"comparison of the {what}")
         others = [str(rank) for rank, other in enumerate(values) if other != values[0]]
         if others:
             raise TrainingError(
@@ -88,38 +130,19 @@ class Ranks:
     def failure(self) -> PpreidError | Interrupted:
         """The reason why a collective broke, to raise it; waits a moment for the others to say it."""
         try:
-            self._hear("goodbye", timeout=GRACE / 2)
+            if self._monitor:
+                self._monitor.hear("goodbye", timeout=GRACE / 2)
         except (PpreidError, Interrupted) as error:
             return error
         return TrainingError("the connection to the other processes broke, and none of them says why; see their logs")
 
     def end(self, text: str, number: int = 0) -> None:
-        """Tell the others that this process ends: "" is success, otherwise why; `number` is the signal that stopped it."""
-        if self.count == 1:
-            return
-        self._say({"kind": "end", "text": text, "signal": number})
-        while self._lines and not self._lines.closed:
-            if any(message["kind"] == "goodbye" for message in self._lines.read()):
-                return
-
-    def _say(self, message: Message) -> None:
-        if self._monitor and self._monitor.stdin:
-            send(self._monitor.stdin, message)
-
-    def _hear(self, kind: str, *, timeout: float) -> Message:
-        """The next message of a kind; a verdict is raised."""
-        deadline = time.monotonic() + timeout
-        while self._lines and select.select([self._monitor.stdout], [], [], max(0.0, deadline - time.monotonic()))[0]:
-            for message in self._lines.read():
-                if message["kind"] == "verdict" and message["signal"]:
-                    raise Interrupted(message["signal"])
-                if message["kind"] == "verdict":
-                    raise TrainingError(f"stopped because of another process: {message['text']}")
-                if message["kind"] == kind:
-                    return message
-            if self._lines.closed:
-                break
-        raise TrainingError("the monitor of this process is gone, and with it the connection to the other processes")
+        """Tell the others that this process ends, and why ("" is success; `number` is the signal that stopped it)."""
+        if self._monitor:
+            send(self._monitor.input, {"kind": "end", "text": text, "signal": number})
+            while not self._monitor.output.closed:
+                if any(message["kind"] == "goodbye" for message in self._monitor.output.read()):
+                    return
 
 
 ALONE = Ranks()
@@ -139,12 +162,11 @@ def joined_ranks() -> Iterator[Ranks]:
         yield ALONE
         return
     rank = int(os.environ["PADDLE_TRAINER_ID"])
-    monitor = _start(rank, count)
-    ranks = Ranks(rank, count, monitor)
+    ranks = Ranks(rank, count, _start(rank, count))
     if rank:
         logger.setLevel(logging.WARNING)
     try:
-        logger.info("%d processes", len(ranks.gather(rank, "start")))
+        ranks.gather(None, "start")
         yield ranks
     except Interrupted as stop:
         ranks.end(str(stop), stop.exit_code - 128)
@@ -156,14 +178,15 @@ def joined_ranks() -> Iterator[Ranks]:
         ranks.end("")
 
 
-def _start(rank: int, count: int) -> subprocess.Popen:
+def _start(rank: int, count: int) -> Monitor:
     """Connect paddle's collectives, and start the monitor of this rank."""
     if paddle.get_device() == "cpu":
         os.environ["PADDLE_DISTRI_BACKEND"] = "gloo"  # a build for GPUs would take NCCL
     host = os.environ["PADDLE_TRAINER_ENDPOINTS"].partition(":")[0]
-    token = secrets.token_bytes(16)
-    monitor = _monitor(rank, count, host, 0, token) if rank == 0 else None
-    port = _port(monitor) if monitor else 0
+    token, port, monitor = secrets.token_bytes(16), 0, None
+    if rank == 0:
+        monitor = _monitor(rank, count, host, port, token)
+        port = monitor.hear("port", timeout=SILENCE)["port"]
     try:
         paddle.distributed.init_parallel_env()
         facts = paddle.to_tensor([port, *token])
@@ -174,21 +197,14 @@ def _start(rank: int, count: int) -> subprocess.Popen:
     return monitor or _monitor(rank, count, host, port, bytes(token_bytes))
 
 
-def _monitor(rank: int, count: int, host: str, port: int, token: bytes) -> subprocess.Popen:
+def _monitor(rank: int, count: int, host: str, port: int, token: bytes) -> Monitor:
     """Start the monitor, in a session of its own so that no signal for the group reaches it."""
     path = os.pathsep.join([str(PACKAGE_ROOT), *filter(None, [os.environ.get("PYTHONPATH")])])
-    return subprocess.Popen(
+    process = subprocess.Popen(
         [sys.executable, "-m", "ppreid.engine.rank_monitor", str(rank), str(count), host, str(port)],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         env={**os.environ, "PYTHONPATH": path, TOKEN: token.hex()},
         start_new_session=True,
     )
-
-
-def _port(monitor: subprocess.Popen) -> int:
-    """Port of the hub, the first line that the monitor of rank 0 writes."""
-    line = monitor.stdout.readline() if monitor.stdout else b""
-    if not line:
-        raise TrainingError("the monitor of rank 0 did not start; the lines above may say why")
-    return json.loads(line)["port"]
+    return Monitor(process)

@@ -8,6 +8,7 @@ import paddle
 from paddle import nn
 from paddle.nn import functional
 
+from ppreid.engine.distributed import ALONE, Ranks
 from ppreid.engine.extract import FeatureLoader, extract_features
 from ppreid.records import ImageRecord, ReIDSplit
 
@@ -21,8 +22,9 @@ def evaluate_model(
     *,
     rank: Callable[..., Result],
     extract: Callable[..., np.ndarray] = extract_features,
+    ranks: Ranks = ALONE,
     description: str = "evaluate",
-) -> Result:
+) -> Result | None:
     """Rank the gallery for every query with the current network.
 
     Args:
@@ -31,12 +33,15 @@ def evaluate_model(
         split: data set.
         rank: (query features, gallery features, query pids, gallery pids, query camids, gallery camids) -> result.
         extract: network and loader to features, e.g. `extract_features` with another engine.
+        ranks: the processes that share the extraction.
         description: for the progress display.
 
     Returns:
-        What `rank` returned.
+        What `rank` returned; None on ranks other than 0, where it is not called.
     """
-    features = extract(model, loader, description=description)
+    features = extract(model, loader, ranks=ranks, description=description)
+    if not ranks.is_first:
+        return None
     num_queries = len(split.query)
     query_pids, query_camids = ids(split.query)
     gallery_pids, gallery_camids = ids(split.gallery)

@@ -8,18 +8,25 @@ import numpy as np
 import paddle
 from paddle import Tensor, nn
 
+from ppreid.engine.collectives import rows_to_first, tensors_from_first
+from ppreid.engine.distributed import ALONE, Ranks
 from ppreid.engine.inference import inference_forward, usable_precision
 from ppreid.errors import ConfigError, DataError, PpreidWarning, TrainingError
+<<<<<<< HEAD
 from ppreid.progress import progress
+=======
+from ppreid.failpoint import failpoint
+>>>>>>> fdf70df (A run in several processes: shared extraction, labels from rank 0, summed gradients, one writer)
 
 # An export takes as long as is gained on 100 (ResNet50) to several hundred images; see docs/extraction.md.
 MIN_IMAGES_FOR_INFERENCE = 500
 
 
 class FeatureLoader(Protocol):
-    """All images of a data set once, in batches; row i is image i."""
+    """All images of a data set once, in batches, or one process's share of them; row i is image i."""
 
-    num_images: int
+    num_images: int  # of the data set
+    rows: range  # that this loader gives
 
     def __len__(self) -> int:
         """Number of batches."""
@@ -34,36 +41,41 @@ def extract_features(
     *,
     engine: str = "auto",
     precision: str = "float32",
+    ranks: Ranks = ALONE,
     description: str = "extract",
 ) -> np.ndarray:
     """Run the network over all images.
 
     Args:
         model: maps images (B, 3, H, W) to features (B, D). Its train/eval mode is restored afterwards.
-        loader: gives every row 0..N-1 exactly once, in any order.
+        loader: gives every row of its share exactly once, in any order; the shares of all ranks are the rows 0..N-1.
         engine: see `feature_blocks`.
         precision: see `feature_blocks`.
+        ranks: the processes that share the work; all extract with the running statistics of rank 0.
         description: for the progress display.
 
     Returns:
-        Features (N, D) float32; row i belongs to image i.
+        Features (N, D) float32; row i belongs to image i. Ranks other than 0 get none, (0, D).
 
     Raises:
         ConfigError: the engine cannot run the network.
         DataError: rows are missing or come twice.
         TrainingError: features are not finite.
     """
+    tensors_from_first(model.buffers(), ranks)
     features = np.empty((0, 0), dtype=np.float32)
-    seen = np.zeros(loader.num_images, dtype=np.int64)
+    seen, start = np.zeros(len(loader.rows), dtype=np.int64), loader.rows.start
     for block, rows in feature_blocks(model, loader, engine=engine, precision=precision, description=description):
         if not features.size:
-            features = np.empty((loader.num_images, block.shape[1]), dtype=np.float32)
-        features[rows] = block
-        np.add.at(seen, rows, 1)
+            features = np.empty((len(seen), block.shape[1]), dtype=np.float32)
+        features[rows - start] = block
+        np.add.at(seen, rows - start, 1)
     wrong = np.flatnonzero(seen != 1)
     if len(wrong):
-        raise DataError(f"{len(wrong)} of {len(seen)} images were not extracted exactly once; first row: {wrong[0]}")
-    return features
+        first = start + wrong[0]
+        raise DataError(f"{len(wrong)} of {len(seen)} images were not extracted exactly once; first row: {first}")
+    failpoint("extract")
+    return rows_to_first(features, ranks)
 
 
 def feature_blocks(

@@ -39,18 +39,23 @@ def send(channel: socket.socket | BinaryIO, message: Message) -> None:
 
 
 class Lines:
-    """Complete messages from a channel that delivers bytes as they come."""
+    """Complete messages from a channel that delivers bytes as they come.
+
+    Attributes:
+        descriptor: file descriptor of the channel.
+        closed: the other side has closed it.
+    """
 
     def __init__(self, descriptor: int) -> None:
         """Read from an open file descriptor."""
-        self._descriptor = descriptor
+        self.descriptor = descriptor
         self._rest = b""
         self.closed = False
 
     def read(self) -> list[Message]:
         """Messages that have arrived; waits for the first byte."""
         try:
-            data = os.read(self._descriptor, 65536)
+            data = os.read(self.descriptor, 65536)
         except OSError:
             data = b""
         self.closed = not data

@@ -21,7 +21,7 @@ GRACE_TO_SAVE = 45.0  # the same after a signal, which lets it save first
 TOKEN = "PPREID_RANK_TOKEN"  # environment variable: monitors without the right one are not let in
 
 
-class Monitor:
+class Watch:
     """Stands between one rank and the hub."""
 
     def __init__(self, hub: socket.socket) -> None:
@@ -116,7 +116,7 @@ def main(rank: int, count: int, host: str, port: int, token: str) -> None:
     connection.settimeout(None)
     connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     connection.sendall(hello(token, rank))
-    Monitor(connection).run()
+    Watch(connection).run()
     connection.shutdown(socket.SHUT_WR)
     if hub:
         hub.join(GRACE_TO_SAVE + SILENCE)

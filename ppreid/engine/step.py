@@ -8,6 +8,8 @@ import numpy as np
 import paddle
 from paddle import Tensor, nn
 
+from ppreid.engine.collectives import batch_of_all, sum_gradients
+from ppreid.engine.distributed import Ranks
 from ppreid.engine.finite import FiniteGuard, StepBatch
 from ppreid.engine.precision import Autocast
 from ppreid.errors import ConfigError
@@ -141,6 +143,34 @@ def micro_batches(
                 backward_of_part(gradient_of_part)
 
     return paddle.concat(rows), backward
+
+
+def all_ranks(model: nn.Layer, images: Tensor, *, own: Forward, ranks: Ranks) -> tuple[Tensor, Backward]:
+    """Features of a batch whose images are shared out among the processes of a run.
+
+    Every rank sees the features of the whole batch, so each computes the loss of the whole batch, and makes the same
+    update of weights and memory. Its gradient flows back through its own images only; the sum over the ranks is the
+    gradient of the whole batch.
+
+    Args:
+        model: images to features (B, D); in training, it normalises the images of this rank by themselves.
+        images: (B / ranks.count, 3, H, W), the share of this rank.
+        own: how these become features.
+        ranks: the processes.
+
+    Returns:
+        As `whole_batch`, for the whole batch in the order of the ranks.
+    """
+    features, backward_own = own(model, images)  # (b, D)
+    if ranks.count == 1:
+        return features, backward_own
+    share = slice(ranks.rank * features.shape[0], (ranks.rank + 1) * features.shape[0])
+
+    def backward(gradient: Tensor) -> None:
+        backward_own(gradient[share])
+        sum_gradients(model, ranks)
+
+    return batch_of_all(features, ranks), backward
 
 
 def _sum_of_gradients(model: nn.Layer) -> Tensor:

@@ -20,9 +20,14 @@ class StopSignals:
         requested: number of the signal that came, 0 if none did.
     """
 
-    def __init__(self) -> None:
-        """Signals are not looked at before `stop_signals` installs this."""
+    def __init__(self, *, repeats_end: bool = True) -> None:
+        """Signals are not looked at before `stop_signals` installs this.
+
+        Args:
+            repeats_end: a second signal ends the process at once.
+        """
         self.requested = 0
+        self._repeats_end = repeats_end
         self._interruptible = False
 
     @contextmanager
@@ -39,6 +44,10 @@ class StopSignals:
         finally:
             self._interruptible = False
 
+    def request(self, number: int) -> None:
+        """Note a signal that came to another process of the run; 0 is none."""
+        self.requested = self.requested or number
+
     def check(self) -> None:
         """Raise Interrupted if a signal came."""
         if self.requested:
@@ -46,19 +55,28 @@ class StopSignals:
 
     def handle(self, number: int, frame: FrameType | None) -> None:
         """Note the signal; the next one of either kind ends the process, as if nobody had handled it."""
-        for each in SIGNALS:
-            signal.signal(each, signal.SIG_DFL)
+        if self.requested and not self._repeats_end:
+            return
         self.requested = number
-        # not a message of the log: the signal may have come while one was being written
-        os.write(2, f"\n{signal.Signals(number).name}: saving and stopping; a second signal ends at once\n".encode())
+        text = f"\n{signal.Signals(number).name}: saving and stopping"
+        if self._repeats_end:
+            text += "; a second signal ends at once"
+            for each in SIGNALS:
+                signal.signal(each, signal.SIG_DFL)
+        os.write(2, f"{text}\n".encode())  # not a message of the log: the signal may have come while one was written
         if self._interruptible:
             raise Interrupted(number)
 
 
 @contextmanager
-def stop_signals() -> Iterator[StopSignals]:
-    """Handle SIGINT and SIGTERM while the block runs, in the main thread; elsewhere Python cannot."""
-    stop = StopSignals()
+def stop_signals(*, repeats_end: bool = True) -> Iterator[StopSignals]:
+    """Handle SIGINT and SIGTERM while the block runs, in the main thread; elsewhere Python cannot.
+
+    Args:
+        repeats_end: a second signal ends the process at once. Not for the processes of paddle's launcher, which sends
+            every signal up to three times within a second and kills them itself after half a minute.
+    """
+    stop = StopSignals(repeats_end=repeats_end)
     if threading.current_thread() is not threading.main_thread():
         yield stop
         return
