@@ -186,5 +186,5 @@ def _train(
 
 
 def _trained(model: ReIDNet) -> Iterator[np.ndarray]:
-    """Values of the parameters; running statistics are those of rank 0, see `extract_features`."""
-    return (parameter.numpy() for parameter in model.parameters())
+    """Values of what is trained; running statistics may differ until `extract_features` takes those of rank 0."""
+    return (parameter.numpy() for parameter in model.parameters() if not parameter.stop_gradient)

@@ -50,7 +50,7 @@ def bn_chunks_per_pass(cfg: TrainingConfig, ranks: Ranks) -> int:
     if chunks % passes:
         raise ConfigError(
             f"{ranks.count} processes with batch.accumulate={cfg.batch.accumulate} normalise a batch in {passes} parts "
-            f"or a multiple of that, but model.bn_chunks is {chunks}; set -o model.bn_chunks={passes}, or start another "
+            f"and model.bn_chunks is {chunks}; set -o model.bn_chunks={passes} or a multiple of it, or start another "
             "number of processes. The result depends on model.bn_chunks, not on the number of processes"
         )
     return chunks // passes

@@ -12,11 +12,8 @@ from ppreid.engine.collectives import rows_to_first, tensors_from_first
 from ppreid.engine.distributed import ALONE, Ranks
 from ppreid.engine.inference import inference_forward, usable_precision
 from ppreid.errors import ConfigError, DataError, PpreidWarning, TrainingError
-<<<<<<< HEAD
-from ppreid.progress import progress
-=======
 from ppreid.failpoint import failpoint
->>>>>>> fdf70df (A run in several processes: shared extraction, labels from rank 0, summed gradients, one writer)
+from ppreid.progress import progress
 
 # An export takes as long as is gained on 100 (ResNet50) to several hundred images; see docs/extraction.md.
 MIN_IMAGES_FOR_INFERENCE = 500
@@ -62,7 +59,7 @@ def extract_features(
         DataError: rows are missing or come twice.
         TrainingError: features are not finite.
     """
-    tensors_from_first(model.buffers(), ranks)
+    tensors_from_first((tensor for tensor in model.state_dict().values() if tensor.stop_gradient), ranks)
     features = np.empty((0, 0), dtype=np.float32)
     seen, start = np.zeros(len(loader.rows), dtype=np.int64), loader.rows.start
     for block, rows in feature_blocks(model, loader, engine=engine, precision=precision, description=description):
