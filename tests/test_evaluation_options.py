@@ -174,7 +174,8 @@ def test_flip_leaves_the_mode_of_the_network(training):
     model = Halves()
     model.training = training
     batch = paddle.ones([1, 3, 2, 2]), np.array([0])
-    loader = type("Loader", (), {"num_images": 1, "__len__": lambda self: 1, "__iter__": lambda self: iter([batch])})()
+    facts = {"num_images": 1, "rows": range(1)}
+    loader = type("Loader", (), {**facts, "__len__": lambda self: 1, "__iter__": lambda self: iter([batch])})()
     extract_features(FlipAveraged(model), loader)
     assert model.training == training
 

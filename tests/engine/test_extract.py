@@ -11,7 +11,7 @@ class FakeLoader:
 
     def __init__(self, batches, num_images):
         self.batches = batches
-        self.num_images = num_images
+        self.num_images, self.rows = num_images, range(num_images)
         self.values = np.arange(num_images * 3, dtype=np.float32).reshape(num_images, 3)
 
     def __len__(self):

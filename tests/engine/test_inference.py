@@ -15,7 +15,7 @@ class NoiseLoader:
     """Noise images of 32 x 16 pixels in batches of 4; the last batch is smaller."""
 
     def __init__(self, num_images):
-        self.num_images = num_images
+        self.num_images, self.rows = num_images, range(num_images)
         self.images = np.random.default_rng(0).standard_normal((num_images, 3, 32, 16), dtype=np.float32)
 
     def __len__(self):
