@@ -71,6 +71,7 @@ class Hub:
         self._connections = connections
         self._heard = dict.fromkeys(connections, time.monotonic())
         self._arrived: dict[int, Message] = {}
+        self._done: list[int] = []
         self._since = 0.0  # the first one arrived
         self._next_tick = 0.0
         self._over = False
@@ -100,8 +101,11 @@ class Hub:
                 values = [self._arrived[each]["value"] for each in sorted(self._arrived)]
                 self._arrived = {}
                 self._tell({"kind": "met", "values": values})
+            elif self._done:
+                self._end("ended before the others", self._done[0])
         elif message["kind"] == "end":
             self._heard.pop(rank, None)  # its silence means nothing any more
+            self._done.append(rank)
             if message["text"] or self._arrived:
                 self._end(message["text"] or "ended before the others", rank, message.get("signal", 0))
 

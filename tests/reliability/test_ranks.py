@@ -1,0 +1,135 @@
+"""Runs in two processes: the same numbers as in one, and what happens when one of them fails."""
+
+import json
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+from launched import LIMIT, run_ranks
+
+from ppreid import app, failpoint
+from ppreid.app import training as training_module
+from ppreid.config import load_config
+from ppreid.engine.checkpoint import read_checkpoint
+from ppreid.engine.checkpoint_set import AUTO
+from ppreid.engine.run_folder import LABELS, LAST, METRICS, RESULTS
+from ppreid.engine.runlog import read_metrics
+from ppreid.failpoint import PLACES, VARIABLE
+from ppreid.tensor_file import load_tensors
+
+TIMES = {"seconds", "stage_seconds", "peak_memory_gb"}
+IN_TWO_PARTS = "model.bn_chunks=2"
+
+
+def command(checkout, config, *overrides, tool="train.py", options=("--resume", "auto")):
+    settings = [part for override in (IN_TWO_PARTS, *overrides) for part in ("-o", override)]
+    return [checkout / "tools" / tool, "-c", config, *options, *settings]
+
+
+def rows(folder):
+    return [{key: value for key, value in row.items() if key not in TIMES} for row in read_metrics(folder / METRICS)]
+
+
+@pytest.fixture(scope="module")
+def two_process_twin(checkout, write_tiny_config, tmp_path_factory):
+    """Folder of a run that paddle's launcher started in two processes, and that nobody disturbed; its output."""
+    folder = tmp_path_factory.mktemp("ranks")
+    launch = ["-m", "paddle.distributed.launch", "--nproc_per_node", 2, "--log_dir", folder / "log"]
+    arguments = [*launch, *command(checkout, write_tiny_config(folder), options=())]
+    done = subprocess.run([sys.executable, *map(str, arguments)], capture_output=True, text=True, timeout=LIMIT)
+    assert done.returncode == 0, done.stdout + done.stderr
+    return folder / "run", done.stdout, (folder / "log" / "workerlog.1").read_text()
+
+
+@pytest.mark.slow
+def test_two_processes_train_as_one_does(two_process_twin, tiny_config, tmp_path):
+    together, output, output_of_rank_1 = two_process_twin
+    app.train(load_config(tiny_config, [IN_TWO_PARTS]))
+    alone = tmp_path / "run"
+    for one, two in zip(rows(alone), rows(together), strict=True):
+        assert one.keys() == two.keys()
+        for key, value in one.items():
+            assert two[key] == (pytest.approx(value, rel=1e-5, abs=1e-5) if isinstance(value, float) else value), key
+    assert (alone / LABELS).read_text() == (together / LABELS).read_text()
+    weights = [load_tensors(folder / LAST).tensors for folder in (alone, together)]
+    for name, array in weights[0].items():
+        np.testing.assert_allclose(weights[1][name], array, rtol=1e-3, atol=1e-3, err_msg=name)
+    assert "device: cpu, 2 processes" in output and "epoch 2/2" in output
+    assert "epoch" not in output_of_rank_1, "rank 0 alone keeps the log"
+
+
+@pytest.mark.slow
+def test_evaluation_is_shared_and_written_once(two_process_twin, checkout, tiny_config, tmp_path):
+    weights = f"model.weights={two_process_twin[0] / LAST}"
+    done = run_ranks(command(checkout, tiny_config, weights, tool="eval.py", options=()))
+    assert [code for code, _, _ in done] == [0, 0], done
+    assert "mAP" in done[0][1] and "mAP" not in done[1][1]
+    found = json.loads((tmp_path / "run" / RESULTS).read_text())["results"]
+    last = [row for row in read_metrics(two_process_twin[0] / METRICS) if row["event"] == "evaluation"][-1]
+    assert 100 * found["mean_ap"] == pytest.approx(last["mAP"])
+
+
+# in this order, on one run: what happens, exit codes, and what the rank that is left says
+FAULTS = [
+    ("rank1:load=1:raise", [6, 1], "rank 1: RuntimeError: PPREID_FAILPOINT: load"),
+    ("rank1:step=2:kill", [6, -9], "rank 1: ended without a word; something killed it"),
+    ("rank1:step=3:SIGTERM", [143, 143], "stopped by SIGTERM; --resume goes on"),
+    ("rank0:cluster=1:raise", [1, 6], "rank 0: RuntimeError: PPREID_FAILPOINT: cluster"),
+    ("rank1:broadcast=1:exit", [6, 1], "rank 1: ended without a word; something killed it"),
+    ("rank0:step=5:stop", [-9, 6], "rank 0: was stopped (SIGSTOP) for 15 seconds"),
+    ("", [0, 0], ""),
+]
+
+
+@pytest.mark.slow
+def test_a_rank_that_fails_ends_the_others_and_the_run_goes_on(two_process_twin, checkout, tiny_config, tmp_path):
+    for fault, codes, says in FAULTS:
+        done = run_ranks(command(checkout, tiny_config, "checkpoint.every_steps=1"), **{VARIABLE: fault})
+        assert [code for code, _, _ in done] == codes, (fault, done)
+        others = [error for code, (_, _, error) in zip(codes, done, strict=True) if code in (0, 6, 143)]
+        assert all(says in error for error in others), (fault, done)
+        assert not any("Traceback" in error for error in others), (fault, done)
+        if "SIGTERM" in fault:
+            assert read_checkpoint(tmp_path / "run" / LAST).state.running.steps == 3
+    twin = two_process_twin[0]
+    assert rows(tmp_path / "run") == rows(twin)
+    assert (tmp_path / "run" / LABELS).read_text() == (twin / LABELS).read_text()
+    ours, theirs = (load_tensors(folder / LAST).tensors for folder in (tmp_path / "run", twin))
+    for name, array in theirs.items():
+        np.testing.assert_array_equal(ours[name], array, err_msg=name)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("overrides", "code", "says"),
+    [
+        (["model.bn_chunks=1"], 2, "set -o model.bn_chunks=2"),
+        (["data.root=/nowhere"], 3, "/nowhere"),
+    ],
+)
+def test_what_one_process_refuses_several_refuse(checkout, tiny_config, overrides, code, says):
+    done = run_ranks(command(checkout, tiny_config, *overrides))
+    assert {found for found, _, _ in done} <= {code, 6}, done
+    assert any(found == code and says in error for found, _, error in done), done
+
+
+def test_a_tool_for_one_process_says_so(checkout, tiny_config, monkeypatch, capsys):
+    from ppreid.cli import main
+
+    monkeypatch.setenv("PADDLE_TRAINERS_NUM", "2")
+    assert main(["cluster", "-c", str(tiny_config)]) == 2
+    assert "cluster runs in one process; start it without paddle.distributed.launch" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("place", PLACES)
+def test_every_failpoint_is_reached_and_the_run_goes_on(place, tiny_config, tmp_path, monkeypatch):
+    monkeypatch.setattr(failpoint, "_visits", failpoint.Counter())
+    monkeypatch.setenv(VARIABLE, f"{place}=1:raise")
+    monkeypatch.setattr(training_module, "report_of_training", lambda *args: None)
+    cfg = load_config(tiny_config, ["solver.epochs=1", "solver.iters=2"])
+    with pytest.raises(RuntimeError, match=f"{VARIABLE}: {place}"):
+        app.train(cfg, resume=AUTO)
+    monkeypatch.delenv(VARIABLE)
+    app.train(cfg, resume=AUTO)
+    assert read_checkpoint(tmp_path / "run" / LAST).state.epoch == 1
