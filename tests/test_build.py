@@ -4,6 +4,8 @@ import pytest
 from ppreid import build
 from ppreid.choices import BUILTIN_CHOICES
 from ppreid.config import load_config
+from ppreid.engine.distributed import Ranks
+from ppreid.errors import ConfigError
 from ppreid.schema import EvaluationModelConfig, TrainingConfig
 
 
@@ -47,3 +49,17 @@ def test_the_first_epoch_of_ca_jaccard_averages_over_three_and_three(monkeypatch
     k2 = ("k2_intra", "k2_inter")
     monkeypatch.setattr(build.tables, "camera_jaccard_method", lambda **settings: tuple(settings[name] for name in k2))
     assert [build.distance(cfg, epoch) for epoch in (0, 1, 2)] == [(3, 3), (2, 4), (2, 4)]
+
+
+@pytest.mark.parametrize(
+    ("chunks", "processes", "accumulate", "expected"), [(4, 1, 1, 4), (4, 2, 1, 2), (4, 2, 2, 1), (4, 4, 1, 1)]
+)
+def test_the_parts_of_a_batch_are_shared_out_among_processes_and_passes(chunks, processes, accumulate, expected):
+    model, batch = {"bn_chunks": chunks}, {"accumulate": accumulate}
+    cfg = TrainingConfig.model_validate({"model": model, "batch": batch}, context={"choices": build.choices()})
+    assert build.bn_chunks_per_pass(cfg, Ranks(0, processes)) == expected
+
+
+def test_processes_that_cannot_share_the_parts_are_told_what_to_set():
+    with pytest.raises(ConfigError, match=r"2 processes .* set -o model.bn_chunks=2 or a multiple"):
+        build.bn_chunks_per_pass(TrainingConfig(), Ranks(1, 2))

@@ -64,10 +64,10 @@ def arrays_from_first(compute: Callable[[], Sequence[np.ndarray]], ranks: Ranks)
         What `compute` returned.
     """
     arrays = compute() if ranks.is_first else ()
+    failpoint("broadcast")
     if ranks.count == 1:
         return arrays
     layout = ranks.gather([(array.dtype.str, array.shape) for array in arrays], "labels")[0]
-    failpoint("broadcast")
     source = iter(arrays)
     return [
         _broadcast(paddle.to_tensor(next(source) if ranks.is_first else np.empty(shape, kind)), 0, ranks).numpy()

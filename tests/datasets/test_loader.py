@@ -8,7 +8,7 @@ import pytest
 
 from ppreid.datasets.image_dataset import ImageDataset
 from ppreid.datasets.loader import TrainLoader, eval_loader
-from ppreid.errors import ClusteringError, DataError
+from ppreid.errors import ClusteringError, ConfigError, DataError
 from ppreid.records import ImageRecord
 
 LABELS = np.repeat(np.arange(6), 4)  # of the 24 images of the fixture
@@ -187,3 +187,37 @@ def test_records_without_cameras_can_be_loaded(image_records):
     labels = np.repeat(np.arange(3), 8)
     _, indices = collect(train_loader(records, num_workers=0).epoch(labels, 0))
     assert all(len(set(block)) == 4 for block in indices.reshape(-1, 4).tolist())
+
+
+@pytest.mark.parametrize("num_ranks", [2, 3])
+def test_the_shares_of_all_processes_are_the_batches_of_one(image_records, num_ranks):
+    labels = np.arange(len(image_records)) // 4
+    shape = {"identities": 3, "images": 2, "num_workers": 0}
+    whole = list(train_loader(image_records, **shape).epoch(labels, 1))
+    shares = [
+        list(train_loader(image_records, **shape, rank=rank, num_ranks=num_ranks).epoch(labels, 1))
+        for rank in range(num_ranks)
+    ]
+    for (images, indices), *parts in zip(whole, *shares, strict=True):
+        np.testing.assert_array_equal(np.concatenate([part.numpy() for part, _ in parts]), images.numpy())
+        for _, indices_of_all in parts:
+            np.testing.assert_array_equal(indices_of_all, indices)
+
+
+def test_a_batch_that_cannot_be_shared_out_is_refused(image_records):
+    labels = np.arange(len(image_records)) // 4
+    loader = train_loader(image_records, identities=3, images=1, num_workers=0, rank=0, num_ranks=2)
+    with pytest.raises(ConfigError, match="3 images cannot be divided equally among 2 processes"):
+        loader.epoch(labels, 0)
+
+
+@pytest.mark.parametrize("num_ranks", [2, 5])
+def test_each_process_evaluates_its_share_of_the_batches(image_records, num_ranks):
+    dataset, settings = ImageDataset(image_records, to_array), {"batch_size": 7, "image_shape": SHAPE, "num_workers": 0}
+    whole = [indices.tolist() for _, indices in eval_loader(dataset, **settings)]
+    shares = [eval_loader(dataset, **settings, rank=rank, num_ranks=num_ranks) for rank in range(num_ranks)]
+    batches = [[indices.tolist() for _, indices in share] for share in shares]
+    assert [batch for share in batches for batch in share] == whole
+    assert [list(share.rows) for share in shares] == [[row for rows in share for row in rows] for share in batches]
+    assert [len(share) for share in shares] == [len(share) for share in batches]
+    assert all(share.num_images == len(image_records) for share in shares)

@@ -72,11 +72,9 @@ def test_evaluation_is_shared_and_written_once(two_process_twin, checkout, tiny_
 
 # in this order, on one run: what happens, exit codes, and what the rank that is left says
 FAULTS = [
-    ("rank1:load=1:raise", [6, 1], "rank 1: RuntimeError: PPREID_FAILPOINT: load"),
-    ("rank1:step=2:kill", [6, -9], "rank 1: ended without a word; something killed it"),
-    ("rank1:step=3:SIGTERM", [143, 143], "stopped by SIGTERM; --resume goes on"),
+    ("rank1:broadcast=1:kill", [6, -9], "rank 1: ended without a word; something killed it"),
+    ("rank1:step=2:SIGTERM", [143, 143], "stopped by SIGTERM; --resume goes on"),
     ("rank0:cluster=1:raise", [1, 6], "rank 0: RuntimeError: PPREID_FAILPOINT: cluster"),
-    ("rank1:broadcast=1:exit", [6, 1], "rank 1: ended without a word; something killed it"),
     ("rank0:step=5:stop", [-9, 6], "rank 0: was stopped (SIGSTOP) for 15 seconds"),
     ("", [0, 0], ""),
 ]
@@ -91,27 +89,13 @@ def test_a_rank_that_fails_ends_the_others_and_the_run_goes_on(two_process_twin,
         assert all(says in error for error in others), (fault, done)
         assert not any("Traceback" in error for error in others), (fault, done)
         if "SIGTERM" in fault:
-            assert read_checkpoint(tmp_path / "run" / LAST).state.running.steps == 3
+            assert read_checkpoint(tmp_path / "run" / LAST).state.running.steps == 2
     twin = two_process_twin[0]
     assert rows(tmp_path / "run") == rows(twin)
     assert (tmp_path / "run" / LABELS).read_text() == (twin / LABELS).read_text()
     ours, theirs = (load_tensors(folder / LAST).tensors for folder in (tmp_path / "run", twin))
     for name, array in theirs.items():
         np.testing.assert_array_equal(ours[name], array, err_msg=name)
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize(
-    ("overrides", "code", "says"),
-    [
-        (["model.bn_chunks=1"], 2, "set -o model.bn_chunks=2"),
-        (["data.root=/nowhere"], 3, "/nowhere"),
-    ],
-)
-def test_what_one_process_refuses_several_refuse(checkout, tiny_config, overrides, code, says):
-    done = run_ranks(command(checkout, tiny_config, *overrides))
-    assert {found for found, _, _ in done} <= {code, 6}, done
-    assert any(found == code and says in error for found, _, error in done), done
 
 
 def test_a_tool_for_one_process_says_so(checkout, tiny_config, monkeypatch, capsys):
