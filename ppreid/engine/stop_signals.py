@@ -81,7 +81,7 @@ def stop_signals(*, repeats_end: bool = True) -> Iterator[StopSignals]:
         yield stop
         return
     before = {number: signal.signal(number, stop.handle) for number in SIGNALS}
-    for number in SIGNALS:
+    for number in SIGNALS if repeats_end else ():
         _only_once(number)
     try:
         yield stop
