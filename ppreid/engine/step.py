@@ -63,17 +63,15 @@ def training_step(
     Raises:
         TrainingError: a number is not finite.
     """
+    forward, objective = _with_faults(forward, objective, batch.step + 1)
     undo_statistics = remember_running_statistics(model) if guard.decides_at_once else None
-    number = batch.step + 1
     features, backward = forward(model, images)  # (B, D)
-    features = spoiled("features", number, features)
     features.stop_gradient = False
     terms = objective(features, batch.labels, memory.centroids, degree)
-    loss = spoiled("loss", number, terms.total)
-    guard.scale.scaled(loss).backward()
-    backward(spoiled("gradient", number, features.grad))
+    guard.scale.scaled(terms.total).backward()  # to the features
+    backward(features.grad)  # to the weights
+    numbers = {"features": features.sum(), **terms.logs, "loss": terms.total, "gradient": _sum_of_gradients(model)}
     losses: dict[str, Tensor] = {}
-    numbers = {"features": features.sum(), **terms.logs, "loss": loss, "gradient": _sum_of_gradients(model)}
     if guard.accepts(batch, numbers):
         guard.scale.unscale(model.parameters())
         optimizer.step()
@@ -176,3 +174,18 @@ def all_ranks(model: nn.Layer, images: Tensor, *, own: Forward, ranks: Ranks) ->
 def _sum_of_gradients(model: nn.Layer) -> Tensor:
     """A scalar that is finite if all gradients are."""
     return paddle.add_n([parameter.grad.sum() for parameter in model.parameters() if parameter.grad is not None])
+
+
+def _with_faults(forward: Forward, objective: Callable[..., Any], number: int) -> tuple[Forward, Callable[..., Any]]:
+    """Both, with the numbers spoiled that a test wants spoiled in this step, counted from 1; see `failpoint.py`."""
+
+    def spoiled_forward(model: nn.Layer, images: Tensor) -> tuple[Tensor, Backward]:
+        features, backward = forward(model, images)
+        features = spoiled("features", number, features)
+        return features, lambda gradient: backward(spoiled("gradient", number, gradient))
+
+    def spoiled_objective(*arguments: Any) -> Any:  # noqa: ANN401 - as objective
+        terms = objective(*arguments)
+        return terms._replace(total=spoiled("loss", number, terms.total))
+
+    return spoiled_forward, spoiled_objective
