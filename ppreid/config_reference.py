@@ -25,6 +25,7 @@ wrong types and values that are not allowed are errors, all reported at once wit
 A file with `task: evaluate` may have the keys marked under "eval" and no others; `tools/eval.py` takes files of both
 tasks.
 """
+BOUNDS = ("minimum", "exclusiveMinimum", "maximum", "exclusiveMaximum")
 TABLE_HEAD = "| key | type | allowed | default | eval | meaning |\n" + "|---" * 6 + "|"
 
 
@@ -93,10 +94,12 @@ def _sections(schema: type[BaseModel], name: str = "") -> Iterator[tuple[str, ty
 
 def _leaves(schema: type[BaseModel]) -> Iterator[tuple[str, Mapping[str, Any]]]:
     """Dotted name and JSON-schema facts of every key that is no section."""
-    for section, part in _sections(schema):
+    sections = dict(_sections(schema))
+    for section, part in sections.items():
         for field, facts in part.model_json_schema()["properties"].items():
-            if "$ref" not in facts:
-                yield f"{section}.{field}".lstrip("."), facts
+            name = f"{section}.{field}".lstrip(".")
+            if name not in sections:
+                yield name, facts
 
 
 def _config_key(name: str, facts: Mapping[str, Any], in_evaluation: bool) -> ConfigKey:
@@ -130,8 +133,10 @@ def _allowed(facts: Mapping[str, Any]) -> str:
         return ", ".join(map(_yaml, facts["enum"]))
     if "pattern" in facts:
         return f"`{facts['pattern']}`".replace("|", "\\|")
-    low, above = facts.get("minimum"), facts.get("exclusiveMinimum")
-    high, below = facts.get("maximum"), facts.get("exclusiveMaximum")
+    # 1.0 is shown as 1: pydantic versions differ in which of them they give
+    bounds = {name: int(value) if value == int(value) else value for name, value in facts.items() if name in BOUNDS}
+    low, above = bounds.get("minimum"), bounds.get("exclusiveMinimum")
+    high, below = bounds.get("maximum"), bounds.get("exclusiveMaximum")
     texts = [
         f"{low} or more" if low is not None else f"more than {above}" if above is not None else "",
         f"{high} or less" if high is not None else f"less than {below}" if below is not None else "",

@@ -3,6 +3,7 @@
 import numpy as np
 from scipy import sparse
 from sklearn.cluster import DBSCAN
+from sklearn.neighbors import sort_graph_by_row_values
 
 from ppreid.errors import ClusteringError, DataError
 
@@ -26,7 +27,9 @@ def dbscan_labels(distances: sparse.csr_matrix, *, eps: float, min_samples: int 
     distances = check_distances(distances)
     check_positive(eps=eps, min_samples=min_samples)
     model = DBSCAN(eps=eps, min_samples=min_samples, metric="precomputed")
-    return model.fit_predict(distances).astype(np.int64)
+    # some versions of scikit-learn warn when they have to do this themselves
+    rows_by_distance = sort_graph_by_row_values(distances, copy=True, warn_when_not_sorted=False)
+    return model.fit_predict(rows_by_distance).astype(np.int64)
 
 
 def require_clusters(labels: np.ndarray, *, eps: float | None = None, min_samples: int) -> None:
