@@ -4,6 +4,7 @@ import csv
 import zlib
 from collections.abc import Sequence
 from pathlib import Path
+from tokenize import TokenError
 from typing import NamedTuple
 from zipfile import BadZipFile, ZipFile
 
@@ -29,6 +30,8 @@ _DAMAGED = (
     MemoryError,
     OverflowError,
     RuntimeError,
+    SyntaxError,
+    TokenError,
 )
 
 

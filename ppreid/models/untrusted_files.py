@@ -2,6 +2,7 @@
 
 import pickle
 import pickletools
+import struct
 from collections.abc import Iterator
 from contextlib import contextmanager
 from io import BytesIO
@@ -25,6 +26,8 @@ DAMAGED = (
     OverflowError,
     MemoryError,
     RuntimeError,
+    OSError,
+    struct.error,
 )
 
 
