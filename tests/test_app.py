@@ -206,7 +206,7 @@ def test_an_unreadable_image_stops_the_run_or_is_left_out(tiny_config, tiny_root
     overrides = [f"data.root={root}", "solver.epochs=1"]
     with pytest.raises(DataError, match=victim.name):
         app.train(load_config(tiny_config, overrides))
-    with pytest.warns(PpreidWarning, match="1 unreadable images are left out; they are listed in"):
+    with pytest.warns(PpreidWarning, match=r"1 unreadable images are left out \(train 1\); they are listed in"):
         app.train(load_config(tiny_config, [*overrides, "data.on_bad_image=skip"]), overwrite=True)
     assert victim.name in (tmp_path / "run" / BAD_IMAGES).read_text()
     assert victim.name not in (tmp_path / "run" / LABELS).read_text()

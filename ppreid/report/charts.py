@@ -44,7 +44,6 @@ class Chart(NamedTuple):
     """A drawing of WIDTH x HEIGHT.
 
     Attributes:
-        key: a name for the page.
         title: what is shown.
         unit: of the vertical axis.
         note: one sentence that says how to read it.
@@ -56,7 +55,6 @@ class Chart(NamedTuple):
         readout: values for the pointer: places x, their names, and one list of texts per series.
     """
 
-    key: str
     title: str
     unit: str
     note: str
@@ -69,7 +67,6 @@ class Chart(NamedTuple):
 
 
 def line_chart(
-    key: str,
     title: str,
     lines: dict[str, Points],
     *,
@@ -81,7 +78,6 @@ def line_chart(
     """Lines over a common horizontal axis.
 
     Args:
-        key: a name for the page.
         title: what is shown.
         lines: (x, y) by name; None interrupts a line. A line without any value is left out.
         unit: of the vertical axis.
@@ -111,7 +107,6 @@ def line_chart(
     by_name = {name: dict(points) for name, points in lines.items()}
     texts = [[compact(by_name[name].get(x)) for x in xs] for name in lines]
     return Chart(
-        key,
         title,
         unit,
         note,
@@ -124,11 +119,10 @@ def line_chart(
     )
 
 
-def stacked_bars(key: str, title: str, bars: dict[str, Points], *, unit: str = "", note: str = "") -> Chart | None:
+def stacked_bars(title: str, bars: dict[str, Points], *, unit: str = "", note: str = "") -> Chart | None:
     """Parts of a whole, one bar per place.
 
     Args:
-        key: a name for the page.
         title: what is shown.
         bars: (x, y) by name, from bottom to top; None is nothing.
         unit: of the vertical axis.
@@ -157,16 +151,15 @@ def stacked_bars(key: str, title: str, bars: dict[str, Points], *, unit: str = "
     texts = [[compact(float(value)) for value in row] for row in heights]
     readout = {"x": [to_x(x) for x in xs], "names": [f"epoch {compact(x)}" for x in xs], "texts": texts}
     ticks = [Tick(to_y(value), compact(value)) for value in y_ticks]
-    return Chart(key, title, unit, note, "epoch", _x_ticks(xs, to_x), ticks, drawn, True, readout)
+    return Chart(title, unit, note, "epoch", _x_ticks(xs, to_x), ticks, drawn, True, readout)
 
 
 def area_chart(
-    key: str, title: str, edges: np.ndarray, shares: dict[str, np.ndarray], *, unit: str, note: str, x_name: str
+    title: str, edges: np.ndarray, shares: dict[str, np.ndarray], *, unit: str, note: str, x_name: str
 ) -> Chart:
     """Histograms over the same bins, as filled outlines.
 
     Args:
-        key: a name for the page.
         title: what is shown.
         edges: (bins + 1,) of the bins.
         shares: (bins,) heights by name.
@@ -189,7 +182,7 @@ def area_chart(
     x_ticks = [tick for tick in x_ticks if LEFT - 1 <= tick.at <= WIDTH - RIGHT + 1]
     readout = {"x": [to_x(float(x)) for x in middles], "names": names, "texts": texts}
     ticks = [Tick(to_y(value), compact(value)) for value in y_ticks]
-    return Chart(key, title, unit, note, x_name, x_ticks, ticks, drawn, True, readout)
+    return Chart(title, unit, note, x_name, x_ticks, ticks, drawn, True, readout)
 
 
 def _x_ticks(xs: Sequence[float], to_x: Callable[[float], float]) -> list[Tick]:

@@ -12,9 +12,9 @@ from ppreid.report.run_files import RunFiles, series
 STAGES = ("extract", "neighbours", "jaccard", "cluster", "train", "evaluate")
 QUALITY = {"ARI": "ari", "NMI": "nmi", "mixed clusters": "mixed_clusters", "split people": "split_identities"}
 HEALTH = {
-    "label_stability": "label stability",
-    "camera_mixing": "camera mixing",
-    "cross_camera_clusters": "clusters of several cameras",
+    "label stability": "label_stability",
+    "camera mixing": "camera_mixing",
+    "clusters of several cameras": "cross_camera_clusters",
 }
 
 
@@ -24,7 +24,6 @@ def run_charts(run: RunFiles) -> list[Chart]:
     losses = {"total": "loss", "contrast": "loss_contrast", "label preserving": "loss_lp"}
     charts = [
         line_chart(
-            "quality",
             "mAP and Rank-1",
             {name: series(evaluations, name) for name in ("mAP", "Rank-1", "mINP")},
             unit="%",
@@ -32,15 +31,14 @@ def run_charts(run: RunFiles) -> list[Chart]:
             from_zero=True,
         ),
         line_chart(
-            "loss",
             "Losses",
             {name: series(epochs, key) for name, key in losses.items()},
             note="Means over an epoch. Every epoch has other clusters, so a rise between epochs is no alarm.",
         ),
         *_label_charts(epochs),
-        line_chart("degree", "PLI degree", {"degree": series(epochs, "pli_degree")}, from_zero=True),
-        line_chart("lr", "Learning rate", {"learning rate": series(epochs, "lr")}, from_zero=True),
-        stacked_bars("time", "Time", {key: series(epochs, "stage_seconds", key) for key in STAGES}, unit="s per epoch"),
+        line_chart("PLI degree", {"degree": series(epochs, "pli_degree")}, from_zero=True),
+        line_chart("Learning rate", {"learning rate": series(epochs, "lr")}, from_zero=True),
+        stacked_bars("Time", {key: series(epochs, "stage_seconds", key) for key in STAGES}, unit="s per epoch"),
     ]
     return [chart for chart in charts if chart]
 
@@ -48,9 +46,8 @@ def run_charts(run: RunFiles) -> list[Chart]:
 def _label_charts(epochs: Sequence[dict[str, Any]]) -> list[Chart | None]:
     """The pseudo labels from epoch to epoch, with and without knowing the truth."""
     return [
-        line_chart("clusters", "Clusters", {"clusters": series(epochs, "clusters")}, from_zero=True),
+        line_chart("Clusters", {"clusters": series(epochs, "clusters")}, from_zero=True),
         line_chart(
-            "outliers",
             "Outliers and the largest cluster",
             {"outliers": _share(epochs, "outliers"), "largest cluster": _share(epochs, "largest")},
             unit="% of images",
@@ -58,16 +55,14 @@ def _label_charts(epochs: Sequence[dict[str, Any]]) -> list[Chart | None]:
             from_zero=True,
         ),
         line_chart(
-            "labels",
             "Pseudo labels against the truth",
             {name: series(epochs, "label_quality", key) for name, key in QUALITY.items()},
             note="For the report only; training never sees an identity.",
             from_zero=True,
         ),
         line_chart(
-            "health",
             "Health of the labels",
-            {name: series(epochs, key) for key, name in HEALTH.items()},
+            {name: series(epochs, key) for name, key in HEALTH.items()},
             note="Needs no identities: do clusters stay the same from epoch to epoch, and do they join cameras?",
             from_zero=True,
         ),
@@ -85,23 +80,22 @@ def compared_charts(runs: Sequence[tuple[str, RunFiles]]) -> list[Chart]:
         return {name: series(getattr(run, rows), *keys) for name, run in runs}
 
     charts = [
-        line_chart("mAP", "mAP", over("evaluations", "mAP"), unit="%", from_zero=True),
-        line_chart("rank1", "Rank-1", over("evaluations", "Rank-1"), unit="%", from_zero=True),
-        line_chart("loss", "Loss", over("epochs", "loss")),
-        line_chart("clusters", "Clusters", over("epochs", "clusters"), from_zero=True),
+        line_chart("mAP", over("evaluations", "mAP"), unit="%", from_zero=True),
+        line_chart("Rank-1", over("evaluations", "Rank-1"), unit="%", from_zero=True),
+        line_chart("Loss", over("epochs", "loss")),
+        line_chart("Clusters", over("epochs", "clusters"), from_zero=True),
         line_chart(
-            "outliers",
             "Outliers",
             {name: _share(run.epochs, "outliers") for name, run in runs},
             unit="% of images",
             from_zero=True,
         ),
-        line_chart("ari", "ARI of the pseudo labels", over("epochs", "label_quality", "ari"), from_zero=True),
-        *(line_chart(key, name.capitalize(), over("epochs", key), from_zero=True) for key, name in HEALTH.items()),
-        line_chart("degree", "PLI degree", over("epochs", "pli_degree"), from_zero=True),
-        line_chart("lr", "Learning rate", over("epochs", "lr"), from_zero=True),
+        line_chart("ARI of the pseudo labels", over("epochs", "label_quality", "ari"), from_zero=True),
+        *(line_chart(name.capitalize(), over("epochs", key), from_zero=True) for name, key in HEALTH.items()),
+        line_chart("PLI degree", over("epochs", "pli_degree"), from_zero=True),
+        line_chart("Learning rate", over("epochs", "lr"), from_zero=True),
         line_chart(
-            "time", "Time", {name: _epoch_seconds(run.epochs) for name, run in runs}, unit="s per epoch", from_zero=True
+            "Time", {name: _epoch_seconds(run.epochs) for name, run in runs}, unit="s per epoch", from_zero=True
         ),
     ]
     return [chart for chart in charts if chart]
@@ -111,7 +105,7 @@ def cmc_chart(cmc: np.ndarray) -> Chart | None:
     """Share of queries with a right match within the first k."""
     points = [(rank, 100 * float(share)) for rank, share in enumerate(cmc, start=1)]
     note = "Share of queries whose first right match stands at this rank or before."
-    return line_chart("cmc", "CMC", {"queries": points}, unit="%", note=note, x_name="rank", from_zero=True)
+    return line_chart("CMC", {"queries": points}, unit="%", note=note, x_name="rank", from_zero=True)
 
 
 def histogram_chart(histogram: DistanceHistogram) -> Chart:
@@ -119,7 +113,7 @@ def histogram_chart(histogram: DistanceHistogram) -> Chart:
     shares = {"same person": histogram.positives, "other people": histogram.negatives}
     note = "Pairs of a query and a gallery image of another camera; the less the areas overlap, the better."
     return area_chart(
-        "distances", "Distances", histogram.edges, shares, unit="% of pairs", note=note, x_name="Euclidean distance"
+        "Distances", histogram.edges, shares, unit="% of pairs", note=note, x_name="Euclidean distance"
     )
 
 

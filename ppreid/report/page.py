@@ -45,7 +45,7 @@ def run_page(run: RunFiles, evidence: Evidence, *, reference: Mapping[str, Any])
     changed, unchanged = against(run.config, reference)
     return _rendered(
         "run.html.j2",
-        thumbnails,
+        picture=thumbnails.uri,
         run=run,
         evidence=evidence,
         subject=subject(run),
@@ -80,7 +80,6 @@ def comparison_page(runs: Sequence[tuple[str, RunFiles]]) -> str:
     """
     return _rendered(
         "comparison.html.j2",
-        Thumbnails(),
         names=[name for name, _ in runs],
         states=[run.state for _, run in runs],
         results=comparison_table([run for _, run in runs]),
@@ -89,7 +88,7 @@ def comparison_page(runs: Sequence[tuple[str, RunFiles]]) -> str:
     )
 
 
-def _rendered(template: str, thumbnails: Thumbnails, **values: Any) -> str:  # noqa: ANN401 - of the template
+def _rendered(template: str, **values: Any) -> str:  # noqa: ANN401 - of the template
     """Fill a template in; everything that is not markup of our own is escaped, and only our script and style run."""
     environment = Environment(
         loader=FileSystemLoader(TEMPLATES),
@@ -100,8 +99,6 @@ def _rendered(template: str, thumbnails: Thumbnails, **values: Any) -> str:  # n
     )
     script, style = ((TEMPLATES / name).read_text(encoding="utf-8") for name in ("report.js", "report.css"))
     environment.globals |= {
-        "picture": thumbnails.uri,
-        "unreadable": thumbnails.unreadable,
         "compact": compact,
         "camera_and_distance": camera_and_distance,
         "charts": charts,

@@ -14,15 +14,10 @@ MAX_BYTES = 2600  # what keeps a page of 5,000 pictures below 20 MB; few crops o
 
 
 class Thumbnails:
-    """Pictures as data URIs, each file read once.
-
-    Attributes:
-        unreadable: files that could not be read; they have no picture.
-    """
+    """Pictures as data URIs, each file read once."""
 
     def __init__(self) -> None:
         """Nothing is read yet."""
-        self.unreadable: set[str] = set()
         self._uris: dict[str, str] = {}
 
     def uri(self, path: str) -> str:
@@ -31,7 +26,6 @@ class Thumbnails:
             try:
                 self._uris[path] = _data_uri(load_image(path))
             except DataError:
-                self.unreadable.add(path)
                 self._uris[path] = ""
         return self._uris[path]
 
