@@ -27,10 +27,9 @@ def test_without_per_device_the_batch_is_that_of_the_recipe_and_a_line_says_how(
     cfg = recipe()
     found, line = build.scaled_to_devices(cfg, devices=1)
     assert found is cfg
-    assert line == "a step takes 256 images on 1 device; batch normalisation in 4 parts of 64, as on so many devices"
-    assert build.scaled_to_devices(recipe("model.bn_chunks=1"), devices=2)[1].endswith(
-        "on 2 devices; batch normalisation in one part"
-    )
+    assert line == "a step takes 256 images on 1 device; batch normalisation in 4 parts of 64, as on 4 devices"
+    assert build.scaled_to_devices(cfg, devices=4)[1].endswith("on 4 devices; batch normalisation in 4 parts of 64")
+    assert build.scaled_to_devices(recipe("model.bn_chunks=1"), devices=1)[1].endswith("in one part")
 
 
 @pytest.mark.parametrize(

@@ -37,8 +37,9 @@ def scaled_to_devices(cfg: TrainingConfig, *, devices: int) -> tuple[TrainingCon
     part = rows // cfg.model.bn_chunks
     on = f"{devices} device" + "s" * (devices > 1)
     if not cfg.batch.per_device:
-        parts = f"{cfg.model.bn_chunks} parts of {part}, as on so many devices" if part < rows else "one part"
-        return cfg, f"a step takes {rows} images on {on}; batch normalisation in {parts}"
+        parts = f"{cfg.model.bn_chunks} parts of {part}" if part < rows else "one part"
+        like = f", as on {cfg.model.bn_chunks} devices" if cfg.model.bn_chunks != devices else ""
+        return cfg, f"a step takes {rows} images on {on}; batch normalisation in {parts}{like}"
     share, images = cfg.batch.per_device, cfg.batch.images
     if share % images:
         nearest = max(images, share // images * images)
