@@ -39,7 +39,8 @@ setup(
         "cpu": [line for line in requirements("requirements.txt") if line not in COMMON],
         "gpu": [line for line in requirements("requirements-gpu.txt") if line.startswith(("paddlepaddle", "faiss"))],
         "infomap": ["infomap>=2.16"],  # labels.clusterer: infomap; its licence is the AGPL
-        "onnx": ["paddle2onnx>=1.3.1", "onnx>=1.15", "onnxruntime>=1.17"],  # with paddle 2: paddle2onnx<2
+        # with paddle 2: paddle2onnx<2; no version of it has wheels for paddle 3 on Python 3.12 and newer
+        "onnx": ['paddle2onnx>=1.3.1; python_version < "3.12"', "onnx>=1.15", "onnxruntime>=1.17"],
         "visualdl": ["visualdl>=2.5"],  # log.visualdl
         "completion": ["shtab>=1.7"],  # docs/command-line.md
         "dev": requirements("requirements-dev.txt"),

@@ -51,7 +51,7 @@ def predict(
     origin = {
         "weights": description.weights_sha256,
         "runtime": network.runtime,
-        "images": hashlib.sha256(repr(records).encode("utf-8", "surrogateescape")).hexdigest(),
+        "images": hashlib.sha256(repr(records).encode()).hexdigest(),
     }
     paths = [record.path for record in records]
 

@@ -1,5 +1,6 @@
 """A trained network as files that run without ppreid, and the proof that they compute the same."""
 
+import sys
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -81,6 +82,8 @@ def require_onnx() -> None:
     """
     fitting = "paddle2onnx<2" if paddle.__version__.startswith("2.") else "paddle2onnx>=2"
     install = f"pip install '{fitting}' onnx onnxruntime, or leave onnx out of --formats"
+    if sys.version_info >= (3, 12):
+        install += "; paddle2onnx has no wheels for Python 3.12 and newer, but what 3.11 exports runs there as well"
     try:
         import onnx  # noqa: F401
         import onnxruntime  # noqa: F401
