@@ -45,6 +45,8 @@ def arguments_of(command):
     program, *rest = words(command)
     if program == "ppreid":
         return ["train" if word == "COMMAND" else word for word in rest]
+    if rest[:2] == ["-m", "paddle.distributed.launch"]:
+        rest = rest[next(i for i, word in enumerate(rest) if word.endswith(".py")) :]
     if program.startswith("python") and rest and (tool := re.fullmatch(r"(?:\.?/?)tools/(\w+)\.py", rest[0])):
         assert (ROOT / "tools" / f"{tool[1]}.py").is_file(), command
         return [tool[1].replace("_", "-"), *rest[1:]]
@@ -130,6 +132,7 @@ def test_the_command_could_be_run(origin, command):
         "make no-such-target",
         "python benchmarks/nothing.py",
         "cargo build",
+        "python -m paddle.distributed.launch --nproc_per_node 2 tools/train.py -c demo.yaml --resum=x -o solver.lrr=1",
     ],
 )
 def test_a_wrong_command_would_be_noticed(command):
