@@ -43,7 +43,9 @@ def targets(page):
     """What a page leads to; a page in Chinese counts as its English original, and the two of a pair not at all."""
     found = Counter()
     for target in LINK.findall(page.read_text(encoding="utf-8")):
-        if "://" not in target:
+        if target.startswith("#"):
+            target = "this page"
+        elif "://" not in target:
             path = (page.parent / target.partition("#")[0]).resolve()
             target = english_of(path) if path in CHINESE else path
         if target not in (page, english_of(page) if page in CHINESE else page):
@@ -80,3 +82,8 @@ def test_the_page_is_in_chinese_and_both_lead_to_each_other(page):
     for one, other in ((page, original), (original, page)):
         links = [(one.parent / link).resolve() for link in LINK.findall(one.read_text(encoding="utf-8"))]
         assert other in links, f"{page_name(one)} must lead to {page_name(other)}"
+
+def test_there_are_the_pages_that_a_newcomer_needs():
+    names = {page_name(page) for page in CHINESE}
+    needed = ("quick-start", "own-cameras", "troubleshooting")
+    assert names >= {"README.zh-CN.md", *(f"docs/zh-CN/{name}.md" for name in needed)}
