@@ -154,6 +154,8 @@ def _explained(path: Path) -> Iterator[None]:
         reason = os.strerror(error.errno) if error.errno else str(error)
         if error.errno in _NO_RENAME:
             advice = "its file system cannot rename, so that no file can be replaced safely; choose a folder elsewhere"
+        elif error.errno in (errno.ENOENT, errno.ENOTDIR):
+            advice = "make its folder first, or choose another one"
         else:
             advice = "make its folder writable or make room, or choose another one"
         raise WriteError(error.errno, f"{path} cannot be written: {reason}; {advice}") from error
