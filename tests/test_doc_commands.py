@@ -71,6 +71,8 @@ def check(command):
             return check_pip(what)
         case ["python" | "python3", "-m", "venv" | "pytest" | "ruff" | "mypy", *_]:
             return "python"
+        case ["python", "-m", "paddle.distributed.launch", "--nproc_per_node", _, *launched]:
+            return check(" ".join([program, *launched]))
         case ["python" | "python3", "-m", module, *_] if module.startswith("ppreid"):
             assert (ROOT / f"{module.replace('.', '/')}.py").is_file()
             return "python"
