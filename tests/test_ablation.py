@@ -118,6 +118,7 @@ def test_a_signal_between_two_runs_is_not_swallowed(tiny_config, tmp_path, monke
         (["-o", "output_dir=x"], "use --out"),
         (["-o", "ise.objective=ise"], "use --rows"),
         (["-o", "solver.lrr=1"], "did you mean solver.lr"),
+        (["-o", "data.name=camera_folder"], "data.camera_folder.query"),
     ],
 )
 def test_wrong_arguments_are_refused(tiny_config, tmp_path, arguments, message, capsys):
@@ -141,3 +142,10 @@ def test_the_papers_recipe_is_taken_for_its_data_sets(tmp_path, monkeypatch):
 def test_a_configuration_for_evaluation_is_refused(capsys):
     assert main(["ablate", "-c", "ResNet50_UReID_infer.yaml"]) == 2
     assert "evaluation" in capsys.readouterr().err
+
+
+def test_a_batch_per_device_is_no_change_of_the_configuration(tiny_config, tmp_path, counted):
+    more = ["--seeds", 1, "--rows", "baseline", "-o", "batch.per_device=8", "-o", "solver.iters=4"]
+    assert ablate(tiny_config, tmp_path / "out", *more) == 0
+    assert ablate(tiny_config, tmp_path / "out", *more) == 0
+    assert counted == ["baseline_seed1"]

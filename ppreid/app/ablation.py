@@ -6,12 +6,14 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
+from ppreid import build
 from ppreid.app.resume import changed_keys, effect
 from ppreid.app.training import train
 from ppreid.config import load_config
-from ppreid.engine.ablation_table import PAPER, FinishedRun, ablation_table, runs_csv
+from ppreid.engine.ablation_table import PAPER, FinishedRun, ablation_table, run_table
 from ppreid.engine.checkpoint_set import AUTO
-from ppreid.engine.run_folder import CONFIG, METRICS, disk_errors_explained
+from ppreid.engine.csv_table import write_csv
+from ppreid.engine.run_folder import CONFIG, METRICS
 from ppreid.engine.runlog import read_metrics
 from ppreid.errors import ClusteringError, ConfigError, Interrupted, PpreidError, TrainingError
 from ppreid.files import write_text
@@ -49,10 +51,11 @@ def ablate(configs: Mapping[str, TrainingConfig], out: Path, *, seeds: int) -> l
         All finished runs, in the order in which they are made.
 
     Raises:
-        ConfigError: the folder holds runs of another configuration.
+        ConfigError: the folder holds runs of another configuration, or the data cannot be evaluated.
         PpreidError: a run failed. Where others may do better (clustering, training) they were made first.
         Interrupted: a signal came; what was done is saved.
     """
+    _require_evaluation(next(iter(configs.values())))
     cells = [_cell(row, cfg, cfg.seed + i, out) for i in range(seeds) for row, cfg in configs.items()]
     for cell in cells:
         _check_unchanged(cell)
@@ -76,8 +79,18 @@ def ablate(configs: Mapping[str, TrainingConfig], out: Path, *, seeds: int) -> l
     return runs
 
 
+def _require_evaluation(cfg: TrainingConfig) -> None:
+    """Refuse a data set whose runs cannot be compared, before hours are spent on them."""
+    if cfg.data.name == "camera_folder" and not (cfg.data.camera_folder.query and cfg.data.camera_folder.gallery):
+        raise ConfigError(
+            "an ablation compares evaluations, and data.camera_folder has no labelled images; set "
+            "data.camera_folder.query and data.camera_folder.gallery (docs/own-cameras.md)"
+        )
+
+
 def _cell(row: str, cfg: TrainingConfig, seed: int, out: Path) -> _Cell:
     """The run of a row with a seed, in a folder of its own."""
+    cfg, _ = build.scaled_to_devices(cfg, devices=1)  # as the run itself will write it down
     return _Cell(row, cfg.model_copy(update={"seed": seed, "output_dir": str(out / f"{row}_seed{seed}")}))
 
 
@@ -112,8 +125,7 @@ def _write(cells: Sequence[_Cell], out: Path) -> list[FinishedRun]:
     table = ablation_table(runs, list(dict.fromkeys(cell.row for cell in cells)), cfg.data.name)
     facts = {"dataset": cfg.data.name, "epochs": cfg.solver.epochs, "runs": [run._asdict() for run in runs]}
     facts["paper_mAP_Rank-1"] = PAPER.get(cfg.data.name, {})
-    with disk_errors_explained(out):
-        write_text(out / TABLE, f"{table}\n{LEGEND}\n")
-        write_text(out / RUNS, runs_csv(runs))
-        write_text(out / SUMMARY, json.dumps(facts, indent=2, ensure_ascii=False) + "\n")
+    write_text(out / TABLE, f"{table}\n{LEGEND}\n")
+    write_csv(out / RUNS, *run_table(runs))
+    write_text(out / SUMMARY, json.dumps(facts, indent=2, ensure_ascii=False) + "\n")
     return runs

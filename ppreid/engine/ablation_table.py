@@ -1,7 +1,5 @@
-"""What several runs of each row of an ablation say: means and spreads in a table, and every run in a CSV."""
+"""What several runs of each row of an ablation say: means and spreads in a table, and every run by itself."""
 
-import csv
-import io
 import math
 import statistics
 from collections.abc import Mapping, Sequence
@@ -86,13 +84,11 @@ def ablation_table(runs: Sequence[FinishedRun], rows: Sequence[str], dataset: st
     return "".join(f"| {' | '.join(cells)} |\n" for cells in lines)
 
 
-def runs_csv(runs: Sequence[FinishedRun]) -> str:
-    """One line per run: row, seed, mAP and Rank-1 of the last and of the best epoch, folder."""
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
+def run_table(runs: Sequence[FinishedRun]) -> tuple[list[str], list[list[Any]]]:
+    """Names of columns, and one line per run: row, seed, metrics of the last and of the best epoch, folder."""
     names = [f"{which} {name}" for which in ("last", "best") for name in (*METRICS, "epoch")]
-    writer.writerow(["row", "seed", *names, "folder"])
+    lines = []
     for run in runs:
-        values = [which[name] for which in (run.last, run.best) for name in (*METRICS, "epoch")]
-        writer.writerow([run.row, run.seed, *values, run.folder])
-    return text.getvalue()
+        values = [evaluation[name] for evaluation in (run.last, run.best) for name in (*METRICS, "epoch")]
+        lines.append([run.row, run.seed, *values, run.folder])
+    return ["row", "seed", *names, "folder"], lines
