@@ -6,7 +6,7 @@ import sys
 
 import numpy as np
 import pytest
-from launched import LIMIT, run_ranks
+from launched import LIMIT, run_ranks, two_machines
 
 from ppreid import app, failpoint
 from ppreid.app import training as training_module
@@ -60,9 +60,10 @@ def test_two_processes_train_as_one_does(two_process_twin, tiny_config, tmp_path
 
 
 @pytest.mark.slow
-def test_evaluation_is_shared_and_written_once(two_process_twin, checkout, tiny_config, tmp_path):
+def test_evaluation_is_shared_by_two_machines_and_written_once(two_process_twin, checkout, tiny_config, tmp_path):
     weights = f"model.weights={two_process_twin[0] / LAST}"
-    done = run_ranks(command(checkout, tiny_config, weights, tool="eval.py", options=()))
+    with two_machines() as machines:
+        done = run_ranks(command(checkout, tiny_config, weights, tool="eval.py", options=()), machines=machines)
     assert [code for code, _, _ in done] == [0, 0], done
     assert "mAP" in done[0][1] and "mAP" not in done[1][1]
     found = json.loads((tmp_path / "run" / RESULTS).read_text())["results"]
