@@ -65,7 +65,7 @@ class Monitor:
             if not select.select([self.output.descriptor], [], [], max(0.0, deadline - time.monotonic()))[0]:
                 break
             self._unread = self.output.read()
-        raise TrainingError("the monitor of this process does not answer; see the lines above")
+        raise TrainingError("the connection to the other processes broke, and none of them says why; see their logs")
 
 
 class Ranks:
@@ -134,7 +134,7 @@ class Ranks:
                 self._monitor.hear("goodbye", timeout=GRACE / 2)
         except (PpreidError, Interrupted) as error:
             return error
-        return TrainingError("the connection to the other processes broke, and none of them says why; see their logs")
+        return TrainingError("a collective of paddle failed")
 
     def end(self, text: str, number: int = 0) -> None:
         """Tell the others that this process ends, and why ("" is success; `number` is the signal that stopped it)."""

@@ -13,6 +13,7 @@ import os
 import selectors
 import socket
 import time
+from contextlib import suppress
 from typing import Any, BinaryIO
 
 TICK = 0.5  # seconds
@@ -85,7 +86,8 @@ class Hub:
             for key, _ in selector.select(TICK):
                 rank, lines = key.data
                 for message in lines.read():
-                    self._heard[rank] = time.monotonic()
+                    if rank in self._heard:
+                        self._heard[rank] = time.monotonic()
                     self._take(rank, message)
                 if lines.closed:
                     selector.unregister(key.fileobj)
@@ -104,7 +106,7 @@ class Hub:
             elif self._done:
                 self._end("ended before the others", self._done[0])
         elif message["kind"] == "end":
-            self._heard.pop(rank, None)  # its silence means nothing any more
+            self._heard.pop(rank, None)  # what it says or does from here on means nothing any more
             self._done.append(rank)
             if message["text"] or self._arrived:
                 self._end(message["text"] or "ended before the others", rank, message.get("signal", 0))
@@ -139,10 +141,7 @@ def accept_ranks(server: socket.socket, count: int, token: str) -> dict[int, soc
         connection, _ = server.accept()
         connection.settimeout(SILENCE)
         connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        try:
-            greeting = connection.recv(len(hello(token, 0)), socket.MSG_WAITALL)
-        except OSError:
-            greeting = b""
+        greeting = _received(connection, len(hello(token, 0)))
         ranks = [rank for rank in range(count) if hmac.compare_digest(greeting, hello(token, rank))]
         if ranks:
             connection.settimeout(None)
@@ -150,6 +149,15 @@ def accept_ranks(server: socket.socket, count: int, token: str) -> dict[int, soc
         else:
             connection.close()
     return connections
+
+
+def _received(connection: socket.socket, size: int) -> bytes:
+    """The first bytes from a connection; fewer if it closes or is silent."""
+    data = b""
+    with suppress(OSError):
+        while len(data) < size and (more := connection.recv(size - len(data))):
+            data += more
+    return data
 
 
 def hello(token: str, rank: int) -> bytes:

@@ -1,5 +1,7 @@
 import json
 import socket
+import subprocess
+import sys
 import threading
 from pathlib import Path
 
@@ -8,11 +10,11 @@ import paddle
 import pytest
 from launched import run_ranks
 
-from ppreid.engine import collectives, distributed, rank_hub
+from ppreid.engine import collectives, rank_hub
 from ppreid.engine.device import use_device
-from ppreid.engine.distributed import ALONE, Ranks, joined_ranks
+from ppreid.engine.distributed import ALONE, Monitor, Ranks, joined_ranks
 from ppreid.engine.rank_hub import Hub, Lines, accept_ranks, hello, send
-from ppreid.errors import ConfigError, TrainingError
+from ppreid.errors import ConfigError, Interrupted, TrainingError
 
 
 def test_with_one_process_everything_is_its_argument():
@@ -145,6 +147,23 @@ def test_a_rank_that_is_done_is_no_failure_unless_others_wait_for_it(lines):
     assert lines[0].hear()["text"] == "rank 1: ended before the others"
 
 
+def test_ranks_that_are_done_may_leave_one_after_the_other():
+    pairs = [socket.socketpair() for _ in range(3)]
+    lines = [Line(end) for _, end in pairs]
+    for line in lines:
+        line.say("end", text="", signal=0)
+        line.say("alive")
+        line.connection.shutdown(socket.SHUT_WR)
+    Hub({rank: pair[0] for rank, pair in enumerate(pairs)}).run()
+    for (end, _), line in zip(pairs, lines, strict=True):
+        end.close()
+        heard = []
+        while not line.lines.closed:
+            heard += line.lines.read()
+        assert {message["kind"] for message in heard} <= {"alive"}
+        line.connection.close()
+
+
 def test_a_connection_that_breaks_is_announced(lines):
     lines[2].connection.close()
     assert lines[0].hear() == {"kind": "verdict", "text": "rank 2: cannot be reached any more", "signal": 0}
@@ -184,7 +203,32 @@ def test_one_gpu_for_several_processes_is_refused(monkeypatch):
         use_device("gpu:0")
 
 
-def test_a_broken_collective_is_explained(monkeypatch):
-    monkeypatch.setattr(distributed, "GRACE", 0.0)
-    with pytest.raises(TrainingError, match="none of them says why"), collectives._failure_explained(Ranks(0, 2)):
+def talks_to(lines):
+    """Ranks whose monitor has said these lines and closed."""
+    said = json.dumps("".join(json.dumps(line) + "\n" for line in lines))
+    script = [sys.executable, "-c", f"import sys; sys.stdout.write({said})"]
+    return Ranks(0, 2, Monitor(subprocess.Popen(script, stdin=subprocess.PIPE, stdout=subprocess.PIPE)))
+
+
+@pytest.mark.parametrize(
+    ("lines", "error", "says"),
+    [
+        ([], TrainingError, "none of them says why"),
+        ([{"kind": "verdict", "text": "rank 1: gone", "signal": 0}], TrainingError, "rank 1: gone"),
+        ([{"kind": "met", "values": []}, {"kind": "verdict", "text": "x", "signal": 15}], Interrupted, "SIGTERM"),
+    ],
+)
+def test_a_broken_collective_is_explained(lines, error, says):
+    ranks = talks_to(lines)
+    with pytest.raises(error, match=says), collectives._failure_explained(ranks):
         raise RuntimeError("Connection reset by peer")
+    ranks._monitor._process.communicate()
+
+
+def test_a_verdict_behind_an_answer_is_kept():
+    ranks = talks_to([{"kind": "met", "values": [1, 2]}, {"kind": "verdict", "text": "rank 1: gone", "signal": 0}])
+    ranks._monitor._process.wait()  # both lines arrive at once
+    assert ranks.gather(1, "test") == [1, 2]
+    with pytest.raises(TrainingError, match="rank 1: gone"):
+        ranks.gather(1, "test")
+    ranks._monitor._process.communicate()
