@@ -8,6 +8,7 @@ import io
 import json
 import logging
 import math
+import os
 import sys
 import time
 import warnings
@@ -34,13 +35,25 @@ def log_to_console() -> None:
         warnings.filterwarnings("ignore", message=text, category=UserWarning)
     logging.getLogger("faiss.loader").setLevel(logging.WARNING)  # it lists the instruction sets that it tries
     logger.setLevel(logging.INFO)
-    if not any(type(handler) is logging.StreamHandler for handler in logger.handlers):
+    if not any(isinstance(handler, _Console) for handler in logger.handlers):
         if isinstance(sys.stdout, io.TextIOWrapper):
             sys.stdout.reconfigure(errors="backslashreplace")  # names of files may be anything
-        handler = logging.StreamHandler(sys.stdout)
+        handler = _Console(sys.stdout)
         handler.setFormatter(logging.Formatter("%(message)s"))
         logger.addHandler(handler)
         logger.propagate = False
+
+
+class _Console(logging.StreamHandler):
+    """Standard output for as long as somebody reads it: with `... | head` a command does its work all the same."""
+
+    def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802 - logging's name
+        if isinstance(sys.exc_info()[1], BrokenPipeError):
+            nowhere = os.open(os.devnull, os.O_WRONLY)
+            os.dup2(nowhere, self.stream.fileno())  # for what is still in its buffer, too
+            os.close(nowhere)
+        else:
+            super().handleError(record)
 
 
 @contextmanager

@@ -1,5 +1,7 @@
 import json
 import logging
+import subprocess
+import sys
 import warnings
 
 import numpy as np
@@ -91,3 +93,21 @@ def test_messages_and_warnings_reach_console_and_file(tmp_path, capsys, monkeypa
     assert capsys.readouterr().out == "hello 3\nwarning: watch out\nnot in the file\n"
     lines = (tmp_path / "log.txt").read_text().splitlines()
     assert [line.split(" ", 2)[2] for line in lines] == ["hello 3", "warning: watch out"]
+
+
+def test_a_command_whose_output_nobody_reads_any_more_does_its_work(tmp_path):
+    code = (
+        "import logging, sys; from pathlib import Path; from ppreid.engine.runlog import log_to_console\n"
+        "log_to_console(); sys.stdin.readline()\n"
+        "for _ in range(3): logging.getLogger('ppreid').info('a line')\n"
+        "Path(sys.argv[1]).touch()"
+    )
+    done = tmp_path / "done"
+    pipe = subprocess.PIPE
+    process = subprocess.Popen([sys.executable, "-c", code, done], stdin=pipe, stdout=pipe, stderr=pipe)
+    process.stdout.close()
+    process.stdin.write(b"nobody reads any more\n")
+    process.stdin.close()
+    assert process.stderr.read() == b"" and process.wait() == 0
+    process.stderr.close()
+    assert done.exists()
