@@ -56,11 +56,11 @@ def killed_at(calls, number, arguments):
 @pytest.mark.parametrize(
     ("calls", "numbers", "left"),
     [
-        # a first start renames metrics, configuration, first checkpoint, labels, last to previous, new to last; a
-        # resumed one metrics, configuration, labels, last to previous (if there is a last one), new to last
-        ("rename,renameat,renameat2", (3, 5, 5, 4), (set(), {LAST}, {PREVIOUS}, {PREVIOUS})),
+        # a first start renames metrics, configuration, environment, first checkpoint, labels, last to previous, new to
+        # last; a resumed one the same without first checkpoint, and last to previous only if there is a last one
+        ("rename,renameat,renameat2", (4, 6, 6, 5), (set(), {LAST}, {PREVIOUS}, {PREVIOUS})),
         # each file and then its folder; and the first evaluation in metrics.jsonl
-        ("fsync", (6, 7, 7, 8), (set(), {LAST}, {LAST}, {LAST, PREVIOUS})),
+        ("fsync", (8, 9, 9, 10), (set(), {LAST}, {LAST}, {LAST, PREVIOUS})),
     ],
 )
 def test_a_run_killed_at_a_commit_point_ends_like_its_twin(
@@ -100,7 +100,7 @@ def test_an_input_output_error_is_one_message_and_the_run_goes_on_afterwards(
     checkout, tiny_config, tmp_path, assert_equals_twin
 ):
     arguments = command(checkout, tiny_config, "checkpoint.every_steps=1")
-    inject = ["strace", "-f", "-qq", "-o", "/dev/null", "-e", "trace=fsync", "-e", "inject=fsync:error=EIO:when=9+"]
+    inject = ["strace", "-f", "-qq", "-o", "/dev/null", "-e", "trace=fsync", "-e", "inject=fsync:error=EIO:when=11+"]
     done = subprocess.run([*inject, *arguments], capture_output=True, text=True, timeout=LIMIT)
     if "ptrace" in done.stderr:
         pytest.skip("strace may not trace here")
