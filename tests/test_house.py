@@ -88,6 +88,7 @@ OTHER_WRITERS = {
     ("engine/feature_writer.py", "open"): "unfinished features; their progress file says which rows are on the disk",
     ("engine/run_lock.py", "open"): "the lock, which is the kernel's; an empty or half-written file is nobody's",
     ("runtimes/paddle_files.py", "open"): "/dev/null",
+    ("engine/runlog.py", "open"): "/dev/null",
     ("engine/inference.py", "save"): "a folder of its own under the temporary folder, gone at the end",
     ("app/exporting.py", "write_bytes"): "the same; what is exported is then copied by the writer",
     ("datasets/generated.py", "save"): "a temporary folder that is renamed when all pictures are there",
