@@ -15,12 +15,22 @@ from ppreid.errors import WeightsError
 from ppreid.failpoint import VARIABLE
 
 LIMIT = 600  # seconds after which a process here hangs; a busy machine is slow
+NO_MOUNT = 99  # exit code of a script that may not mount
 
 
 def command(checkout, config, *overrides):
     """The command that trains, or goes on with, the run of a configuration."""
     options = [part for override in overrides for part in ("-o", override)]
     return [sys.executable, str(checkout / "tools" / "train.py"), "-c", str(config), "--resume", "auto", *options]
+
+
+def run_with_own_mounts(script):
+    """Run a shell script whose mounts nobody else sees; skip the test where that is not allowed."""
+    unshare = ["unshare", "-m"] if os.geteuid() == 0 else ["unshare", "-rm"]
+    done = subprocess.run([*unshare, "sh", script], capture_output=True, text=True, timeout=2 * LIMIT)
+    if done.returncode == NO_MOUNT or "unshare" in done.stderr:
+        pytest.skip(f"no small file system can be mounted here: {done.stderr}")
+    return done
 
 
 def start(arguments, until):

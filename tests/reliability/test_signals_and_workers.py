@@ -2,11 +2,20 @@
 
 import os
 import signal
-import subprocess
 import time
 
 import pytest
-from run_process import LIMIT, assert_no_orphans, children, command, start, start_and_stop, steps_saved
+from run_process import (
+    LIMIT,
+    NO_MOUNT,
+    assert_no_orphans,
+    children,
+    command,
+    run_with_own_mounts,
+    start,
+    start_and_stop,
+    steps_saved,
+)
 
 from ppreid import app
 from ppreid.config import load_config
@@ -74,13 +83,10 @@ def test_a_tiny_dev_shm_does_not_matter(checkout, tiny_config, tmp_path):
     # batches of 16 images of 393 kB, four of them under way
     size = ["data.height=256", "data.width=128", "data.num_workers=2", "solver.epochs=1", "solver.iters=3"]
     script.write_text(
-        f"mount -t tmpfs -o size=1m none /dev/shm || exit 99\n"
+        f"mount -t tmpfs -o size=1m none /dev/shm || exit {NO_MOUNT}\n"
         f"{' '.join(command(checkout, tiny_config, *size))} || exit 1\n"
         f"ls -A /dev/shm > {tmp_path}/left\n"
     )
-    unshare = ["unshare", "-m"] if os.geteuid() == 0 else ["unshare", "-rm"]
-    done = subprocess.run([*unshare, "sh", script], capture_output=True, text=True, timeout=2 * LIMIT)
-    if done.returncode == 99 or "unshare" in done.stderr:
-        pytest.skip(f"no small file system can be mounted here: {done.stderr}")
+    done = run_with_own_mounts(script)
     assert done.returncode == 0 and "Traceback" not in done.stderr, done.stderr
     assert (tmp_path / "left").read_text() == ""
