@@ -38,15 +38,18 @@ def stripe_histograms(images, *, middle=False):
         width = image.shape[1]
         crop = image[:, width // 4 : width - width // 4] if middle else image
         hsv = np.asarray(Image.fromarray(crop).convert("HSV"))
-        stripes = [np.histogramdd(s.reshape(-1, 3), bins=BINS, range=[(0, 256)] * 3)[0].ravel()
-                   for s in np.array_split(hsv, STRIPES)]
+        stripes = [
+            np.histogramdd(s.reshape(-1, 3), bins=BINS, range=[(0, 256)] * 3)[0].ravel()
+            for s in np.array_split(hsv, STRIPES)
+        ]
         rows.append(np.sqrt(np.concatenate(stripes) / hsv[..., 0].size))  # Hellinger: square roots, then Euclidean
     return np.stack(rows)
 
 
 def small_pixels(images):
-    return np.stack([np.asarray(Image.fromarray(i).resize((16, 32), Image.Resampling.BOX)).ravel() / 255
-                     for i in images])
+    return np.stack(
+        [np.asarray(Image.fromarray(i).resize((16, 32), Image.Resampling.BOX)).ravel() / 255 for i in images]
+    )
 
 
 def retrieval(query, gallery, query_ids, gallery_ids, query_cameras, gallery_cameras):
@@ -85,9 +88,7 @@ def main():
     }
     for name, extract in features.items():
         start = time.perf_counter()
-        scores = retrieval(
-            extract(query), extract(gallery), query_ids, gallery_ids, query_cameras, gallery_cameras
-        )
+        scores = retrieval(extract(query), extract(gallery), query_ids, gallery_ids, query_cameras, gallery_cameras)
         print(f"{name:<34}{scores[0]:>7.1f}{scores[1]:>8.1f}{time.perf_counter() - start:>9.1f}", flush=True)
 
 

@@ -16,10 +16,10 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
+from ppreid.base.records import ImageRecord
 from ppreid.datasets.image_dataset import ImageDataset
 from ppreid.datasets.loader import eval_loader
 from ppreid.datasets.transforms import eval_transform
-from ppreid.records import ImageRecord
 
 IMAGE_SIZE = (64, 128)  # width, height of the crops of Market-1501
 PROCESSES = (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)

@@ -16,12 +16,12 @@ import numpy as np
 import paddle
 
 from ppreid import build
+from ppreid.base.progress import peak_memory
 from ppreid.engine.finite import FiniteGuard, StepBatch
 from ppreid.engine.optimizer import adam_with_l2
 from ppreid.engine.step import micro_batches, training_step
 from ppreid.ise.memory import ClusterMemory, update_hard
 from ppreid.ise.objectives import ise_objective
-from ppreid.progress import peak_memory
 from ppreid.schema import EvaluationModelConfig
 
 CHUNKS = 4

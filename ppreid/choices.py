@@ -3,7 +3,7 @@
 from pydantic import AfterValidator, ValidationInfo
 from pydantic_core import PydanticCustomError
 
-from ppreid.errors import unknown_choice
+from ppreid.base.errors import unknown_choice
 
 # The names that build/tables.py knows, repeated here so that a wrong name is reported before paddle is imported and
 # together with all other problems. tests/test_build.py holds both equal; whoever adds a row to a table of ppreid.build

@@ -15,6 +15,8 @@ from difflib import get_close_matches
 from importlib.metadata import PackageNotFoundError, version
 
 import ppreid
+from ppreid.base.environment import launched_processes
+from ppreid.base.errors import ConfigError, Interrupted, PpreidError, unknown_choice
 from ppreid.commands import (
     ablate,
     cluster,
@@ -31,9 +33,7 @@ from ppreid.commands import (
     train,
 )
 from ppreid.commands.command import Command
-from ppreid.engine.rank_hub import launched_processes
 from ppreid.engine.runlog import log_to_console
-from ppreid.errors import ConfigError, Interrupted, PpreidError, unknown_choice
 
 COMMANDS: dict[str, Command] = {
     "train": train.COMMAND,

@@ -13,8 +13,8 @@ import yaml
 from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
+from ppreid.base.errors import ConfigError, unknown_choice
 from ppreid.choices import BUILTIN_CHOICES
-from ppreid.errors import ConfigError, unknown_choice
 from ppreid.plain_yaml import parse_yaml
 from ppreid.schema import Config, EvaluationConfig, TrainingConfig
 

@@ -12,7 +12,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import BinaryIO
 
-from ppreid.errors import DataError, WriteError
+from ppreid.base.errors import DataError, WriteError
 
 CHECKSUM_SUFFIX = ".sha256"
 _NO_RENAME = (errno.EXDEV, errno.ENOSYS, errno.ENOTSUP)

@@ -8,12 +8,12 @@ from pathlib import Path
 
 import numpy as np
 
+from ppreid.base.progress import progress
+from ppreid.base.records import ImageRecord
 from ppreid.datasets.image_file import load_image
 from ppreid.datasets.image_folder import find_images
 from ppreid.datasets.transforms import resize
 from ppreid.engine.feature_writer import Blocks, write_features
-from ppreid.progress import progress
-from ppreid.records import ImageRecord
 from ppreid.runtimes.exported import ExportedNetwork, open_exported
 
 logger = logging.getLogger("ppreid")

@@ -10,7 +10,7 @@ import numpy as np
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save
 
-from ppreid.errors import WeightsError
+from ppreid.base.errors import WeightsError
 from ppreid.files import replacing
 
 

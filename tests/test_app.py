@@ -7,6 +7,7 @@ import pytest
 
 from ppreid import app, build
 from ppreid.app import epoch as epoch_module
+from ppreid.base.errors import ClusteringError, ConfigError, DataError, PpreidWarning, TrainingError
 from ppreid.config import load_config
 from ppreid.engine.checkpoint_set import AUTO
 from ppreid.engine.run_folder import (
@@ -22,7 +23,6 @@ from ppreid.engine.run_folder import (
     RESULTS,
 )
 from ppreid.engine.runlog import read_metrics
-from ppreid.errors import ClusteringError, ConfigError, DataError, PpreidWarning, TrainingError
 from ppreid.tensor_file import load_tensors
 
 
@@ -122,7 +122,7 @@ def test_every_row_of_the_ablation_trains(tiny_config, row):
     assert len(history) == 2
 
 
-@pytest.mark.filterwarnings("ignore::ppreid.errors.PpreidWarning")  # some find fewer clusters than a batch wants
+@pytest.mark.filterwarnings("ignore::ppreid.base.errors.PpreidWarning")  # some find fewer clusters than a batch wants
 @pytest.mark.parametrize(
     "override",
     [

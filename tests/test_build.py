@@ -2,10 +2,10 @@ import numpy as np
 import pytest
 
 from ppreid import build
+from ppreid.base.errors import ConfigError
 from ppreid.choices import BUILTIN_CHOICES
 from ppreid.config import load_config
 from ppreid.engine.distributed import Ranks
-from ppreid.errors import ConfigError
 from ppreid.schema import EvaluationModelConfig, TrainingConfig
 
 

@@ -5,8 +5,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ppreid import build
+from ppreid.base.errors import ConfigError
 from ppreid.config import config_text, load_config
-from ppreid.errors import ConfigError
 from ppreid.schema import TrainingConfig
 
 

@@ -5,8 +5,8 @@ import sys
 
 import pytest
 
+from ppreid.base.errors import PpreidError
 from ppreid.cli import COMMANDS, EXIT_CODES, main, parser
-from ppreid.errors import PpreidError
 
 
 def test_train_then_eval(tiny_config, tmp_path, capsys):

@@ -3,9 +3,9 @@ from pathlib import Path
 import pytest
 import yaml
 
+from ppreid.base.errors import ConfigError
 from ppreid.choices import BUILTIN_CHOICES
 from ppreid.config import config_text, find_config, load_config
-from ppreid.errors import ConfigError
 from ppreid.schema import EvaluationConfig, TrainingConfig
 
 

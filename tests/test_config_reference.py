@@ -4,10 +4,10 @@ from typing import Annotated
 import pytest
 from pydantic import BaseModel, Field
 
+from ppreid.base.errors import ConfigError
 from ppreid.choices import BUILTIN_CHOICES
 from ppreid.config import load_config
 from ppreid.config_reference import _config_key, config_keys, reference_page, section_meanings
-from ppreid.errors import ConfigError
 from ppreid.schema import EvaluationConfig, TrainingConfig
 
 KEYS = {key.name: key for key in config_keys()}

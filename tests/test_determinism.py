@@ -5,11 +5,11 @@ import sys
 
 import pytest
 
+from ppreid.base.environment import DETERMINISTIC, ask_for_determinism, missing_for_determinism
+from ppreid.base.errors import ConfigError
 from ppreid.cli import main
 from ppreid.commands import train
-from ppreid.determinism import DETERMINISTIC, ask_for_determinism, missing_for_determinism
 from ppreid.engine.device import require_determinism
-from ppreid.errors import ConfigError
 
 COMMAND = """
 import os, sys
@@ -23,7 +23,7 @@ sys.meta_path.insert(0, Watch())
 code = cli.main(["train", "-c", sys.argv[1], "-o", "data.root=missing", "-o", "deterministic=true"])
 from ppreid.cli import main
 from ppreid.commands import train
-from ppreid.determinism import DETERMINISTIC
+from ppreid.base.environment import DETERMINISTIC
 print(code, {name: seen.get(name) for name in DETERMINISTIC} == dict(DETERMINISTIC))
 """
 

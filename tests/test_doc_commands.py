@@ -5,9 +5,9 @@ import re
 import pytest
 from pages import PAGES, ROOT, commands, page_name, words
 
+from ppreid.base.errors import ConfigError
 from ppreid.cli import COMMANDS, main, parser
 from ppreid.config import find_config, load_config
-from ppreid.errors import ConfigError
 
 # what stands for a file of the user: a configuration that exists takes its place
 USERS_CONFIGS = {"CONFIG", "config.yaml", "mine.yaml", "my.yaml"}

@@ -5,16 +5,16 @@ import paddle
 import pytest
 
 from ppreid import app, build
+from ppreid.base.errors import ConfigError, EvaluationError
+from ppreid.base.records import DatasetContents, ids
 from ppreid.config import load_config
-from ppreid.engine.evaluate import FlipAveraged, evaluate_model, ids
+from ppreid.engine.evaluate import FlipAveraged, evaluate_model
 from ppreid.engine.extract import extract_features
 from ppreid.engine.rerank import evaluate_reranked
 from ppreid.engine.run_folder import BAD_IMAGES, RESULTS
-from ppreid.errors import ConfigError, EvaluationError
 from ppreid.evaluation.ranking import evaluate_features
 from ppreid.inputs import load_trained_weights, read_split
 from ppreid.models.weight_files import save_weights
-from ppreid.records import DatasetContents
 
 
 @pytest.fixture(autouse=True)
@@ -25,8 +25,10 @@ def hard_demo(monkeypatch):
     def read(data):
         split = real.read(data).split
         order = np.random.default_rng(5).permutation(len(split.gallery))
-        mixed = [record._replace(pid=split.gallery[i].pid) if i % 3 == 0 else record
-                 for record, i in zip(split.gallery, order, strict=True)]
+        mixed = [
+            record._replace(pid=split.gallery[i].pid) if i % 3 == 0 else record
+            for record, i in zip(split.gallery, order, strict=True)
+        ]
         return DatasetContents(split._replace(gallery=tuple(mixed)))
 
     monkeypatch.setitem(build.DATASETS, "demo", real._replace(read=read))
@@ -127,8 +129,10 @@ def test_queries_without_a_match_are_counted_with_the_reason(evaluate, monkeypat
     relabelled([7, 8, 8, 99, 98], [0, 1, 1, 0, 0])
     with caplog.at_level("INFO", "ppreid"):
         result, written = evaluate()
-    assert "4 of 5 queries have no valid match and are left out: 2 have an identity that is not in the gallery, " \
-           "2 have it on their own camera only" in caplog.text
+    assert (
+        "4 of 5 queries have no valid match and are left out: 2 have an identity that is not in the gallery, "
+        "2 have it on their own camera only" in caplog.text
+    )
     reasons = {key: written["results"][key] for key in written["results"] if key.startswith("num_")}
     expected = {"num_queries": 5, "num_valid_queries": 1, "num_same_camera_only": 2, "num_identity_absent": 2}
     assert reasons == expected

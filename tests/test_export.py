@@ -10,11 +10,11 @@ from PIL import Image
 
 from ppreid import app, build
 from ppreid.app import exporting
+from ppreid.base.errors import ConfigError, WeightsError
 from ppreid.cli import main
 from ppreid.config import load_config
 from ppreid.engine.export import ParityRow, PixelNetwork, compare_runtimes, require_onnx, require_parity
 from ppreid.engine.features_file import read_features
-from ppreid.errors import ConfigError, WeightsError
 from ppreid.files import file_sha256
 from ppreid.models.weight_files import save_weights
 from ppreid.predict import compare

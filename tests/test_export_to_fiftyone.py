@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from ppreid.base.records import ImageRecord
 from ppreid.cli import main
 from ppreid.engine.features_file import write_records
-from ppreid.records import ImageRecord
 
 # what the script uses of fiftyone: samples that keep fields, and a data set that keeps samples
 STAND_IN = """

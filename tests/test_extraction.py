@@ -8,13 +8,13 @@ from PIL import Image
 
 from ppreid import app, build
 from ppreid.app import extraction
+from ppreid.base.errors import ConfigError, DataError, PpreidWarning
+from ppreid.base.records import ImageRecord
 from ppreid.config import load_config
 from ppreid.datasets.image_folder import find_images
 from ppreid.engine.feature_writer import write_features
 from ppreid.engine.features_file import read_features
-from ppreid.errors import ConfigError, DataError, PpreidWarning
 from ppreid.models.weight_files import save_weights
-from ppreid.records import ImageRecord
 
 
 @pytest.fixture

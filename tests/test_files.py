@@ -7,7 +7,7 @@ import sys
 
 import pytest
 
-from ppreid.errors import DataError, WriteError
+from ppreid.base.errors import DataError, WriteError
 from ppreid.files import append_line, check_published, file_sha256, publish, remove_leftovers, replacing, write_text
 
 

@@ -1,6 +1,6 @@
 import pytest
 
-from ppreid.errors import DataError
+from ppreid.base.errors import DataError
 from ppreid.inputs import read_split
 from ppreid.schema import TrainingConfig
 

@@ -1,7 +1,7 @@
 import re
 import sys
 
-from ppreid.progress import peak_memory, progress
+from ppreid.base.progress import peak_memory, progress
 
 
 def test_items_pass_through_and_plain_lines_appear_without_a_terminal(capsys):

@@ -8,11 +8,11 @@ import pytest
 
 from ppreid import app
 from ppreid.app import reporting
+from ppreid.base.errors import PpreidWarning
 from ppreid.cli import main
 from ppreid.config import load_config
 from ppreid.engine.run_folder import BEST, LABELS, LAST, LOG, METRICS, REPORT
 from ppreid.engine.run_lock import LOCK, process_at_work, run_lock
-from ppreid.errors import PpreidWarning
 
 SMALL = ["report.enabled=true", "report.queries=2", "report.clusters=2", "report.map_images=20"]
 
@@ -103,7 +103,7 @@ def test_a_comparison_lays_runs_over_each_other(run, finished, tmp_path):
     page = out.read_text(encoding="utf-8")
     assert sections(page) == ["curves", "configuration"]
     assert "The configurations are equal." in page
-    assert "<th scope=\"row\">copy</th>" in page
+    assert '<th scope="row">copy</th>' in page
     assert main(["report", str(run), str(finished)]) == 2
 
 
@@ -149,9 +149,7 @@ def test_a_running_run_is_seen_and_left_alone(run):
         "import sys, time; from pathlib import Path; from ppreid.engine.run_lock import run_lock\n"
         f"with run_lock(Path({str(run)!r})):\n print('locked', flush=True)\n sys.stdin.read()"
     )
-    holder = subprocess.Popen(
-        [sys.executable, "-c", code], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
-    )
+    holder = subprocess.Popen([sys.executable, "-c", code], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
     try:
         assert holder.stdout.readline() == "locked\n"
         before = {file.name: file.stat().st_mtime_ns for file in run.iterdir()}

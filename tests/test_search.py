@@ -11,12 +11,12 @@ import pytest
 from PIL import Image
 
 from ppreid import app, build
+from ppreid.base.errors import ConfigError, DataError, PpreidWarning
 from ppreid.cli import main
 from ppreid.config import load_config
 from ppreid.engine.features_file import read_features
 from ppreid.engine.gallery_files import MANIFEST, NETWORK, lists_file, part_file, read_manifest
 from ppreid.engine.search_results import results_csv
-from ppreid.errors import ConfigError, DataError, PpreidWarning
 from ppreid.files import write_text
 from ppreid.models.weight_files import save_weights
 
@@ -200,7 +200,7 @@ def test_an_index_moves_with_its_network_and_needs_nothing_else(index, config, q
 
 def test_a_file_name_may_be_any_bytes(config, crops, tmp_path):
     image = next((crops / "hall").iterdir())
-    odd = os.fsencode(image.parent) + b"/\xff,\n\".jpg"
+    odd = os.fsencode(image.parent) + b'/\xff,\n".jpg'
     os.rename(image, odd)
     app.build_index(config(), tmp_path / "index")
     results = app.search(tmp_path / "index", [crops], k=24)

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 from safetensors.numpy import save_file
 
-from ppreid.errors import WeightsError
+from ppreid.base.errors import WeightsError
 from ppreid.tensor_file import load_tensors, save_tensors
 
 TENSORS = {

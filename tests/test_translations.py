@@ -83,6 +83,7 @@ def test_the_page_is_in_chinese_and_both_lead_to_each_other(page):
         links = [(one.parent / link).resolve() for link in LINK.findall(one.read_text(encoding="utf-8"))]
         assert other in links, f"{page_name(one)} must lead to {page_name(other)}"
 
+
 def test_there_are_the_pages_that_a_newcomer_needs():
     names = {page_name(page) for page in CHINESE}
     needed = ("quick-start", "own-cameras", "troubleshooting")

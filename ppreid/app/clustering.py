@@ -7,17 +7,17 @@ from pathlib import Path
 import numpy as np
 
 from ppreid import build
+from ppreid.base.errors import ConfigError
+from ppreid.base.progress import Stopwatch
+from ppreid.base.records import ids
 from ppreid.clustering.labels import require_clusters
 from ppreid.clustering.quality import PseudoLabelQuality, clustering_statistics, pseudo_label_quality, sweep_eps
 from ppreid.engine.device import use_device
-from ppreid.engine.evaluate import ids
 from ppreid.engine.features_file import Features, read_features
 from ppreid.engine.pseudo_label import assign_pseudo_labels
 from ppreid.engine.resources import available_memory, warn_if_labels_do_not_fit
 from ppreid.engine.run_folder import BAD_IMAGES, LABELS, write_labels
-from ppreid.engine.runlog import Stopwatch
 from ppreid.engine.tables import sweep_table
-from ppreid.errors import ConfigError
 from ppreid.inputs import load_trained_weights, read_split
 from ppreid.schema import TrainingConfig
 

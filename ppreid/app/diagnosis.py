@@ -9,6 +9,9 @@ from typing import NamedTuple
 import paddle
 
 from ppreid import build
+from ppreid.base.errors import PpreidError
+from ppreid.base.progress import progress
+from ppreid.base.records import ReIDSplit
 from ppreid.datasets.batch_reader import memory_under_way
 from ppreid.datasets.summary import summarise_split
 from ppreid.doctor.duplicates import check_duplicates, check_names, content_digests, equal_groups, equal_in_size
@@ -28,11 +31,8 @@ from ppreid.engine.checkpoint import checkpoint_bytes
 from ppreid.engine.device import use_device
 from ppreid.engine.precision import OFF, require_half_precision
 from ppreid.engine.resources import LABEL_BYTES_PER_NEIGHBOUR, available_memory
-from ppreid.errors import PpreidError
 from ppreid.inputs import load_initial_weights, load_trained_weights
 from ppreid.models.weights import imagenet_cache
-from ppreid.progress import progress
-from ppreid.records import ReIDSplit
 from ppreid.schema import Config, TrainingConfig
 from ppreid.sections import DataConfig
 

@@ -9,23 +9,23 @@ import numpy as np
 import paddle
 
 from ppreid import build
+from ppreid.base.progress import Stopwatch
+from ppreid.base.records import ReIDSplit, ids
 from ppreid.clustering.labels import require_clusters
 from ppreid.datasets.loader import TrainLoader
 from ppreid.engine.checkpoint import RunningEpoch, TrainingState
 from ppreid.engine.checkpoint_set import CheckpointSet
 from ppreid.engine.collectives import arrays_from_first, digest, facts_from_first
 from ppreid.engine.distributed import Ranks
-from ppreid.engine.evaluate import ids
 from ppreid.engine.finite import FiniteGuard
 from ppreid.engine.pseudo_label import PseudoLabels, assign_pseudo_labels
 from ppreid.engine.run_folder import LABELS, write_labels
-from ppreid.engine.runlog import MetricsFile, Stopwatch
+from ppreid.engine.runlog import MetricsFile
 from ppreid.engine.stop_signals import StopSignals
 from ppreid.engine.tables import best_row, epoch_line, epoch_row, evaluation_row
 from ppreid.engine.train import EpochProgress, train_epoch
 from ppreid.failpoint import failpoint
 from ppreid.models.reid_net import ReIDNet
-from ppreid.records import ReIDSplit
 from ppreid.schema import TrainingConfig
 
 logger = logging.getLogger("ppreid")

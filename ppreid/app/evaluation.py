@@ -7,12 +7,12 @@ from functools import partial
 from pathlib import Path
 
 from ppreid import build
+from ppreid.base.errors import EvaluationError
 from ppreid.engine.device import use_device
 from ppreid.engine.distributed import Ranks, joined_ranks
 from ppreid.engine.evaluate import FlipAveraged, evaluate_model
 from ppreid.engine.rerank import evaluate_reranked
 from ppreid.engine.run_folder import BAD_IMAGES, CAMERAS, RESULTS
-from ppreid.errors import EvaluationError
 from ppreid.evaluation.ranking import RankingResult
 from ppreid.evaluation.results import format_results, result_to_dict
 from ppreid.files import write_text

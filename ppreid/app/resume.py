@@ -6,14 +6,14 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
+from ppreid.base.errors import ConfigError, DataError, PpreidWarning
+from ppreid.base.records import ImageRecord
 from ppreid.engine.checkpoint import Checkpoint, images_digest
 from ppreid.engine.checkpoint_set import AUTO, bring_best, find_checkpoint
 from ppreid.engine.distributed import ALONE, Ranks
 from ppreid.engine.run_folder import METRICS
 from ppreid.engine.runlog import MetricsFile
-from ppreid.errors import ConfigError, DataError, PpreidWarning
 from ppreid.failpoint import failpoint
-from ppreid.records import ImageRecord
 from ppreid.schema import TrainingConfig
 
 logger = logging.getLogger("ppreid")

@@ -10,13 +10,13 @@ import numpy as np
 
 from ppreid import build
 from ppreid.app.indexing import open_index
+from ppreid.base.errors import ConfigError, DataError, PpreidWarning, unknown_choice
+from ppreid.base.records import ImageRecord
 from ppreid.datasets.image_dataset import find_unreadable
 from ppreid.datasets.image_folder import find_images
 from ppreid.engine.gallery_files import read_lists, read_parts
 from ppreid.engine.gallery_search import DEFAULT_PROBES, GallerySearch, InvertedLists
 from ppreid.engine.search_results import Match, SearchResult
-from ppreid.errors import ConfigError, DataError, PpreidWarning, unknown_choice
-from ppreid.records import ImageRecord
 
 logger = logging.getLogger("ppreid")
 

@@ -14,6 +14,8 @@ from ppreid import build
 from ppreid.app.epoch import Run, evaluated, one_epoch
 from ppreid.app.reporting import report_of_training
 from ppreid.app.resume import goes_on_in, open_checkpoint
+from ppreid.base.environment import launched_processes
+from ppreid.base.records import ReIDSplit
 from ppreid.config import config_text
 from ppreid.datasets.loader import TrainLoader
 from ppreid.engine.checkpoint import Checkpoint, TrainingState, images_digest, restore
@@ -25,7 +27,6 @@ from ppreid.engine.environment import write_environment
 from ppreid.engine.evaluate import evaluate_model
 from ppreid.engine.optimizer import adam_with_l2
 from ppreid.engine.precision import require_half_precision
-from ppreid.engine.rank_hub import launched_processes
 from ppreid.engine.run_folder import (
     BAD_IMAGES,
     BEST,
@@ -45,7 +46,6 @@ from ppreid.engine.tables import best_row, history_table
 from ppreid.engine.visualdl_curves import require_visualdl
 from ppreid.files import write_text
 from ppreid.inputs import load_initial_weights, read_split
-from ppreid.records import ReIDSplit
 from ppreid.schema import TrainingConfig
 
 logger = logging.getLogger("ppreid")

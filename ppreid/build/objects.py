@@ -7,6 +7,8 @@ from pathlib import Path
 import numpy as np
 from scipy.sparse import csr_matrix
 
+from ppreid.base.errors import ConfigError
+from ppreid.base.records import ImageRecord
 from ppreid.build.tables import BACKBONES, CLUSTERERS, DISTANCES, MEMORY_UPDATES, OBJECTIVES, POOLINGS
 from ppreid.datasets.image_dataset import ImageDataset
 from ppreid.datasets.loader import EvalLoader, TrainLoader, eval_loader
@@ -19,14 +21,12 @@ from ppreid.engine.precision import OFF, LossScale, autocast
 from ppreid.engine.pseudo_label import DistanceMethod
 from ppreid.engine.step import Forward, all_ranks, micro_batches
 from ppreid.engine.train import Schedule
-from ppreid.errors import ConfigError
 from ppreid.evaluation.ranking import RankingResult, evaluate_features
 from ppreid.ise.memory import ClusterMemory
 from ppreid.ise.objectives import LossTerms
 from ppreid.ise.schedule import pli_degree
 from ppreid.ise.support_samples import usable_topk
 from ppreid.models.reid_net import ReIDNet
-from ppreid.records import ImageRecord
 from ppreid.schema import TrainingConfig
 from ppreid.sections import (
     AmpConfig,

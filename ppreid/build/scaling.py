@@ -6,8 +6,8 @@ from typing import Any
 
 from pydantic import ValidationError
 
+from ppreid.base.errors import ConfigError
 from ppreid.build.tables import choices
-from ppreid.errors import ConfigError
 from ppreid.schema import TrainingConfig
 
 

@@ -12,6 +12,7 @@ import numpy as np
 from paddle import nn
 from scipy.sparse import csr_matrix
 
+from ppreid.base.records import DatasetContents, ReIDSplit
 from ppreid.clustering.alternative_labels import agglomerative_labels, hdbscan_labels, infomap_labels
 from ppreid.clustering.labels import dbscan_labels
 from ppreid.clustering.neighbours import METHODS
@@ -27,7 +28,6 @@ from ppreid.ise.memory import update_hard, update_sequential
 from ppreid.ise.objectives import LossTerms, ise_objective
 from ppreid.models.pooling import GeMPool, average_pool, max_pool
 from ppreid.models.resnet import resnet
-from ppreid.records import DatasetContents, ReIDSplit
 from ppreid.report.feature_map import pca_map, tsne_map
 from ppreid.sections import DataConfig, LabelsConfig
 

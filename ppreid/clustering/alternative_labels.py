@@ -8,8 +8,8 @@ from scipy.cluster.hierarchy import fcluster, linkage
 from scipy.spatial.distance import squareform
 from sklearn.cluster import HDBSCAN
 
+from ppreid.base.errors import ClusteringError, DataError, unknown_choice
 from ppreid.clustering.labels import check_distances, check_positive, in_order
-from ppreid.errors import ClusteringError, DataError, unknown_choice
 
 LINKAGES = ("average", "complete", "single")
 # Agglomerative clustering makes the distances of one connected part dense: 8 bytes for each pair, 1.6 GB at this size.

@@ -9,12 +9,12 @@ import warnings
 import numpy as np
 from scipy import sparse
 
+from ppreid.base.errors import DataError, PpreidWarning
 from ppreid.clustering.checks import at_most_all, check_features
 from ppreid.clustering.encoding import average_rows, neighbour_weights
 from ppreid.clustering.jaccard import check_ranking, jaccard_rows
 from ppreid.clustering.neighbours import camera_neighbours
 from ppreid.clustering.reciprocal import reciprocal_neighbours
-from ppreid.errors import DataError, PpreidWarning
 
 
 def camera_jaccard_distance(

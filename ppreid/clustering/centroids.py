@@ -2,8 +2,8 @@
 
 import numpy as np
 
+from ppreid.base.errors import DataError
 from ppreid.clustering.checks import ROWS_PER_BLOCK, check_row_ids
-from ppreid.errors import DataError
 
 
 def cluster_centroids(features: np.ndarray, labels: np.ndarray) -> np.ndarray:

@@ -4,7 +4,7 @@ import warnings
 
 import numpy as np
 
-from ppreid.errors import DataError, PpreidWarning
+from ppreid.base.errors import DataError, PpreidWarning
 
 # Rows are checked in blocks of this many, so that a memory-mapped file is never read into memory as a whole.
 ROWS_PER_BLOCK = 8192
@@ -82,7 +82,8 @@ def at_most_all(name: str, value: int, num_images: int) -> int:
     if not isinstance(value, int | np.integer) or value < 1:
         raise DataError(f"{name} is {value!r}; expected a positive integer")
     if value > num_images:
-        warnings.warn(f"{name} is {value} but there are only {num_images} images; using {num_images}", PpreidWarning,
-                      stacklevel=3)
+        warnings.warn(
+            f"{name} is {value} but there are only {num_images} images; using {num_images}", PpreidWarning, stacklevel=3
+        )
         return num_images
     return int(value)

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 import numba
 import numpy as np
 
-from ppreid.errors import DataError
+from ppreid.base.errors import DataError
 
 # Kernels that need a scratch array of length N share one between the rows of a part, so that at most as many exist
 # at a time as there are threads. More parts than threads even out rows of different cost.

@@ -4,8 +4,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from ppreid.base.progress import progress
 from ppreid.clustering.ranking import Ranking
-from ppreid.progress import progress
 
 ROWS_PER_BLOCK = 8192  # 8192 x 8192 similarities are 256 MB on the device
 

@@ -6,12 +6,12 @@ import numba
 import numpy as np
 from scipy import sparse
 
+from ppreid.base.errors import DataError
 from ppreid.clustering.checks import at_most_all, check_features
 from ppreid.clustering.compiled import SparseRows, compiled, fill_rows, part_bounds
 from ppreid.clustering.encoding import average_rows, neighbour_weights
 from ppreid.clustering.neighbours import nearest_neighbours
 from ppreid.clustering.reciprocal import expand_neighbours, reciprocal_neighbours
-from ppreid.errors import DataError
 
 
 def jaccard_distance(
@@ -142,9 +142,7 @@ def jaccard_rows(encoding: SparseRows, max_distance: float) -> sparse.csr_matrix
         raise DataError(f"max_distance is {max_distance!r}; Jaccard distances lie in [0, 1], expected (0, 1]")
     n = len(encoding.indptr) - 1
     by_column = _transpose(*encoding)
-    rows = fill_rows(
-        _near_rows, n, *encoding, *by_column, part_bounds(n), np.float32(max_distance), with_values=True
-    )
+    rows = fill_rows(_near_rows, n, *encoding, *by_column, part_bounds(n), np.float32(max_distance), with_values=True)
     return sparse.csr_matrix((rows.values, rows.indices, rows.indptr), shape=(n, n))
 
 

@@ -5,7 +5,7 @@ from scipy import sparse
 from sklearn.cluster import DBSCAN
 from sklearn.neighbors import sort_graph_by_row_values
 
-from ppreid.errors import ClusteringError, DataError
+from ppreid.base.errors import ClusteringError, DataError
 
 
 def dbscan_labels(distances: sparse.csr_matrix, *, eps: float, min_samples: int = 4) -> np.ndarray:

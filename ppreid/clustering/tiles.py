@@ -5,9 +5,9 @@ from collections.abc import Callable, Iterator
 
 import numpy as np
 
+from ppreid.base.errors import DataError, unknown_choice
+from ppreid.base.progress import progress
 from ppreid.clustering.ranking import Ranking, Tile
-from ppreid.errors import DataError, unknown_choice
-from ppreid.progress import progress
 
 Matmul = Callable[[np.ndarray, np.ndarray], np.ndarray]
 

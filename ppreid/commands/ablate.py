@@ -3,12 +3,12 @@
 import argparse
 from pathlib import Path
 
+from ppreid.base.environment import ask_for_determinism
+from ppreid.base.errors import ConfigError, unknown_choice
 from ppreid.choices import BUILTIN_CHOICES
 from ppreid.commands.command import Command
 from ppreid.config import load_config
-from ppreid.determinism import ask_for_determinism
 from ppreid.engine.ablation_table import TITLES
-from ppreid.errors import ConfigError, unknown_choice
 from ppreid.schema import EvaluationConfig, TrainingConfig
 
 EXAMPLES = """\

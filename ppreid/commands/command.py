@@ -5,9 +5,9 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
 
+from ppreid.base.errors import ConfigError
 from ppreid.config import find_config, load_config
 from ppreid.engine.runlog import logger
-from ppreid.errors import ConfigError
 from ppreid.schema import Config, EvaluationConfig, TrainingConfig
 
 

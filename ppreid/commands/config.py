@@ -4,10 +4,10 @@ import argparse
 import re
 from difflib import get_close_matches
 
+from ppreid.base.errors import ConfigError
 from ppreid.commands.command import Command
 from ppreid.config import config_text, load_config
 from ppreid.config_reference import ConfigKey, config_keys, section_meanings
-from ppreid.errors import ConfigError
 
 EXAMPLES = """\
   python tools/config.py --list

@@ -4,11 +4,11 @@ import argparse
 import json
 from pathlib import Path
 
+from ppreid.base.errors import ConfigError, DataError, PpreidError
 from ppreid.commands.command import Command, add_config_arguments, read_config
 from ppreid.doctor.findings import findings_to_dict, format_findings, has_problem
 from ppreid.doctor.packages import check_packages
 from ppreid.engine.runlog import logger
-from ppreid.errors import ConfigError, DataError, PpreidError
 from ppreid.files import write_text
 
 EXAMPLES = """\

@@ -3,8 +3,8 @@
 import argparse
 from pathlib import Path
 
+from ppreid.base.errors import ConfigError
 from ppreid.commands.command import Command, add_config_arguments, read_config
-from ppreid.errors import ConfigError
 
 EXAMPLES = """\
   python tools/export.py -c output/demo/config.yaml -o model.weights=output/demo/checkpoint_best.safetensors --out net

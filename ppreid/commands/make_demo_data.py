@@ -3,9 +3,9 @@
 import argparse
 from pathlib import Path
 
+from ppreid.base.errors import ConfigError
 from ppreid.commands.command import Command
 from ppreid.engine.runlog import logger
-from ppreid.errors import ConfigError
 from ppreid.files import replacing
 
 EXAMPLES = """\

@@ -4,8 +4,8 @@ import argparse
 import json
 from pathlib import Path
 
+from ppreid.base.errors import ConfigError
 from ppreid.commands.command import Command
-from ppreid.errors import ConfigError
 
 EXAMPLES = """\
   python tools/predict.py net crops/ --out crops.npy

@@ -4,9 +4,9 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from ppreid.base.errors import ConfigError, DataError, WriteError
 from ppreid.commands.command import Command, add_config_arguments, read_config
 from ppreid.engine.runlog import logger
-from ppreid.errors import ConfigError, DataError, WriteError
 from ppreid.files import replacing, write_text
 
 if TYPE_CHECKING:
@@ -46,7 +46,12 @@ def _add_arguments(parser: argparse.ArgumentParser) -> None:
     query.add_argument("--contact-sheet", type=Path, metavar="FILE.png", help="also draw the results")
     for action in (add, query):
         action.add_argument(
-            "-o", "--override", dest="overrides", action="append", default=[], metavar="KEY=VALUE",
+            "-o",
+            "--override",
+            dest="overrides",
+            action="append",
+            default=[],
+            metavar="KEY=VALUE",
             help="set a key that does not change features, e.g. device=cpu or data.num_workers=0",
         )
     for action in (index, add, query):

@@ -2,8 +2,8 @@
 
 import argparse
 
+from ppreid.base.environment import ask_for_determinism
 from ppreid.commands.command import Command, add_config_arguments, read_training_config
-from ppreid.determinism import ask_for_determinism
 
 EXAMPLES = """\
   python tools/train.py -c demo.yaml

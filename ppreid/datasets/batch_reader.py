@@ -11,9 +11,9 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 import paddle
 
+from ppreid.base.errors import PpreidWarning
 from ppreid.datasets.image_dataset import ImageDataset, Key, index_of, read_images
 from ppreid.datasets.worker_pool import PREFETCH, WorkerPool
-from ppreid.errors import PpreidWarning
 
 Batch = tuple[paddle.Tensor, np.ndarray]  # images (B, 3, H, W), indices (B,) int64 on the host
 Keys = Sequence[Key]  # of one batch

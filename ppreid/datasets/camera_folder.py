@@ -6,11 +6,11 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
+from ppreid.base.errors import DataError
+from ppreid.base.records import DatasetContents, ImageRecord, ReIDSplit
 from ppreid.datasets.camera_table import NamedImage, read_camera_table
 from ppreid.datasets.folder_layout import describe_entries
 from ppreid.datasets.image_folder import scan_folder
-from ppreid.errors import DataError
-from ppreid.records import DatasetContents, ImageRecord, ReIDSplit
 
 UNKNOWN = -1
 DISTRACTOR = 0
@@ -146,9 +146,7 @@ def _check_disjoint(parts: Sequence[Sequence[NamedImage]]) -> None:
         )
 
 
-def _records(
-    images: Sequence[NamedImage], camera_ids: dict[str, int], pids: dict[str, int]
-) -> tuple[ImageRecord, ...]:
+def _records(images: Sequence[NamedImage], camera_ids: dict[str, int], pids: dict[str, int]) -> tuple[ImageRecord, ...]:
     def pid(name: str) -> int:
         return pids.get(name, DISTRACTOR if name else UNKNOWN)
 

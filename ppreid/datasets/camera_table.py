@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
-from ppreid.errors import DataError
+from ppreid.base.errors import DataError
 
 _CAMERA_COLUMNS, _IDENTITY_COLUMNS = ("camera", "camid"), ("pid", "identity")
 _DELIMITERS = ",;\t"

@@ -5,8 +5,8 @@ from collections.abc import Sequence
 
 from PIL import Image, ImageDraw
 
-from ppreid.errors import DataError
-from ppreid.records import ImageRecord
+from ppreid.base.errors import DataError
+from ppreid.base.records import ImageRecord
 
 _GAP, _CAMERA_GAP, _LABEL = 2, 8, 16  # pixels between images, between cameras, and of the line of text above
 _PAPER, _INK, _EMPTY = (255, 255, 255), (60, 60, 60), (236, 236, 236)

@@ -7,9 +7,9 @@ Reference:
 
 from pathlib import Path
 
+from ppreid.base.records import ReIDSplit
 from ppreid.datasets.folder_layout import BOUNDING_BOX_LAYOUT, find_dataset_folder, read_split
 from ppreid.datasets.summary import PartCounts, PublishedCounts
-from ppreid.records import ReIDSplit
 
 FOLDER_NAMES = ("DukeMTMC-reID", "dukemtmc-reid/DukeMTMC-reID", "dukemtmc-reid", "dukemtmc", "DukeMTMC")
 

@@ -8,8 +8,8 @@ import re
 from collections.abc import Sequence
 from pathlib import Path
 
-from ppreid.errors import DataError
-from ppreid.records import ImageRecord, ReIDSplit
+from ppreid.base.errors import DataError
+from ppreid.base.records import ImageRecord, ReIDSplit
 
 BOUNDING_BOX_LAYOUT = ("bounding_box_train", "query", "bounding_box_test")
 IMAGE_SUFFIXES = frozenset(

@@ -12,11 +12,11 @@ from typing import Any
 
 from PIL import Image
 
+from ppreid.base.errors import ConfigError, DataError
+from ppreid.base.records import ReIDSplit
 from ppreid.datasets.folder_layout import BOUNDING_BOX_LAYOUT, read_split
 from ppreid.datasets.pedestrians.camera import take_picture
 from ppreid.datasets.pedestrians.shots import Shot, camera_numbered, image_stream, person_numbered, plan_shots
-from ppreid.errors import ConfigError, DataError
-from ppreid.records import ReIDSplit
 
 DESCRIPTION_FILE = "generated.json"
 _DRAWING_VERSION = 1  # raise it when the same arguments give other images

@@ -5,9 +5,9 @@ from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 
+from ppreid.base.errors import DataError
+from ppreid.base.records import ImageRecord, ReIDSplit
 from ppreid.datasets.image_file import load_image
-from ppreid.errors import DataError
-from ppreid.records import ImageRecord, ReIDSplit
 
 Key = int | tuple[int, int, int]  # of an image, see ImageDataset
 

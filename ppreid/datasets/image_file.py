@@ -8,7 +8,7 @@ import zlib
 import numpy as np
 from PIL import Image, UnidentifiedImageError
 
-from ppreid.errors import DataError, printable
+from ppreid.base.errors import DataError, printable
 
 MAX_PIXELS = 64_000_000  # a person crop has 10 to 500 thousand; an 8K frame has 33 million
 MAX_SCANNED_PIXELS = 16 * MAX_PIXELS  # of all scans of a progressive JPEG together; usual ones have about ten scans

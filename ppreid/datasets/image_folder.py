@@ -5,9 +5,9 @@ from collections import Counter
 from pathlib import Path
 from typing import NamedTuple
 
+from ppreid.base.errors import DataError
+from ppreid.base.records import ImageRecord
 from ppreid.datasets.folder_layout import IMAGE_SUFFIXES, describe_entries
-from ppreid.errors import DataError
-from ppreid.records import ImageRecord
 
 # Files and folders that operating systems, synchronisation and network drives leave behind; some hold thumbnails.
 SYSTEM_NAMES = frozenset(

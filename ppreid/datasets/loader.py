@@ -5,10 +5,10 @@ from collections.abc import Iterable, Iterator, Sequence
 
 import numpy as np
 
+from ppreid.base.errors import ConfigError
 from ppreid.datasets.batch_reader import Batch, BatchReader
 from ppreid.datasets.image_dataset import ImageDataset
 from ppreid.datasets.sampler import epoch_batches
-from ppreid.errors import ConfigError
 
 
 class TrainLoader:

@@ -13,8 +13,8 @@ from multiprocessing.connection import Connection
 
 import numpy as np
 
+from ppreid.base.errors import DataError
 from ppreid.datasets.image_dataset import ImageDataset, Key, read_images
-from ppreid.errors import DataError
 
 NOTHING = -1  # in the notes of a worker: it reads no image now
 _PR_SET_PDEATHSIG = 1  # of Linux's prctl

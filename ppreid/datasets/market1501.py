@@ -6,9 +6,9 @@ Reference:
 
 from pathlib import Path
 
+from ppreid.base.records import ReIDSplit
 from ppreid.datasets.folder_layout import BOUNDING_BOX_LAYOUT, find_dataset_folder, read_split
 from ppreid.datasets.summary import PartCounts, PublishedCounts
-from ppreid.records import ReIDSplit
 
 FOLDER_NAMES = (
     "Market-1501-v15.09.15",
@@ -40,9 +40,7 @@ def read_market1501(root: Path) -> ReIDSplit:
     Raises:
         DataError: the data set is not there or not complete, or a file name does not parse.
     """
-    folder, layout = find_dataset_folder(
-        root, title="Market-1501", names=FOLDER_NAMES, layouts=(BOUNDING_BOX_LAYOUT,)
-    )
+    folder, layout = find_dataset_folder(root, title="Market-1501", names=FOLDER_NAMES, layouts=(BOUNDING_BOX_LAYOUT,))
     return read_split(folder, layout)
 
 

@@ -7,10 +7,10 @@ Reference:
 import re
 from pathlib import Path
 
+from ppreid.base.errors import DataError
+from ppreid.base.records import ImageRecord, ReIDSplit
 from ppreid.datasets.folder_layout import BOUNDING_BOX_LAYOUT, find_dataset_folder, raise_if_unparsed, read_split
 from ppreid.datasets.summary import PartCounts, PublishedCounts
-from ppreid.errors import DataError
-from ppreid.records import ImageRecord, ReIDSplit
 
 FOLDER_NAMES = (
     "MSMT17_V1",

@@ -5,8 +5,8 @@ from typing import NamedTuple
 
 from PIL import Image, ImageDraw, ImageFont
 
+from ppreid.base.errors import DataError
 from ppreid.datasets.image_file import load_image
-from ppreid.errors import DataError
 
 _GAP, _ROW_GAP, _QUERY_GAP = 6, 10, 18  # pixels between images, between rows, and behind the query
 _LINE, _MARGIN = 13, 10  # height of a line of text, and the border of the sheet
@@ -74,9 +74,7 @@ def _picture(path: str, size: tuple[int, int]) -> Image.Image:
         return tile
     scale = min(size[0] / image.width, size[1] / image.height)
     shape = max(1, round(image.width * scale)), max(1, round(image.height * scale))
-    tile.paste(
-        image.resize(shape, Image.Resampling.BICUBIC), ((size[0] - shape[0]) // 2, (size[1] - shape[1]) // 2)
-    )
+    tile.paste(image.resize(shape, Image.Resampling.BICUBIC), ((size[0] - shape[0]) // 2, (size[1] - shape[1]) // 2))
     return tile
 
 

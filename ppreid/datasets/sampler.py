@@ -14,7 +14,7 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from ppreid.errors import ClusteringError, DataError, PpreidWarning
+from ppreid.base.errors import ClusteringError, DataError, PpreidWarning
 
 
 def identity_batches(

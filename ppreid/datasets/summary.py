@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from ppreid.records import ImageRecord, ReIDSplit
+from ppreid.base.records import ImageRecord, ReIDSplit
 
 
 class PartCounts(NamedTuple):

@@ -7,8 +7,8 @@ from tempfile import TemporaryDirectory
 
 import numpy as np
 
-from ppreid.errors import DataError
-from ppreid.records import ImageRecord
+from ppreid.base.errors import DataError
+from ppreid.base.records import ImageRecord
 
 
 def copy_unlabelled(records: Sequence[ImageRecord], folder: Path, *, seed: int = 0) -> bool:

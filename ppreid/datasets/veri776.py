@@ -7,9 +7,9 @@ Reference:
 
 from pathlib import Path
 
+from ppreid.base.records import ReIDSplit
 from ppreid.datasets.folder_layout import find_dataset_folder, read_split
 from ppreid.datasets.summary import PartCounts, PublishedCounts
-from ppreid.records import ReIDSplit
 
 FOLDER_NAMES = ("VeRi", "VeRi-776", "VeRi776", "veri", "veri776", "veri-776")
 LAYOUT = ("image_train", "image_query", "image_test")

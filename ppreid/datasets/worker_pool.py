@@ -15,9 +15,9 @@ from multiprocessing.util import Finalize
 
 import numpy as np
 
+from ppreid.base.errors import DataError, printable
 from ppreid.datasets.image_dataset import ImageDataset, Key
 from ppreid.datasets.loader_worker import NOTHING, parent_to_die_with, ready_to_fork, run_worker
-from ppreid.errors import DataError, printable
 
 PREFETCH = 2  # batches of each worker that are finished or under way
 _LOOK_SECONDS = 1.0  # between two looks at a worker that does not answer

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import numpy as np
 
+from ppreid.base.records import ReIDSplit
 from ppreid.doctor.findings import Finding, ok, problem, warning
 from ppreid.doctor.images import in_threads
-from ppreid.records import ReIDSplit
 
 _DIGEST_BYTES = 16
 _BLOCK = 1 << 20

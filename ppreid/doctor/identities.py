@@ -3,8 +3,8 @@
 from collections import Counter, defaultdict
 from collections.abc import Sequence
 
+from ppreid.base.records import ImageRecord, ReIDSplit
 from ppreid.doctor.findings import Finding, ok, problem, warning
-from ppreid.records import ImageRecord, ReIDSplit
 
 _SHOWN_CAMERAS = 24
 

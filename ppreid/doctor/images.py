@@ -10,9 +10,9 @@ from typing import NamedTuple, TypeVar
 import numpy as np
 from PIL import Image
 
+from ppreid.base.errors import DataError
 from ppreid.datasets.image_file import DECODE_ERRORS, load_image
 from ppreid.doctor.findings import Finding, ok, problem, warning
-from ppreid.errors import DataError
 
 MIN_HEIGHT, MIN_WIDTH = 16, 8  # pixels; nothing of a person is left below that
 _AHEAD = 64  # tasks per thread that wait or whose results wait

@@ -12,11 +12,11 @@ import numpy as np
 import paddle
 from paddle import nn
 
+from ppreid.base.errors import TrainingError, WeightsError, WriteError
+from ppreid.base.records import ImageRecord
 from ppreid.engine.model_state import optimizer_arrays, restore_arrays
-from ppreid.errors import TrainingError, WeightsError, WriteError
 from ppreid.failpoint import failpoint
 from ppreid.models.weight_files import CHECKPOINT_PREFIX
-from ppreid.records import ImageRecord
 from ppreid.tensor_file import load_tensors, save_tensors
 
 FORMAT = 1  # raised when a checkpoint of before can no longer be read; tests/data/checkpoints has one of each

@@ -2,9 +2,8 @@
 
 import paddle
 
-from ppreid.determinism import missing_for_determinism
-from ppreid.engine.rank_hub import launched_processes
-from ppreid.errors import ConfigError
+from ppreid.base.environment import launched_processes, missing_for_determinism
+from ppreid.base.errors import ConfigError
 
 
 def use_device(name: str) -> str:
@@ -48,5 +47,5 @@ def require_determinism(device: str) -> None:
     if device != "cpu" and (missing := missing_for_determinism()):
         raise ConfigError(
             f"deterministic is true, but {', '.join(missing)} was not in the environment when paddle was imported; use "
-            "tools/train.py, or call ppreid.determinism.ask_for_determinism() before importing ppreid.app"
+            "tools/train.py, or call ppreid.base.environment.ask_for_determinism() before importing ppreid.app"
         )

@@ -20,9 +20,10 @@ from typing import Any, BinaryIO
 
 import paddle
 
-from ppreid.engine.rank_hub import Lines, Message, launched_processes, send
+from ppreid.base.environment import launched_processes
+from ppreid.base.errors import Interrupted, PpreidError, TrainingError
+from ppreid.engine.rank_hub import Lines, Message, send
 from ppreid.engine.rank_monitor import GRACE, SILENCE, TOKEN
-from ppreid.errors import Interrupted, PpreidError, TrainingError
 
 LONGEST_STAGE = 6 * 3600.0  # seconds that ranks wait for one that still computes
 PACKAGE_ROOT = Path(__file__).resolve().parent.parent.parent

@@ -8,9 +8,9 @@ import paddle
 from paddle import nn
 from paddle.nn import functional
 
+from ppreid.base.records import ImageRecord, ReIDSplit
 from ppreid.engine.distributed import ALONE, Ranks
 from ppreid.engine.extract import FeatureLoader, extract_features
-from ppreid.records import ImageRecord, ReIDSplit
 
 Result = TypeVar("Result")
 

@@ -9,9 +9,9 @@ import numpy as np
 import paddle
 from paddle import Tensor, nn
 
+from ppreid.base.errors import ConfigError
 from ppreid.datasets.transforms import IMAGE_MEAN, IMAGE_STD
 from ppreid.engine.inference import PADDLE_ERRORS, save_network
-from ppreid.errors import ConfigError
 from ppreid.runtimes.manifest import WEIGHTS_FILE
 from ppreid.runtimes.onnx_files import DESCRIPTION_KEY
 from ppreid.runtimes.paddle_files import silenced, structure_file

@@ -13,10 +13,10 @@ from pathlib import Path
 
 import numpy as np
 
+from ppreid.base.errors import ConfigError, DataError
+from ppreid.base.records import ImageRecord
 from ppreid.engine.features_file import write_records
-from ppreid.errors import ConfigError, DataError
 from ppreid.files import publish, write_text
-from ppreid.records import ImageRecord
 
 Blocks = Iterator[tuple[np.ndarray, np.ndarray]]  # features (B, D), rows (B,)
 

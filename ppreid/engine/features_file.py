@@ -10,10 +10,10 @@ from zipfile import BadZipFile, ZipFile
 
 import numpy as np
 
+from ppreid.base.errors import DataError, unknown_choice
+from ppreid.base.records import ImageRecord
 from ppreid.engine.csv_table import write_csv
-from ppreid.errors import DataError, unknown_choice
 from ppreid.files import check_published
-from ppreid.records import ImageRecord
 
 MAX_UNPACKED, MAX_EXPANSION = 100_000_000, 50  # bytes, and times the file; features are hardly compressible
 

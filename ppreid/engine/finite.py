@@ -12,9 +12,9 @@ import numpy as np
 import paddle
 from paddle import Tensor
 
+from ppreid.base.errors import PpreidWarning, TrainingError
 from ppreid.engine.precision import LossScale
 from ppreid.engine.run_folder import NONFINITE
-from ppreid.errors import PpreidWarning, TrainingError
 from ppreid.files import write_text
 
 logger = logging.getLogger("ppreid")

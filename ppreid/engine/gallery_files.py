@@ -15,8 +15,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from ppreid.base.errors import DataError
 from ppreid.engine.features_file import Features, read_features
-from ppreid.errors import DataError
 from ppreid.files import file_sha256, write_text
 from ppreid.tensor_file import load_tensors, save_tensors
 

@@ -6,8 +6,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from ppreid.base.errors import DataError, unknown_choice
 from ppreid.clustering.checks import check_features
-from ppreid.errors import DataError, unknown_choice
 
 METHODS = ("auto", "exact", "ivf")
 # Up to this many images "auto" compares a query with all of them.
@@ -85,9 +85,7 @@ def assign_lists(centroids: np.ndarray, features: np.ndarray) -> np.ndarray:
 class GallerySearch:
     """Features of a gallery in a faiss index in memory."""
 
-    def __init__(
-        self, parts: Sequence[np.ndarray], camids: np.ndarray, lists: InvertedLists | None = None
-    ) -> None:
+    def __init__(self, parts: Sequence[np.ndarray], camids: np.ndarray, lists: InvertedLists | None = None) -> None:
         """Copy the features into an index.
 
         Args:

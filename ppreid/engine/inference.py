@@ -12,7 +12,7 @@ import numpy as np
 import paddle
 from paddle import Tensor, nn
 
-from ppreid.errors import ConfigError
+from ppreid.base.errors import ConfigError
 from ppreid.runtimes.paddle_files import open_paddle_files, silenced
 
 MIN_COSINE = 0.999  # between the features of both engines; measured: float32 0.999999, bfloat16 0.9997

@@ -7,7 +7,7 @@ import numpy as np
 import paddle
 from paddle import nn
 
-from ppreid.errors import WeightsError
+from ppreid.base.errors import WeightsError
 
 MAX_LISTED = 20
 

@@ -11,7 +11,7 @@ from functools import partial
 import paddle
 from paddle import Tensor
 
-from ppreid.errors import ConfigError
+from ppreid.base.errors import ConfigError
 
 OFF = "O0"
 Autocast = Callable[[], AbstractContextManager]

@@ -7,8 +7,8 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from ppreid.base.errors import TrainingError
 from ppreid.engine.run_folder import BEST, LAST, METRICS
-from ppreid.errors import TrainingError
 from ppreid.files import replacing
 
 

@@ -3,7 +3,7 @@
 import warnings
 from pathlib import Path
 
-from ppreid.errors import PpreidWarning
+from ppreid.base.errors import PpreidWarning
 
 # Measured with benchmarks/pseudo_labels.py: at k1 = 30 a million images take 1.7 GB, tiles included; features that
 # cluster worse store more pairs, so the estimate is twice that.
@@ -15,9 +15,7 @@ _VERSION_2 = ("memory.max", "memory.current", "inactive_file")
 _NO_LIMIT = 1 << 62  # version 1 writes about 2**63 where there is no limit
 
 
-def available_memory(
-    meminfo: Path = Path("/proc/meminfo"), membership: Path = Path("/proc/self/cgroup")
-) -> int | None:
+def available_memory(meminfo: Path = Path("/proc/meminfo"), membership: Path = Path("/proc/self/cgroup")) -> int | None:
     """Bytes that this process can use without swapping, in the machine and in its container or batch job.
 
     Returns:

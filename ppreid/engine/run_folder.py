@@ -7,9 +7,9 @@ from pathlib import Path
 
 import numpy as np
 
+from ppreid.base.errors import ConfigError, TrainingError, WriteError
 from ppreid.engine.csv_table import write_csv
 from ppreid.engine.visualdl_curves import CURVES
-from ppreid.errors import ConfigError, TrainingError, WriteError
 from ppreid.files import remove_leftovers
 
 CONFIG, METRICS, LOG, LABELS = "config.yaml", "metrics.jsonl", "log.txt", "labels.csv"

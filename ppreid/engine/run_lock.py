@@ -17,7 +17,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from ppreid.errors import ConfigError, PpreidWarning
+from ppreid.base.errors import ConfigError, PpreidWarning
 
 LOCK = "run.lock"
 _HELD = (errno.EACCES, errno.EAGAIN)

@@ -17,8 +17,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, TextIO
 
+from ppreid.base.errors import DataError, PpreidWarning, WriteError
 from ppreid.engine.visualdl_curves import CURVES, write_curves
-from ppreid.errors import DataError, PpreidWarning, WriteError
 from ppreid.files import append_line, write_text
 
 logger = logging.getLogger("ppreid")

@@ -8,11 +8,11 @@ import numpy as np
 import paddle
 from paddle import Tensor, nn
 
+from ppreid.base.errors import ConfigError
 from ppreid.engine.collectives import batch_of_all, sum_gradients
 from ppreid.engine.distributed import Ranks
 from ppreid.engine.finite import FiniteGuard, StepBatch
 from ppreid.engine.precision import Autocast
-from ppreid.errors import ConfigError
 from ppreid.failpoint import spoiled
 from ppreid.models.batch_norm import remember_running_statistics, running_statistics_kept
 

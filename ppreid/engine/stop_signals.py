@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from types import FrameType
 
-from ppreid.errors import Interrupted
+from ppreid.base.errors import Interrupted
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
 

@@ -6,12 +6,11 @@ from typing import Any
 
 import numpy as np
 
+from ppreid.base.progress import peak_memory
+from ppreid.base.records import ImageRecord, ids
 from ppreid.clustering.health import label_health
 from ppreid.clustering.quality import SweepRow, clustering_statistics, pseudo_label_quality
-from ppreid.engine.evaluate import ids
 from ppreid.evaluation.ranking import RankingResult
-from ppreid.progress import peak_memory
-from ppreid.records import ImageRecord
 
 RANKS = (1, 5, 10, 20)
 _COLUMNS = ("mAP", "Rank-1", "Rank-5", "Rank-10")

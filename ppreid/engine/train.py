@@ -7,10 +7,10 @@ import numpy as np
 import paddle
 from paddle import Tensor, nn
 
+from ppreid.base.progress import progress
 from ppreid.engine.finite import FiniteGuard, StepBatch
 from ppreid.engine.step import Forward, Memory, training_step, whole_batch
 from ppreid.failpoint import failpoint
-from ppreid.progress import progress
 
 
 class Schedule(NamedTuple):

@@ -5,7 +5,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
-from ppreid.errors import ConfigError
+from ppreid.base.errors import ConfigError
 from ppreid.files import replacing
 
 # VisualDL recognises its files by the first part of the name.

@@ -5,7 +5,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from ppreid.errors import DataError
+from ppreid.base.errors import DataError
 
 
 class Identities(NamedTuple):

@@ -5,11 +5,11 @@ from typing import NamedTuple
 
 import numpy as np
 
-from ppreid.errors import ConfigError, EvaluationError, unknown_choice
+from ppreid.base.errors import ConfigError, EvaluationError, unknown_choice
+from ppreid.base.progress import progress
 from ppreid.evaluation.inputs import Identities, checked_features, checked_identities
 from ppreid.evaluation.protocols import PROTOCOLS
 from ppreid.evaluation.scores import score_queries
-from ppreid.progress import progress
 
 
 class RankingResult(NamedTuple):

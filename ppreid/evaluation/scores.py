@@ -5,7 +5,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from ppreid.errors import DataError
+from ppreid.base.errors import DataError
 from ppreid.evaluation.hits import Hits, find_hits, hits_and_junk
 from ppreid.evaluation.inputs import Identities, row_list
 

@@ -5,7 +5,7 @@ from typing import NamedTuple
 import numpy as np
 from paddle import Tensor
 
-from ppreid.errors import TrainingError
+from ppreid.base.errors import TrainingError
 
 
 class ClassRows(NamedTuple):

@@ -4,7 +4,7 @@ import numpy as np
 import paddle
 from paddle import Tensor
 
-from ppreid.errors import TrainingError
+from ppreid.base.errors import TrainingError
 from ppreid.ise.class_rows import host_labels, rows_by_class
 
 EPSILON = 1e-6  # keeps quotient and logarithm finite; the value of the released code

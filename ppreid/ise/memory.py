@@ -7,7 +7,7 @@ import paddle
 import paddle.nn.functional as F
 from paddle import Tensor
 
-from ppreid.errors import ConfigError, TrainingError
+from ppreid.base.errors import ConfigError, TrainingError
 from ppreid.ise.class_rows import check_labels, host_labels, rows_by_class
 
 # (centroids, features, labels, *, momentum) -> centroids

@@ -2,7 +2,7 @@
 
 import math
 
-from ppreid.errors import TrainingError
+from ppreid.base.errors import TrainingError
 
 
 def pli_degree(step: int, total_steps: int, *, base: float = 1.0) -> float:

@@ -7,7 +7,7 @@ import paddle
 import paddle.nn.functional as F
 from paddle import Tensor
 
-from ppreid.errors import ConfigError, PpreidWarning, TrainingError
+from ppreid.base.errors import ConfigError, PpreidWarning, TrainingError
 from ppreid.ise.class_rows import host_labels
 
 

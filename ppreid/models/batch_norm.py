@@ -16,7 +16,7 @@ import paddle
 import paddle.nn.functional as F
 from paddle import ParamAttr, Tensor, nn
 
-from ppreid.errors import ConfigError
+from ppreid.base.errors import ConfigError
 
 
 def interleave_chunks(rows: Tensor, num_chunks: int) -> Tensor:

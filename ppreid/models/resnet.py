@@ -10,7 +10,7 @@ import paddle
 import paddle.nn.functional as F
 from paddle import Tensor, nn
 
-from ppreid.errors import ConfigError, unknown_choice
+from ppreid.base.errors import ConfigError, unknown_choice
 
 # Residual blocks per stage; He et al. 2016, table 1.
 BASIC_STAGES = {18: (2, 2, 2, 2), 34: (3, 4, 6, 3)}

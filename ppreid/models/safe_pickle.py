@@ -15,7 +15,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from ppreid.errors import WeightsError
+from ppreid.base.errors import WeightsError
 from ppreid.models.stand_ins import ArrayStandIn, DictStandIn, DTypeStandIn, FunctionStandIn, NumpyArrayStandIn
 from ppreid.models.untrusted_files import check_opcodes, explained_damage, mapped
 

@@ -10,7 +10,7 @@ from mmap import ACCESS_READ, mmap
 from pathlib import Path
 from zipfile import BadZipFile
 
-from ppreid.errors import WeightsError
+from ppreid.base.errors import WeightsError
 
 MAX_OPCODES = 1_000_000  # a state dict of 1,000 tensors has about 40,000
 

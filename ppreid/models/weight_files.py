@@ -9,7 +9,7 @@ import numpy as np
 import paddle
 from paddle import nn
 
-from ppreid.errors import WeightsError, unknown_choice
+from ppreid.base.errors import WeightsError, unknown_choice
 from ppreid.files import replacing
 from ppreid.models.safe_pickle import load_arrays
 from ppreid.models.torch_files import load_torch

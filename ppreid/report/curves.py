@@ -112,9 +112,7 @@ def histogram_chart(histogram: DistanceHistogram) -> Chart:
     """Distances of right and wrong pairs; the less they overlap, the better the feature."""
     shares = {"same person": histogram.positives, "other people": histogram.negatives}
     note = "Pairs of a query and a gallery image of another camera; the less the areas overlap, the better."
-    return area_chart(
-        "Distances", histogram.edges, shares, unit="% of pairs", note=note, x_name="Euclidean distance"
-    )
+    return area_chart("Distances", histogram.edges, shares, unit="% of pairs", note=note, x_name="Euclidean distance")
 
 
 def _share(epochs: Sequence[dict[str, Any]], key: str) -> Points:

@@ -5,9 +5,9 @@ from typing import NamedTuple
 
 import numpy as np
 
+from ppreid.base.records import ImageRecord
 from ppreid.evaluation.inputs import Identities
 from ppreid.evaluation.ranking import RankingResult
-from ppreid.records import ImageRecord
 from ppreid.report.cluster_facts import CameraFacts, ClusterFacts, all_known, camera_facts, cluster_facts
 from ppreid.report.cluster_sheets import Group, Sheet, TrainingImages, cluster_sheets, outlier_group
 from ppreid.report.ranked_queries import (

@@ -12,7 +12,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
 import ppreid
-from ppreid.records import ImageRecord
+from ppreid.base.records import ImageRecord
 from ppreid.report import charts
 from ppreid.report.cluster_sheets import CAMERAS, LARGEST, MIXED, SPLIT, Sheet
 from ppreid.report.configuration import against, differences

@@ -9,9 +9,9 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from ppreid.base.errors import DataError
 from ppreid.engine.run_folder import CAMERAS, CONFIG, ENVIRONMENT, LABELS, METRICS
 from ppreid.engine.runlog import read_metrics
-from ppreid.errors import DataError
 from ppreid.plain_yaml import parse_yaml
 
 FINISHED, RUNNING, STOPPED = "finished", "running", "stopped"
@@ -106,9 +106,7 @@ def series(rows: Iterable[dict[str, Any]], *keys: str) -> list[tuple[int, float 
 
 def same_images(names: Sequence[str], paths: Sequence[str]) -> bool:
     """Whether two lists name the same images in the same order; the data set may have moved to another folder."""
-    return len(names) == len(paths) and all(
-        Path(a).name == Path(b).name for a, b in zip(names, paths, strict=True)
-    )
+    return len(names) == len(paths) and all(Path(a).name == Path(b).name for a, b in zip(names, paths, strict=True))
 
 
 def _metrics(path: Path) -> list[dict[str, Any]]:

@@ -5,8 +5,8 @@ from base64 import b64encode
 
 from PIL import Image
 
+from ppreid.base.errors import DataError
 from ppreid.datasets.image_dataset import load_image
-from ppreid.errors import DataError
 
 HEIGHT, MAX_WIDTH = 128, 128  # twice the size on the page, for sharp displays
 _QUALITIES = (75, 55, 35)

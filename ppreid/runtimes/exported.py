@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from ppreid.errors import ConfigError, WeightsError, unknown_choice
+from ppreid.base.errors import ConfigError, WeightsError, unknown_choice
 from ppreid.runtimes.manifest import ONNX_FILE, WEIGHTS_FILE, Manifest, read_manifest
 from ppreid.runtimes.onnx_files import open_onnx_file
 

@@ -5,7 +5,7 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from ppreid.errors import WeightsError
+from ppreid.base.errors import WeightsError
 from ppreid.files import file_sha256
 
 MANIFEST_FILE, ONNX_FILE = "export.json", "model.onnx"

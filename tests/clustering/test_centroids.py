@@ -3,9 +3,9 @@
 import numpy as np
 import pytest
 
+from ppreid.base.errors import DataError
 from ppreid.clustering import centroids
 from ppreid.clustering.centroids import cluster_centroids
-from ppreid.errors import DataError
 
 
 @pytest.mark.parametrize("rows_per_block", [1, 7, 8192])

@@ -4,8 +4,8 @@ import numba
 import numpy as np
 import pytest
 
+from ppreid.base.errors import DataError
 from ppreid.clustering.compiled import compiled, fill_rows, part_bounds
-from ppreid.errors import DataError
 
 
 def test_rows_are_counted_then_filled():

@@ -3,9 +3,9 @@
 import numpy as np
 import pytest
 
+from ppreid.base.errors import DataError
 from ppreid.clustering import checks
 from ppreid.clustering.checks import check_features
-from ppreid.errors import DataError
 
 
 def rows_with(value, places, n=20):

@@ -8,11 +8,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from ppreid.base.errors import DataError, PpreidWarning
 from ppreid.clustering import compiled
 from ppreid.clustering.jaccard import jaccard_distance, jaccard_from_neighbours, jaccard_rows
 from ppreid.clustering.labels import dbscan_labels
 from ppreid.clustering.neighbours import nearest_neighbours
-from ppreid.errors import DataError, PpreidWarning
 
 GOLDEN_FILES = ["jaccard_N60_D16", "jaccard_N60_D64", "jaccard_N400_D16"]
 
@@ -138,9 +138,7 @@ def test_memory_mapped_float16_equals_rounded_float32(tmp_path, clustered_featur
     from_file = jaccard_distance(mapped, k1=10, k2=3)
     np.testing.assert_array_equal(from_file.toarray(), jaccard_distance(half, k1=10, k2=3).toarray())
     rounded = half.astype(np.float32)
-    np.testing.assert_allclose(
-        from_file.toarray(), jaccard_distance(rounded, k1=10, k2=3).toarray(), rtol=0, atol=1e-6
-    )
+    np.testing.assert_allclose(from_file.toarray(), jaccard_distance(rounded, k1=10, k2=3).toarray(), rtol=0, atol=1e-6)
 
 
 def test_identical_images_are_at_distance_zero_and_stored(clustered_features):

@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from ppreid.base.errors import DataError
 from ppreid.clustering.health import label_health
-from ppreid.errors import DataError
 
 
 def entropy(values):

@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 from sklearn.metrics import silhouette_samples
 
+from ppreid.base.errors import DataError
 from ppreid.clustering.jaccard import jaccard_distance
 from ppreid.clustering.labels import dbscan_labels
 from ppreid.clustering.quality import clustering_statistics, pseudo_label_quality, sparse_silhouette, sweep_eps
-from ppreid.errors import DataError
 
 
 def test_statistics_by_hand():

@@ -8,9 +8,9 @@ import types
 import numpy as np
 import pytest
 
+from ppreid.base.errors import DataError, PpreidWarning
 from ppreid.clustering import neighbours, ranking, tiles
 from ppreid.clustering.neighbours import camera_neighbours, estimate_recall, nearest_neighbours
-from ppreid.errors import DataError, PpreidWarning
 
 
 def ranking_oracle(features, k):

@@ -12,11 +12,11 @@ from scipy.spatial.distance import squareform
 from sklearn.cluster import DBSCAN, HDBSCAN
 from sklearn.metrics import adjusted_rand_score
 
+from ppreid.base.errors import ClusteringError, DataError
 from ppreid.clustering import alternative_labels
 from ppreid.clustering.alternative_labels import agglomerative_labels, hdbscan_labels, infomap_labels
 from ppreid.clustering.jaccard import jaccard_distance
 from ppreid.clustering.labels import dbscan_labels, require_clusters
-from ppreid.errors import ClusteringError, DataError
 
 
 def stored_up_to(dense, limit):

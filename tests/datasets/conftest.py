@@ -3,7 +3,7 @@
 import pytest
 from PIL import Image
 
-from ppreid.records import ImageRecord
+from ppreid.base.records import ImageRecord
 
 
 @pytest.fixture

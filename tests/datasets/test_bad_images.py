@@ -15,6 +15,8 @@ import pytest
 from PIL import Image
 
 from ppreid import app
+from ppreid.base.errors import DataError, PpreidWarning, printable
+from ppreid.base.records import ImageRecord
 from ppreid.cli import main
 from ppreid.config import load_config
 from ppreid.datasets.batch_reader import BatchReader
@@ -23,9 +25,7 @@ from ppreid.datasets.image_file import load_image
 from ppreid.datasets.transforms import eval_transform
 from ppreid.engine.features_file import read_features, write_records
 from ppreid.engine.run_folder import BAD_IMAGES, LABELS
-from ppreid.errors import DataError, PpreidWarning, printable
 from ppreid.inputs import read_split
-from ppreid.records import ImageRecord
 
 PIXELS = np.random.default_rng(0).integers(0, 256, (32, 16, 3)).astype(np.uint8)
 PICTURE = Image.fromarray(PIXELS)
@@ -168,7 +168,7 @@ def test_a_picture_of_60000_x_60000_takes_neither_memory_nor_time(tmp_path):
     script = (
         "import resource, sys; resource.setrlimit(resource.RLIMIT_AS, (10**9, 10**9))\n"
         "from ppreid.datasets.image_file import load_image\n"
-        "from ppreid.errors import DataError\n"
+        "from ppreid.base.errors import DataError\n"
         "try: load_image(sys.argv[1])\n"
         "except DataError as error: print(error)\n"
     )

@@ -6,11 +6,11 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
+from ppreid.base.errors import DataError
+from ppreid.base.records import ImageRecord
 from ppreid.datasets.camera_folder import natural_order, read_camera_folder
 from ppreid.datasets.camera_table import read_camera_table
 from ppreid.datasets.image_folder import find_images, scan_folder
-from ppreid.errors import DataError
-from ppreid.records import ImageRecord
 
 MARKET = r"(?P<pid>-?\d+)_(?P<camera>c\d+)[^/]*$"
 
@@ -66,15 +66,16 @@ def test_cameras_are_the_subfolders_in_natural_order(tmp_path):
     contents = read_camera_folder(tmp_path)
     assert contents.camera_names == ("Eingang", "cam2", "cam10")
     assert below(tmp_path, contents.split.train) == [
-        ("Eingang/c.jpg", -1, 0), ("cam10/a.jpg", -1, 2), ("cam2/day1/b.jpg", -1, 1), ("cam2/day2/b.jpg", -1, 1)
+        ("Eingang/c.jpg", -1, 0),
+        ("cam10/a.jpg", -1, 2),
+        ("cam2/day1/b.jpg", -1, 1),
+        ("cam2/day2/b.jpg", -1, 1),
     ]
     assert contents.split.query == contents.split.gallery == ()
     assert contents.notes == ("cameras (images): 1 Eingang (1), 2 cam2 (2), 3 cam10 (1)",)
 
 
-@pytest.mark.parametrize(
-    ("camera", "settings"), [("folder", {}), ("regex", {"pattern": r"_(?P<camera>[a-z]+)_"})]
-)
+@pytest.mark.parametrize(("camera", "settings"), [("folder", {}), ("regex", {"pattern": r"_(?P<camera>[a-z]+)_"})])
 def test_images_that_do_not_say_their_camera(tmp_path, camera, settings):
     make_files(tmp_path, *(f"{i}.jpg" for i in range(7)), "x/7_x_7.jpg")
     with pytest.raises(DataError, match=r"7 of 8 images .*'0\.jpg', '1\.jpg', .*, \.\.\.; see .*unmatched"):
@@ -94,7 +95,9 @@ def test_a_pattern_may_name_the_identity_as_well(tmp_path):
     pattern = r"(?P<pid>[^/]+)/(?P<camera>\w+)-"
     contents = read_camera_folder(tmp_path, camera="regex", pattern=pattern)
     assert below(tmp_path, contents.split.train) == [
-        ("p10/left-1.jpg", 2, 0), ("p10/right-1.jpg", 2, 1), ("p2/left-1.jpg", 1, 0)
+        ("p10/left-1.jpg", 2, 0),
+        ("p10/right-1.jpg", 2, 1),
+        ("p2/left-1.jpg", 1, 0),
     ]
 
 
@@ -196,7 +199,9 @@ def test_labelled_folders_are_query_and_gallery(tmp_path):
     assert contents.camera_names == ("c1", "c2", "hall")
     assert below(tmp_path, contents.split.query) == [("q/0002_c1s1.jpg", 1, 0)]
     assert below(tmp_path, contents.split.gallery) == [
-        ("g/0000_c1s1.jpg", 0, 0), ("g/0002_c2s1.jpg", 1, 1), ("g/0010_c1s1.jpg", 2, 0)
+        ("g/0000_c1s1.jpg", 0, 0),
+        ("g/0002_c2s1.jpg", 1, 1),
+        ("g/0010_c1s1.jpg", 2, 0),
     ]
     assert contents.notes[:2] == tuple(
         f"{part}: 1 images without a known identity are left out" for part in ("query", "gallery")

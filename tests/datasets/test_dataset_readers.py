@@ -1,13 +1,13 @@
 import numpy as np
 import pytest
 
+from ppreid.base.errors import DataError
+from ppreid.base.records import ImageRecord, ReIDSplit
 from ppreid.datasets import dukemtmc, market1501, msmt17, veri776
 from ppreid.datasets.folder_layout import describe_entries, read_image_folder
 from ppreid.datasets.market1501 import MARKET1501_COUNTS, read_demo, read_market1501
 from ppreid.datasets.msmt17 import read_msmt17
 from ppreid.datasets.summary import PartCounts, PublishedCounts, count_part, summarise_split
-from ppreid.errors import DataError
-from ppreid.records import ImageRecord, ReIDSplit
 
 
 def make_files(folder, names):

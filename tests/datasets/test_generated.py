@@ -11,6 +11,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
+from ppreid.base.errors import ConfigError, DataError
+from ppreid.base.records import ImageRecord
 from ppreid.datasets import generated
 from ppreid.datasets.contact_sheet import contact_sheet
 from ppreid.datasets.generated import generate_demo_dataset
@@ -19,8 +21,6 @@ from ppreid.datasets.pedestrians.body import draw_person
 from ppreid.datasets.pedestrians.canvas import Canvas
 from ppreid.datasets.pedestrians.pose import VIEWS, Pose
 from ppreid.datasets.pedestrians.shots import camera_numbered, person_numbered, plan_shots
-from ppreid.errors import ConfigError, DataError
-from ppreid.records import ImageRecord
 
 TOOL = Path(__file__).parents[2] / "tools" / "make_demo_data.py"
 DEFAULT_PLAN = {

@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from ppreid.base.errors import ClusteringError, DataError, PpreidWarning
 from ppreid.datasets.sampler import epoch_batches, identity_batches
-from ppreid.errors import ClusteringError, DataError, PpreidWarning
 
 GOLDENS = Path(__file__).parent.parent / "data" / "goldens"
 
@@ -34,7 +34,7 @@ def assert_block_is_legal(block, labels, camids):
     st.integers(1, 5),
     st.integers(0, 99),
 )
-@pytest.mark.filterwarnings("ignore::ppreid.errors.PpreidWarning")
+@pytest.mark.filterwarnings("ignore::ppreid.base.errors.PpreidWarning")
 def test_every_batch_consists_of_complete_legal_blocks(rows, identities, images, seed):
     labels, camids = np.array(rows).T
     if labels.max() < 0:

@@ -6,11 +6,11 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from ppreid.base.errors import DataError
+from ppreid.base.records import ImageRecord
 from ppreid.datasets import image_file
 from ppreid.datasets.image_dataset import ImageDataset, find_unreadable
 from ppreid.datasets.image_file import load_image
-from ppreid.errors import DataError
-from ppreid.records import ImageRecord
 
 PIXELS = np.random.default_rng(0).integers(0, 256, (16, 8, 3)).astype(np.uint8)
 

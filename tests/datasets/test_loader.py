@@ -6,10 +6,10 @@ import textwrap
 import numpy as np
 import pytest
 
+from ppreid.base.errors import ClusteringError, ConfigError, DataError
+from ppreid.base.records import ImageRecord
 from ppreid.datasets.image_dataset import ImageDataset
 from ppreid.datasets.loader import TrainLoader, eval_loader
-from ppreid.errors import ClusteringError, ConfigError, DataError
-from ppreid.records import ImageRecord
 
 LABELS = np.repeat(np.arange(6), 4)  # of the 24 images of the fixture
 SHAPE = (3, 16, 8)  # of each
@@ -159,7 +159,7 @@ def test_the_interpreter_exits_cleanly_with_workers_alive(image_records):
         import numpy as np
         from ppreid.datasets.image_dataset import ImageDataset
         from ppreid.datasets.loader import TrainLoader
-        from ppreid.records import ImageRecord
+        from ppreid.base.records import ImageRecord
 
         def transform(image, rng):
             return np.asarray(image, np.float32).transpose(2, 0, 1)

@@ -2,8 +2,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from ppreid.base.errors import DataError
 from ppreid.datasets.result_sheet import Tile, result_sheet
-from ppreid.errors import DataError
 
 
 def test_images_keep_their_shape_and_places(tmp_path):

@@ -141,9 +141,7 @@ def test_the_same_generator_gives_the_same_image_and_another_a_different_one(ima
 def test_colour_jitter_changes_colours_within_its_strength():
     grey = Image.new("RGB", (16, 32), (100, 100, 100))
     plain = {"flip": 0.0, "pad": 0, "erasing": 0.0}
-    values = [
-        (transformed(grey, seed, color_jitter=0.2, **plain)[0, 0, 0] * 0.229 + 0.485) * 255 for seed in range(40)
-    ]
+    values = [(transformed(grey, seed, color_jitter=0.2, **plain)[0, 0, 0] * 0.229 + 0.485) * 255 for seed in range(40)]
     assert 79 <= min(values) < 90 and 110 < max(values) <= 121
     unchanged = transforms.adjust_colors(grey, brightness=1.0, contrast=1.0, saturation=1.0)
     np.testing.assert_array_equal(np.asarray(unchanged), np.asarray(grey))

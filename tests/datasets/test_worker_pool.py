@@ -10,10 +10,10 @@ import threading
 import numpy as np
 import pytest
 
+from ppreid.base.errors import DataError, PpreidWarning
 from ppreid.datasets.batch_reader import BatchReader, memory_under_way
 from ppreid.datasets.image_dataset import ImageDataset
 from ppreid.datasets.worker_pool import WorkerPool
-from ppreid.errors import DataError, PpreidWarning
 
 SHAPE = (3, 16, 8)  # of the images of the fixture
 TEST_PROCESS = os.getpid()

@@ -4,8 +4,8 @@ import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from ppreid.base.records import ImageRecord, ReIDSplit
 from ppreid.doctor.duplicates import check_duplicates, check_names, content_digests, equal_groups, equal_in_size
-from ppreid.records import ImageRecord, ReIDSplit
 
 
 def split_of(train=(), query=(), gallery=()):

@@ -1,10 +1,10 @@
 import numpy as np
 import pytest
 
+from ppreid.base.errors import EvaluationError
+from ppreid.base.records import ImageRecord, ReIDSplit
 from ppreid.doctor.identities import camera_table, check_cameras, check_queries, check_train_identities
-from ppreid.errors import EvaluationError
 from ppreid.evaluation.ranking import evaluate_features
-from ppreid.records import ImageRecord, ReIDSplit
 
 
 def records(*pairs):

@@ -63,7 +63,9 @@ def test_the_configured_device_is_compared_with_those_found(name, gpus, built_fo
 def test_memory_below_the_need_is_a_warning_with_both_numbers():
     finding = check_memory(needed=3 * 10**9, available=2 * 10**9, purpose="labels", advice="lower k1")
     assert (finding.level, finding.text, finding.advice) == (
-        "warning", "labels: about 3.0 GB of 2.0 GB available memory", "lower k1"
+        "warning",
+        "labels: about 3.0 GB of 2.0 GB available memory",
+        "lower k1",
     )
     assert check_memory(needed=5, available=5, purpose="labels", advice="").level == "ok"
     assert check_memory(needed=5, available=None, purpose="labels", advice="").level == "ok"

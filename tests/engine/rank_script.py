@@ -5,6 +5,7 @@ import json
 import numpy as np
 import paddle
 
+from ppreid.base.errors import TrainingError
 from ppreid.engine.collectives import (
     arrays_from_first,
     batch_of_all,
@@ -15,7 +16,6 @@ from ppreid.engine.collectives import (
     tensors_from_first,
 )
 from ppreid.engine.distributed import joined_ranks
-from ppreid.errors import TrainingError
 
 paddle.set_device("cpu")
 found = {}

@@ -2,6 +2,8 @@ import numpy as np
 import paddle
 import pytest
 
+from ppreid.base.errors import TrainingError, WeightsError, WriteError
+from ppreid.base.records import ImageRecord
 from ppreid.engine.checkpoint import (
     RunningEpoch,
     TrainingState,
@@ -12,8 +14,6 @@ from ppreid.engine.checkpoint import (
     save_checkpoint,
 )
 from ppreid.engine.optimizer import adam_with_l2
-from ppreid.errors import TrainingError, WeightsError, WriteError
-from ppreid.records import ImageRecord
 from ppreid.tensor_file import save_tensors
 
 STATE = TrainingState(epoch=3, config={"seed": 1}, history=[{"epoch": 0, "mAP": 7.1}], images={"count": 2})
@@ -21,9 +21,7 @@ STATE = TrainingState(epoch=3, config={"seed": 1}, history=[{"epoch": 0, "mAP": 
 
 def network(width=4):
     paddle.seed(0)
-    model = paddle.nn.Sequential(
-        paddle.nn.Linear(3, width), paddle.nn.BatchNorm1D(width), paddle.nn.Linear(width, 2)
-    )
+    model = paddle.nn.Sequential(paddle.nn.Linear(3, width), paddle.nn.BatchNorm1D(width), paddle.nn.Linear(width, 2))
     return model, adam_with_l2(model, lr=0.01, weight_decay=5e-4)
 
 

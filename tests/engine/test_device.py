@@ -1,8 +1,8 @@
 import paddle
 import pytest
 
+from ppreid.base.errors import ConfigError
 from ppreid.engine.device import use_device
-from ppreid.errors import ConfigError
 
 
 def test_auto_takes_what_there_is():

@@ -10,11 +10,11 @@ import paddle
 import pytest
 from launched import run_ranks
 
+from ppreid.base.errors import ConfigError, Interrupted, TrainingError
 from ppreid.engine import collectives, rank_hub
 from ppreid.engine.device import use_device
 from ppreid.engine.distributed import ALONE, Monitor, Ranks, joined_ranks
 from ppreid.engine.rank_hub import Hub, Lines, accept_ranks, hello, send
-from ppreid.errors import ConfigError, Interrupted, TrainingError
 
 
 def test_with_one_process_everything_is_its_argument():

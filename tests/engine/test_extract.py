@@ -2,8 +2,8 @@ import numpy as np
 import paddle
 import pytest
 
+from ppreid.base.errors import DataError, TrainingError
 from ppreid.engine.extract import extract_features
-from ppreid.errors import DataError, TrainingError
 
 
 class FakeLoader:

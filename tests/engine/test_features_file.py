@@ -5,9 +5,9 @@ import zipfile
 import numpy as np
 import pytest
 
+from ppreid.base.errors import DataError
+from ppreid.base.records import ImageRecord
 from ppreid.engine.features_file import read_features, write_records
-from ppreid.errors import DataError
-from ppreid.records import ImageRecord
 
 ROWS = np.arange(6, dtype=np.float32).reshape(3, 2)
 

@@ -7,11 +7,11 @@ import numpy as np
 import paddle
 import pytest
 
+from ppreid.base.errors import PpreidWarning, TrainingError
 from ppreid.engine.finite import FiniteGuard, StepBatch, write_nonfinite_batch
 from ppreid.engine.optimizer import adam_with_l2
 from ppreid.engine.precision import INITIAL_SCALE, LossScale
 from ppreid.engine.step import training_step, whole_batch
-from ppreid.errors import PpreidWarning, TrainingError
 from ppreid.failpoint import VARIABLE
 from ppreid.ise.memory import ClusterMemory, update_hard
 from ppreid.ise.objectives import LossTerms

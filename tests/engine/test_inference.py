@@ -5,9 +5,9 @@ import paddle
 import pytest
 
 from ppreid import build
+from ppreid.base.errors import ConfigError, PpreidWarning
 from ppreid.engine import extract, inference
 from ppreid.engine.extract import extract_features
-from ppreid.errors import ConfigError, PpreidWarning
 from ppreid.schema import EvaluationModelConfig
 
 

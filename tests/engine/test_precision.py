@@ -4,11 +4,11 @@ import numpy as np
 import paddle
 import pytest
 
+from ppreid.base.errors import ConfigError
 from ppreid.engine.finite import FiniteGuard, StepBatch
 from ppreid.engine.optimizer import adam_with_l2
 from ppreid.engine.precision import GROW_EVERY, INITIAL_SCALE, LossScale, autocast, require_half_precision
 from ppreid.engine.step import training_step, whole_batch
-from ppreid.errors import ConfigError
 from ppreid.ise.memory import ClusterMemory, update_hard
 from ppreid.ise.objectives import ise_objective
 

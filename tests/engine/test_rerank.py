@@ -5,10 +5,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from ppreid.base.errors import ConfigError, DataError
 from ppreid.clustering import tiles
 from ppreid.engine import rerank as module
 from ppreid.engine.rerank import evaluate_reranked, rerank, rerank_blocks
-from ppreid.errors import ConfigError, DataError
 from ppreid.evaluation.ranking import evaluate_distances
 
 

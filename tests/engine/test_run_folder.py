@@ -5,6 +5,7 @@ import os
 import numpy as np
 import pytest
 
+from ppreid.base.errors import ConfigError, TrainingError
 from ppreid.engine.run_folder import (
     BAD_IMAGES,
     CONFIG,
@@ -17,7 +18,6 @@ from ppreid.engine.run_folder import (
     open_run_folder,
     write_labels,
 )
-from ppreid.errors import ConfigError, TrainingError
 
 
 def test_an_earlier_run_is_not_overwritten_unless_asked(tmp_path):

@@ -6,9 +6,9 @@ import textwrap
 
 import pytest
 
+from ppreid.base.errors import ConfigError
 from ppreid.engine import run_lock as module
 from ppreid.engine.run_lock import LOCK, run_lock
-from ppreid.errors import ConfigError
 
 HOLDER = """
     import sys, time

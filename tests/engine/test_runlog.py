@@ -7,8 +7,9 @@ import warnings
 import numpy as np
 import pytest
 
-from ppreid.engine.runlog import MetricsFile, Stopwatch, log_to_console, log_to_file, logger, read_metrics
-from ppreid.errors import DataError, PpreidWarning
+from ppreid.base.errors import DataError, PpreidWarning
+from ppreid.base.progress import Stopwatch
+from ppreid.engine.runlog import MetricsFile, log_to_console, log_to_file, logger, read_metrics
 
 
 def test_every_line_is_one_json_object_with_plain_numbers(tmp_path):

@@ -6,9 +6,9 @@ import numpy as np
 import paddle
 import pytest
 
+from ppreid.base.errors import ConfigError
 from ppreid.engine.finite import FiniteGuard, StepBatch
 from ppreid.engine.step import micro_batches, training_step, whole_batch
-from ppreid.errors import ConfigError
 from ppreid.ise.memory import ClusterMemory, update_sequential
 from ppreid.ise.objectives import LossTerms, ise_objective
 from ppreid.models.reid_net import ReIDNet

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from ppreid.base.errors import Interrupted
 from ppreid.engine.stop_signals import stop_signals
-from ppreid.errors import Interrupted
 
 
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])

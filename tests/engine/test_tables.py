@@ -1,9 +1,9 @@
 import numpy as np
 import pytest
 
+from ppreid.base.records import ImageRecord
 from ppreid.clustering.quality import SweepRow
 from ppreid.engine.tables import best_row, epoch_line, epoch_row, history_table, sweep_table
-from ppreid.records import ImageRecord
 
 HISTORY = [
     {"epoch": 0, "mAP": 50.0, "Rank-1": 60.0, "Rank-5": 70.0, "Rank-10": 80.0},

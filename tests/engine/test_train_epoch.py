@@ -2,10 +2,10 @@ import numpy as np
 import paddle
 import pytest
 
+from ppreid.base.errors import TrainingError
 from ppreid.engine.finite import FiniteGuard
 from ppreid.engine.optimizer import adam_with_l2
 from ppreid.engine.train import EpochProgress, Schedule, train_epoch
-from ppreid.errors import TrainingError
 from ppreid.ise.objectives import LossTerms
 
 

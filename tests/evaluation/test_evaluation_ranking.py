@@ -4,7 +4,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn.metrics import average_precision_score
 
-from ppreid.errors import ConfigError, DataError, EvaluationError
+from ppreid.base.errors import ConfigError, DataError, EvaluationError
 from ppreid.evaluation.inputs import Identities
 from ppreid.evaluation.protocols import PROTOCOLS
 from ppreid.evaluation.ranking import evaluate_blocks, evaluate_distances, evaluate_features

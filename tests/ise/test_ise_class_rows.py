@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ppreid.errors import TrainingError
+from ppreid.base.errors import TrainingError
 from ppreid.ise.class_rows import check_labels, host_labels, rows_by_class
 
 

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ppreid.errors import TrainingError
+from ppreid.base.errors import TrainingError
 from ppreid.ise.label_preserving import label_preserving_loss
 
 

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ppreid.errors import ConfigError, TrainingError
+from ppreid.base.errors import ConfigError, TrainingError
 from ppreid.ise.memory import ClusterMemory, update_hard, update_sequential
 
 

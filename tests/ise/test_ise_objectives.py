@@ -2,7 +2,7 @@ import numpy as np
 import paddle
 import pytest
 
-from ppreid.errors import PpreidWarning, TrainingError
+from ppreid.base.errors import PpreidWarning, TrainingError
 from ppreid.ise.cluster_contrast import cluster_contrast_loss
 from ppreid.ise.memory import ClusterMemory, update_hard, update_sequential
 from ppreid.ise.objectives import ise_objective

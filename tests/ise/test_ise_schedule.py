@@ -3,7 +3,7 @@ from itertools import pairwise
 
 import pytest
 
-from ppreid.errors import TrainingError
+from ppreid.base.errors import TrainingError
 from ppreid.ise.schedule import pli_degree
 
 

@@ -2,7 +2,7 @@ import numpy as np
 import paddle
 import pytest
 
-from ppreid.errors import ConfigError, PpreidWarning, TrainingError
+from ppreid.base.errors import ConfigError, PpreidWarning, TrainingError
 from ppreid.ise.support_samples import nearest_other_centroids, support_samples, usable_topk
 
 

@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from paddle import nn
 
-from ppreid.errors import ConfigError
+from ppreid.base.errors import ConfigError
 from ppreid.models.batch_norm import (
     FrozenBiasBatchNorm,
     GhostBatchNorm,

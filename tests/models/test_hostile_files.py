@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from ppreid.errors import WeightsError
+from ppreid.base.errors import WeightsError
 from ppreid.models.weight_files import read_tensors
 
 TORCH_FILES = Path(__file__).parents[1] / "data" / "torch"
@@ -123,9 +123,7 @@ def hostile_archives(folder, torch_writer) -> dict[str, tuple[Path, str]]:
     honest = torch_writer.state_dict(a=torch_writer.view())
     raw = torch_writer.NUMBERS.tobytes()
     paths = {name: folder / f"{name}.pth" for name in ("bomb", "lying", "overlapping", "two", "none", "late")}
-    torch_writer.write_archive(
-        paths["bomb"], honest, {"0": b"\0" * 50_000_000}, compression=zipfile.ZIP_DEFLATED
-    )
+    torch_writer.write_archive(paths["bomb"], honest, {"0": b"\0" * 50_000_000}, compression=zipfile.ZIP_DEFLATED)
     torch_writer.write_archive(paths["two"], honest, {"0": raw, "../more/data.pkl": honest})
     with zipfile.ZipFile(paths["none"], "w") as archive:
         archive.writestr("net/other.pkl", honest)
@@ -199,7 +197,7 @@ def test_each_is_refused_with_its_reason_and_nothing_runs(hostile_files, tmp_pat
 IN_LITTLE_MEMORY = """
 import resource, sys
 import ppreid.models.weight_files as weight_files
-from ppreid.errors import WeightsError
+from ppreid.base.errors import WeightsError
 pages = int(open("/proc/self/statm").read().split()[0])
 limit = pages * resource.getpagesize() + 256 * 2**20
 resource.setrlimit(resource.RLIMIT_AS, (limit, limit))

@@ -4,7 +4,7 @@ import numpy as np
 import paddle
 import pytest
 
-from ppreid.errors import ConfigError
+from ppreid.base.errors import ConfigError
 from ppreid.models.pooling import GeMPool, max_pool
 from ppreid.models.reid_net import ReIDNet
 from ppreid.models.resnet import resnet

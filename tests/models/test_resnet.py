@@ -7,7 +7,7 @@ import paddle
 import pytest
 from paddle.vision import models as paddle_models
 
-from ppreid.errors import ConfigError
+from ppreid.base.errors import ConfigError
 from ppreid.models.resnet import InstanceBatchNorm, resnet
 
 

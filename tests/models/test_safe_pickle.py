@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from ppreid.errors import WeightsError
+from ppreid.base.errors import WeightsError
 from ppreid.models.safe_pickle import load_arrays
 
 

@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from ppreid.errors import WeightsError
+from ppreid.base.errors import WeightsError
 from ppreid.models.torch_files import load_torch
 
 FILES = Path(__file__).parents[1] / "data" / "torch"

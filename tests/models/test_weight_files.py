@@ -9,7 +9,7 @@ import paddle
 import pytest
 from safetensors.numpy import load_file, save_file
 
-from ppreid.errors import WeightsError
+from ppreid.base.errors import WeightsError
 from ppreid.models.weight_files import listed, read_tensors, save_weights, write_tensors
 
 TORCH_FILES = Path(__file__).parents[1] / "data" / "torch"

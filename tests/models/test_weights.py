@@ -9,7 +9,7 @@ from paddle.utils import download
 from paddle.vision.models import resnet as paddle_resnet
 from safetensors.numpy import save_file
 
-from ppreid.errors import WeightsError
+from ppreid.base.errors import WeightsError
 from ppreid.files import file_sha256
 from ppreid.models.reid_net import ReIDNet
 from ppreid.models.resnet import resnet

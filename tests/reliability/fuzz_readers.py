@@ -19,11 +19,11 @@ from pathlib import Path
 import numpy as np
 
 import ppreid  # noqa: F401 - before paddle
+from ppreid.base.errors import PpreidError
 from ppreid.config import load_config
 from ppreid.engine.checkpoint import read_checkpoint
 from ppreid.engine.features_file import read_features
 from ppreid.engine.runlog import read_metrics
-from ppreid.errors import PpreidError
 from ppreid.models.weight_files import read_tensors
 from ppreid.tensor_file import save_tensors
 

@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
+from ppreid.base.errors import WeightsError
 from ppreid.engine.checkpoint import read_checkpoint
 from ppreid.engine.run_folder import LAST
-from ppreid.errors import WeightsError
 from ppreid.failpoint import VARIABLE
 
 LIMIT = 600  # seconds after which a process here hangs; a busy machine is slow

@@ -9,10 +9,10 @@ from safetensors.numpy import save_file
 
 from ppreid import app
 from ppreid.app.resume import with_defaults
+from ppreid.base.errors import ConfigError, DataError, PpreidWarning, WeightsError
 from ppreid.config import load_config
 from ppreid.engine.checkpoint import FORMAT, read_checkpoint
 from ppreid.engine.run_folder import LAST
-from ppreid.errors import ConfigError, DataError, PpreidWarning, WeightsError
 from ppreid.tensor_file import load_tensors, save_tensors
 
 
@@ -47,7 +47,7 @@ def test_the_frozen_checkpoint_is_read(frozen):
     assert all(np.isfinite(value) for value in state.running.sums.values())
 
 
-@pytest.mark.filterwarnings("ignore::ppreid.errors.PpreidWarning")  # a later version may have another default
+@pytest.mark.filterwarnings("ignore::ppreid.base.errors.PpreidWarning")  # a later version may have another default
 def test_the_frozen_run_goes_on(frozen, config_of, tmp_path):
     history = app.train(config_of(), resume=str(frozen))
     assert [row["epoch"] for row in history] == [0, 1, 2]

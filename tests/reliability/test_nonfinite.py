@@ -9,6 +9,7 @@ import pytest
 
 from ppreid import app
 from ppreid.app import training
+from ppreid.base.errors import ConfigError, Interrupted, PpreidWarning, TrainingError
 from ppreid.cli import main
 from ppreid.config import load_config
 from ppreid.engine import precision
@@ -16,7 +17,6 @@ from ppreid.engine.checkpoint import read_checkpoint
 from ppreid.engine.checkpoint_set import AUTO
 from ppreid.engine.run_folder import BEST, LAST, METRICS
 from ppreid.engine.runlog import read_metrics
-from ppreid.errors import ConfigError, Interrupted, PpreidWarning, TrainingError
 from ppreid.failpoint import VARIABLE
 from ppreid.tensor_file import load_tensors
 

@@ -8,11 +8,11 @@ import pytest
 
 from ppreid import app
 from ppreid.app import epoch as epoch_module
+from ppreid.base.errors import TrainingError
 from ppreid.config import load_config
 from ppreid.engine.checkpoint import read_checkpoint
 from ppreid.engine.checkpoint_set import AUTO
 from ppreid.engine.run_folder import BEST, LAST, METRICS
-from ppreid.errors import TrainingError
 
 
 @pytest.fixture

@@ -8,7 +8,7 @@ from chromium import Chromium, find_chromium
 from invented import CAMERAS, HOSTILE, PEOPLE, SHOTS, invented_evidence, invented_run
 from PIL import Image
 
-from ppreid.records import ImageRecord
+from ppreid.base.records import ImageRecord
 from ppreid.report.page import comparison_page, run_page
 
 

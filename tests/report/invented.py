@@ -37,9 +37,7 @@ def invented_run(name: str, *, epochs: int = 4, evaluated: bool = True) -> RunFi
     ]
     config = {"data": {"name": "demo", "root": HOSTILE}, "solver": {"epochs": epochs}, "seed": 1}
     cameras = {0: HOSTILE}
-    return RunFiles(
-        name, config, rows, evaluations if evaluated else [], {"paddle": HOSTILE}, None, cameras, FINISHED
-    )
+    return RunFiles(name, config, rows, evaluations if evaluated else [], {"paddle": HOSTILE}, None, cameras, FINISHED)
 
 
 def invented_evidence(records) -> Evidence:

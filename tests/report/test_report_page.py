@@ -5,7 +5,7 @@ import pytest
 from invented import HOSTILE, invented_evidence, invented_run
 from PIL import Image
 
-from ppreid.records import ImageRecord
+from ppreid.base.records import ImageRecord
 from ppreid.report.configuration import against, differences, flat
 from ppreid.report.evidence import Evidence, cluster_evidence
 from ppreid.report.headline import duration, remarks, sentence, tiles

@@ -2,8 +2,8 @@ import json
 
 import pytest
 
+from ppreid.base.errors import DataError
 from ppreid.engine.run_folder import CAMERAS, CONFIG, ENVIRONMENT, LABELS, METRICS
-from ppreid.errors import DataError
 from ppreid.report.run_files import FINISHED, RUNNING, STOPPED, number, read_run, same_images, series
 
 
@@ -12,7 +12,7 @@ def folder(tmp_path):
     (tmp_path / CONFIG).write_text("solver: {epochs: 3}\n")
     rows = [{"event": "evaluation", "epoch": 0, "mAP": 7.5}, {"event": "epoch", "epoch": 1, "clusters": 4}]
     (tmp_path / METRICS).write_text("".join(json.dumps(row) + "\n" for row in rows))
-    (tmp_path / LABELS).write_text("path,cluster\na.jpg,0\n\"b,1.jpg\",-1\n")
+    (tmp_path / LABELS).write_text('path,cluster\na.jpg,0\n"b,1.jpg",-1\n')
     (tmp_path / CAMERAS).write_text("camid,name\n0,front door\n")
     (tmp_path / ENVIRONMENT).write_text('{"paddle": "3"}')
     return tmp_path

@@ -113,9 +113,7 @@ def _draw_torso(canvas: Canvas, garment: Image.Image, look: Appearance, figure: 
     cover(canvas, garment, mask.image, torso_shadow(canvas, shoulder))
 
 
-def _draw_arm(
-    canvas: Canvas, garment: Image.Image, look: Appearance, figure: Figure, arm: Arm, shade: float
-) -> None:
+def _draw_arm(canvas: Canvas, garment: Image.Image, look: Appearance, figure: Figure, arm: Arm, shade: float) -> None:
     shoulder, elbow, hand = arm
     radius = figure.arm_radius
     canvas.limb(elbow, hand, radius * 0.72, radius * 0.6, look.skin * shade)

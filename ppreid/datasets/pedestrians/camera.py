@@ -86,9 +86,7 @@ def random_camera(rng: np.random.Generator, *, difficulty: float) -> Camera:
     )
 
 
-def take_picture(
-    camera: Camera, look: Appearance, rng: np.random.Generator, *, height: int, width: int
-) -> Image.Image:
+def take_picture(camera: Camera, look: Appearance, rng: np.random.Generator, *, height: int, width: int) -> Image.Image:
     """Crop of one person as a detector would cut it from the camera's picture.
 
     Args:
