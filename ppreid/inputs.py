@@ -11,8 +11,8 @@ from ppreid.build import DATASETS
 from ppreid.datasets.image_dataset import without_unreadable
 from ppreid.datasets.image_folder import find_images
 from ppreid.datasets.summary import summarise_split
+from ppreid.disk.files import write_text
 from ppreid.engine.run_folder import write_camera_names
-from ppreid.files import write_text
 from ppreid.models.reid_net import ReIDNet
 from ppreid.models.weights import BEHIND_BACKBONE, imagenet_weights_path, load_weights
 from ppreid.sections import DataConfig, EvaluationModelConfig, ModelConfig

@@ -9,6 +9,7 @@ from ppreid import app, build
 from ppreid.app import epoch as epoch_module
 from ppreid.base.errors import ClusteringError, ConfigError, DataError, PpreidWarning, TrainingError
 from ppreid.config import load_config
+from ppreid.disk.tensor_file import load_tensors
 from ppreid.engine.checkpoint_set import AUTO
 from ppreid.engine.run_folder import (
     BAD_IMAGES,
@@ -23,7 +24,6 @@ from ppreid.engine.run_folder import (
     RESULTS,
 )
 from ppreid.engine.runlog import read_metrics
-from ppreid.tensor_file import load_tensors
 
 
 def without_seconds(folder):

@@ -13,9 +13,9 @@ from ppreid.app import exporting
 from ppreid.base.errors import ConfigError, WeightsError
 from ppreid.cli import main
 from ppreid.config import load_config
+from ppreid.disk.features import read_features
+from ppreid.disk.files import file_sha256
 from ppreid.engine.export import ParityRow, PixelNetwork, compare_runtimes, require_onnx, require_parity
-from ppreid.engine.features_file import read_features
-from ppreid.files import file_sha256
 from ppreid.models.weight_files import save_weights
 from ppreid.predict import compare
 from ppreid.runtimes.exported import open_exported

@@ -8,7 +8,7 @@ from PIL import Image
 
 from ppreid.base.records import ImageRecord
 from ppreid.cli import main
-from ppreid.engine.features_file import write_records
+from ppreid.disk.features import write_records
 
 # what the script uses of fiftyone: samples that keep fields, and a data set that keeps samples
 STAND_IN = """

@@ -12,8 +12,8 @@ from ppreid.base.errors import ConfigError, DataError, PpreidWarning
 from ppreid.base.records import ImageRecord
 from ppreid.config import load_config
 from ppreid.datasets.image_folder import find_images
-from ppreid.engine.feature_writer import write_features
-from ppreid.engine.features_file import read_features
+from ppreid.disk.feature_writer import write_features
+from ppreid.disk.features import read_features
 from ppreid.models.weight_files import save_weights
 
 
@@ -168,7 +168,7 @@ def test_a_complete_part_only_gets_its_name(tmp_path, monkeypatch):
     path = tmp_path / "a.npy"
     settings = {"dim": 3, "origin": {}}
     with monkeypatch.context() as patch:
-        patch.setattr("ppreid.engine.feature_writer.write_records", lambda *args: 1 / 0)
+        patch.setattr("ppreid.disk.feature_writer.write_records", lambda *args: 1 / 0)
         with pytest.raises(ZeroDivisionError):
             write_features(path, RECORDS, blocks_from=blocks_of_two, **settings)
     assert write_features(path, RECORDS, blocks_from=lambda first_row: 1 / 0, **settings) == 5

@@ -8,7 +8,15 @@ import sys
 import pytest
 
 from ppreid.base.errors import DataError, WriteError
-from ppreid.files import append_line, check_published, file_sha256, publish, remove_leftovers, replacing, write_text
+from ppreid.disk.files import (
+    append_line,
+    check_published,
+    file_sha256,
+    publish,
+    remove_leftovers,
+    replacing,
+    write_text,
+)
 
 
 def test_a_file_is_replaced_as_a_whole(tmp_path):
@@ -86,7 +94,7 @@ def test_a_rename_that_fails_leaves_the_newest_file_where_it_was(tmp_path, monke
 SAVES = """
 import sys
 from pathlib import Path
-from ppreid.files import replacing
+from ppreid.disk.files import replacing
 for number in range(3):
     with replacing(sys.argv[1], keep_as=Path(sys.argv[1]).with_name("previous")) as file:
         file.write(b"%d" % number * 100_000)

@@ -81,11 +81,11 @@ def test_nothing_evaluates_text_or_loads_pickles():
                 assert name not in {"eval", "exec", "pickle.load", "pickle.loads", "paddle.load"}, file
 
 
-# Files that are written in another way than by ppreid.files, and why that does no harm.
+# Files that are written in another way than by ppreid.disk.files, and why that does no harm.
 OTHER_WRITERS = {
     ("files.py", "open"): "the writer itself",
     ("files.py", "replace"): "the writer itself",
-    ("engine/feature_writer.py", "open"): "unfinished features; their progress file says which rows are on the disk",
+    ("disk/feature_writer.py", "open"): "unfinished features; their progress file says which rows are on the disk",
     ("engine/run_lock.py", "open"): "the lock, which is the kernel's; an empty or half-written file is nobody's",
     ("runtimes/paddle_files.py", "open"): "/dev/null",
     ("engine/runlog.py", "open"): "/dev/null",
@@ -134,7 +134,7 @@ def test_only_the_durable_writer_writes_files():
         calls = [node for node in ast.walk(tree) if isinstance(node, ast.Call) and writes_directly(node, safe)]
         place = file.relative_to(PACKAGE).as_posix()
         found |= {(place, ast.unparse(call.func).rpartition(".")[2]) for call in calls}
-    assert found <= set(OTHER_WRITERS), "write through ppreid.files, or say here why not"
+    assert found <= set(OTHER_WRITERS), "write through ppreid.disk.files, or say here why not"
 
 
 @pytest.mark.parametrize(

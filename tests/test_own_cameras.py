@@ -11,10 +11,10 @@ from ppreid.app import epoch as epoch_module
 from ppreid.base.errors import EvaluationError
 from ppreid.cli import main
 from ppreid.config import load_config
+from ppreid.disk.tensor_file import load_tensors
 from ppreid.engine.checkpoint_set import AUTO
 from ppreid.engine.run_folder import BEST, CAMERAS, LABELS, LAST, METRICS
 from ppreid.engine.runlog import read_metrics
-from ppreid.tensor_file import load_tensors
 
 HEALTH = {"label_stability", "camera_mixing", "cross_camera_clusters"}
 

@@ -14,10 +14,10 @@ from ppreid import app, build
 from ppreid.base.errors import ConfigError, DataError, PpreidWarning
 from ppreid.cli import main
 from ppreid.config import load_config
-from ppreid.engine.features_file import read_features
+from ppreid.disk.features import read_features
+from ppreid.disk.files import write_text
 from ppreid.engine.gallery_files import MANIFEST, NETWORK, lists_file, part_file, read_manifest
 from ppreid.engine.search_results import results_csv
-from ppreid.files import write_text
 from ppreid.models.weight_files import save_weights
 
 

@@ -3,7 +3,7 @@ import pytest
 from safetensors.numpy import save_file
 
 from ppreid.base.errors import WeightsError
-from ppreid.tensor_file import load_tensors, save_tensors
+from ppreid.disk.tensor_file import load_tensors, save_tensors
 
 TENSORS = {
     "a": np.arange(6, dtype=np.float32).reshape(2, 3),

@@ -12,8 +12,8 @@ from ppreid.base.progress import Stopwatch
 from ppreid.base.records import ids
 from ppreid.clustering.labels import require_clusters
 from ppreid.clustering.quality import PseudoLabelQuality, clustering_statistics, pseudo_label_quality, sweep_eps
+from ppreid.disk.features import Features, read_features
 from ppreid.engine.device import use_device
-from ppreid.engine.features_file import Features, read_features
 from ppreid.engine.pseudo_label import assign_pseudo_labels
 from ppreid.engine.resources import available_memory, warn_if_labels_do_not_fit
 from ppreid.engine.run_folder import BAD_IMAGES, LABELS, write_labels

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from ppreid import build
 from ppreid.base.errors import EvaluationError
+from ppreid.disk.files import write_text
 from ppreid.engine.device import use_device
 from ppreid.engine.distributed import Ranks, joined_ranks
 from ppreid.engine.evaluate import FlipAveraged, evaluate_model
@@ -15,7 +16,6 @@ from ppreid.engine.rerank import evaluate_reranked
 from ppreid.engine.run_folder import BAD_IMAGES, CAMERAS, RESULTS
 from ppreid.evaluation.ranking import RankingResult
 from ppreid.evaluation.results import format_results, result_to_dict
-from ppreid.files import write_text
 from ppreid.inputs import load_trained_weights, read_split
 from ppreid.schema import Config
 from ppreid.sections import EvaluationSettings

@@ -14,6 +14,7 @@ from ppreid import build
 from ppreid.base.errors import ConfigError, WriteError, unknown_choice
 from ppreid.datasets.generated import draw_people
 from ppreid.datasets.transforms import IMAGE_MEAN, IMAGE_STD, normalise, resize
+from ppreid.disk.files import file_sha256, replacing, write_text
 from ppreid.engine.device import use_device
 from ppreid.engine.export import (
     ParityRow,
@@ -25,7 +26,6 @@ from ppreid.engine.export import (
     require_onnx,
     require_parity,
 )
-from ppreid.files import file_sha256, replacing, write_text
 from ppreid.inputs import load_trained_weights
 from ppreid.runtimes.manifest import (
     FILES,

@@ -9,9 +9,9 @@ from pathlib import Path
 import numpy as np
 
 from ppreid.base.errors import ConfigError, DataError, WriteError
+from ppreid.disk.features import Features, read_features
+from ppreid.disk.files import replacing, write_text
 from ppreid.engine import load_into_fiftyone
-from ppreid.engine.features_file import Features, read_features
-from ppreid.files import replacing, write_text
 
 logger = logging.getLogger("ppreid")
 

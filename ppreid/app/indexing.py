@@ -13,6 +13,7 @@ from ppreid.app.extraction import made_with, write_image_features
 from ppreid.base.errors import ConfigError, DataError
 from ppreid.base.records import DatasetContents, ImageRecord
 from ppreid.config import config_text, load_config
+from ppreid.disk.files import file_sha256, write_text
 from ppreid.engine.device import use_device
 from ppreid.engine.gallery_files import (
     CONFIG,
@@ -29,7 +30,6 @@ from ppreid.engine.gallery_files import (
 )
 from ppreid.engine.gallery_search import assign_lists, choose_method, learn_lists
 from ppreid.engine.run_lock import LOCK, run_lock
-from ppreid.files import file_sha256, write_text
 from ppreid.inputs import load_trained_weights, read_gallery, read_split
 from ppreid.models.reid_net import ReIDNet
 from ppreid.models.weight_files import save_weights

@@ -11,11 +11,11 @@ from ppreid import build
 from ppreid.base.errors import ConfigError, DataError, EvaluationError, PpreidError, PpreidWarning
 from ppreid.base.records import ReIDSplit, ids
 from ppreid.config import load_config
+from ppreid.disk.files import write_text
 from ppreid.engine.device import use_device
 from ppreid.engine.run_folder import BEST, CONFIG, LAST, REPORT
 from ppreid.engine.run_lock import process_at_work
 from ppreid.evaluation.inputs import Identities
-from ppreid.files import write_text
 from ppreid.inputs import load_trained_weights, read_split
 from ppreid.models.reid_net import ReIDNet
 from ppreid.report.evidence import Evidence, MapEvidence, RankingEvidence, cluster_evidence, ranking_evidence

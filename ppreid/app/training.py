@@ -18,6 +18,7 @@ from ppreid.base.environment import launched_processes
 from ppreid.base.records import ReIDSplit
 from ppreid.config import config_text
 from ppreid.datasets.loader import TrainLoader
+from ppreid.disk.files import write_text
 from ppreid.engine.checkpoint import Checkpoint, TrainingState, images_digest, restore
 from ppreid.engine.checkpoint_set import CheckpointSet
 from ppreid.engine.collectives import tensors_from_first
@@ -44,7 +45,6 @@ from ppreid.engine.runlog import MetricsFile, log_to_file
 from ppreid.engine.stop_signals import StopSignals, stop_signals
 from ppreid.engine.tables import best_row, history_table
 from ppreid.engine.visualdl_curves import require_visualdl
-from ppreid.files import write_text
 from ppreid.inputs import load_initial_weights, read_split
 from ppreid.schema import TrainingConfig
 

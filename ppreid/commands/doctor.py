@@ -6,10 +6,10 @@ from pathlib import Path
 
 from ppreid.base.errors import ConfigError, DataError, PpreidError
 from ppreid.commands.command import Command, add_config_arguments, read_config
+from ppreid.disk.files import write_text
 from ppreid.doctor.findings import findings_to_dict, format_findings, has_problem
 from ppreid.doctor.packages import check_packages
 from ppreid.engine.runlog import logger
-from ppreid.files import write_text
 
 EXAMPLES = """\
   python tools/doctor.py -c ise_market1501.yaml

@@ -5,8 +5,8 @@ from pathlib import Path
 
 from ppreid.base.errors import ConfigError
 from ppreid.commands.command import Command
+from ppreid.disk.files import replacing
 from ppreid.engine.runlog import logger
-from ppreid.files import replacing
 
 EXAMPLES = """\
   python tools/make_demo_data.py

@@ -11,7 +11,7 @@ from typing import Any
 import paddle
 
 import ppreid
-from ppreid.files import write_text
+from ppreid.disk.files import write_text
 
 _PACKAGES = ("numpy", "scipy", "scikit-learn", "numba", "Pillow")
 

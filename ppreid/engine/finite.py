@@ -13,9 +13,9 @@ import paddle
 from paddle import Tensor
 
 from ppreid.base.errors import PpreidWarning, TrainingError
+from ppreid.disk.files import write_text
 from ppreid.engine.precision import LossScale
 from ppreid.engine.run_folder import NONFINITE
-from ppreid.files import write_text
 
 logger = logging.getLogger("ppreid")
 

@@ -16,9 +16,9 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from ppreid.base.errors import DataError
-from ppreid.engine.features_file import Features, read_features
-from ppreid.files import file_sha256, write_text
-from ppreid.tensor_file import load_tensors, save_tensors
+from ppreid.disk.features import Features, read_features
+from ppreid.disk.files import file_sha256, write_text
+from ppreid.disk.tensor_file import load_tensors, save_tensors
 
 FORMAT, VERSION = "ppreid search index", 1
 MANIFEST, CONFIG, NETWORK = "index.json", "config.yaml", "network.safetensors"

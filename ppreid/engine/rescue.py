@@ -8,8 +8,8 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from ppreid.base.errors import TrainingError
+from ppreid.disk.files import replacing
 from ppreid.engine.run_folder import BEST, LAST, METRICS
-from ppreid.files import replacing
 
 
 @contextmanager

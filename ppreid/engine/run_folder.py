@@ -8,9 +8,9 @@ from pathlib import Path
 import numpy as np
 
 from ppreid.base.errors import ConfigError, TrainingError, WriteError
-from ppreid.engine.csv_table import write_csv
+from ppreid.disk.csv_table import write_csv
+from ppreid.disk.files import remove_leftovers
 from ppreid.engine.visualdl_curves import CURVES
-from ppreid.files import remove_leftovers
 
 CONFIG, METRICS, LOG, LABELS = "config.yaml", "metrics.jsonl", "log.txt", "labels.csv"
 LAST, BEST, BAD_IMAGES = "checkpoint_last.safetensors", "checkpoint_best.safetensors", "bad_images.txt"

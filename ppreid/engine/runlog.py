@@ -18,8 +18,8 @@ from pathlib import Path
 from typing import Any, TextIO
 
 from ppreid.base.errors import DataError, PpreidWarning, WriteError
+from ppreid.disk.files import append_line, write_text
 from ppreid.engine.visualdl_curves import CURVES, write_curves
-from ppreid.files import append_line, write_text
 
 logger = logging.getLogger("ppreid")
 

@@ -6,7 +6,7 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 from ppreid.base.errors import ConfigError
-from ppreid.files import replacing
+from ppreid.disk.files import replacing
 
 # VisualDL recognises its files by the first part of the name.
 CURVES = "vdlrecords.ppreid.log"

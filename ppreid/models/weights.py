@@ -10,7 +10,7 @@ from paddle.utils import download
 from paddle.vision.models.resnet import model_urls
 
 from ppreid.base.errors import WeightsError, unknown_choice
-from ppreid.files import file_sha256
+from ppreid.disk.files import file_sha256
 from ppreid.models.weight_files import listed, read_tensors
 from ppreid.models.weight_names import NAMINGS, detect_naming, to_ppreid_names
 

@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from ppreid.base.errors import WeightsError
-from ppreid.files import file_sha256
+from ppreid.disk.files import file_sha256
 
 MANIFEST_FILE, ONNX_FILE = "export.json", "model.onnx"
 STRUCTURE_FILES = ("model.json", "model.pdmodel")  # of Paddle Inference, as paddle 3 and paddle 2 name it

@@ -23,7 +23,7 @@ from ppreid.datasets.batch_reader import BatchReader
 from ppreid.datasets.image_dataset import ImageDataset
 from ppreid.datasets.image_file import load_image
 from ppreid.datasets.transforms import eval_transform
-from ppreid.engine.features_file import read_features, write_records
+from ppreid.disk.features import read_features, write_records
 from ppreid.engine.run_folder import BAD_IMAGES, LABELS
 from ppreid.inputs import read_split
 

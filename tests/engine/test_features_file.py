@@ -7,7 +7,7 @@ import pytest
 
 from ppreid.base.errors import DataError
 from ppreid.base.records import ImageRecord
-from ppreid.engine.features_file import read_features, write_records
+from ppreid.disk.features import read_features, write_records
 
 ROWS = np.arange(6, dtype=np.float32).reshape(3, 2)
 

@@ -10,7 +10,7 @@ from paddle.vision.models import resnet as paddle_resnet
 from safetensors.numpy import save_file
 
 from ppreid.base.errors import WeightsError
-from ppreid.files import file_sha256
+from ppreid.disk.files import file_sha256
 from ppreid.models.reid_net import ReIDNet
 from ppreid.models.resnet import resnet
 from ppreid.models.weight_files import save_weights

@@ -7,9 +7,9 @@ import pytest
 
 from ppreid import app
 from ppreid.config import load_config
+from ppreid.disk.tensor_file import load_tensors
 from ppreid.engine.run_folder import BEST, LABELS, LAST, METRICS
 from ppreid.engine.runlog import read_metrics
-from ppreid.tensor_file import load_tensors
 
 TIMES = {"seconds", "stage_seconds", "peak_memory_gb"}
 

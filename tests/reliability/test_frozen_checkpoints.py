@@ -11,9 +11,9 @@ from ppreid import app
 from ppreid.app.resume import with_defaults
 from ppreid.base.errors import ConfigError, DataError, PpreidWarning, WeightsError
 from ppreid.config import load_config
+from ppreid.disk.tensor_file import load_tensors, save_tensors
 from ppreid.engine.checkpoint import FORMAT, read_checkpoint
 from ppreid.engine.run_folder import LAST
-from ppreid.tensor_file import load_tensors, save_tensors
 
 
 @pytest.fixture

@@ -11,12 +11,12 @@ from launched import LIMIT, run_ranks, two_machines
 from ppreid import app, failpoint
 from ppreid.app import training as training_module
 from ppreid.config import load_config
+from ppreid.disk.tensor_file import load_tensors
 from ppreid.engine.checkpoint import read_checkpoint
 from ppreid.engine.checkpoint_set import AUTO
 from ppreid.engine.run_folder import LABELS, LAST, METRICS, RESULTS
 from ppreid.engine.runlog import read_metrics
 from ppreid.failpoint import PLACES, VARIABLE
-from ppreid.tensor_file import load_tensors
 
 TIMES = {"seconds", "stage_seconds", "peak_memory_gb"}
 IN_TWO_PARTS = "model.bn_chunks=2"

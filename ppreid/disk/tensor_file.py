@@ -11,7 +11,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save
 
 from ppreid.base.errors import WeightsError
-from ppreid.files import replacing
+from ppreid.disk.files import replacing
 
 
 class TensorFile(NamedTuple):

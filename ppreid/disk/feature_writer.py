@@ -15,8 +15,8 @@ import numpy as np
 
 from ppreid.base.errors import ConfigError, DataError
 from ppreid.base.records import ImageRecord
-from ppreid.engine.features_file import write_records
-from ppreid.files import publish, write_text
+from ppreid.disk.features import write_records
+from ppreid.disk.files import publish, write_text
 
 Blocks = Iterator[tuple[np.ndarray, np.ndarray]]  # features (B, D), rows (B,)
 

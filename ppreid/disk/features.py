@@ -12,8 +12,8 @@ import numpy as np
 
 from ppreid.base.errors import DataError, unknown_choice
 from ppreid.base.records import ImageRecord
-from ppreid.engine.csv_table import write_csv
-from ppreid.files import check_published
+from ppreid.disk.csv_table import write_csv
+from ppreid.disk.files import check_published
 
 MAX_UNPACKED, MAX_EXPANSION = 100_000_000, 50  # bytes, and times the file; features are hardly compressible
 
