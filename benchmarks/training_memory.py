@@ -14,6 +14,7 @@ from functools import partial
 
 import numpy as np
 import paddle
+from ppreid.config.load.schema import EvaluationModelConfig
 
 from ppreid import build
 from ppreid.base.progress import peak_memory
@@ -22,7 +23,6 @@ from ppreid.engine.optimizer import adam_with_l2
 from ppreid.engine.step import micro_batches, training_step
 from ppreid.ise.memory import ClusterMemory, update_hard
 from ppreid.ise.objectives import ise_objective
-from ppreid.schema import EvaluationModelConfig
 
 CHUNKS = 4
 

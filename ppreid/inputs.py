@@ -8,6 +8,8 @@ from pathlib import Path
 from ppreid.base.errors import ConfigError, PpreidWarning
 from ppreid.base.records import DatasetContents, ImageRecord, ReIDSplit
 from ppreid.build import DATASETS
+from ppreid.config.load.data import DataConfig
+from ppreid.config.load.method import EvaluationModelConfig, ModelConfig
 from ppreid.datasets.image_dataset import without_unreadable
 from ppreid.datasets.image_folder import find_images
 from ppreid.datasets.summary import summarise_split
@@ -15,7 +17,6 @@ from ppreid.disk.files import write_text
 from ppreid.engine.run_folder import write_camera_names
 from ppreid.models.reid_net import ReIDNet
 from ppreid.models.weights import BEHIND_BACKBONE, imagenet_weights_path, load_weights
-from ppreid.sections import DataConfig, EvaluationModelConfig, ModelConfig
 
 logger = logging.getLogger("ppreid")
 

@@ -4,11 +4,11 @@ import shutil
 
 import numpy as np
 import pytest
+from ppreid.config.load.load import load_config
 
 from ppreid import app, build
 from ppreid.app import epoch as epoch_module
 from ppreid.base.errors import ClusteringError, ConfigError, DataError, PpreidWarning, TrainingError
-from ppreid.config import load_config
 from ppreid.disk.tensor_file import load_tensors
 from ppreid.engine.checkpoint_set import AUTO
 from ppreid.engine.run_folder import (

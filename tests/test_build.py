@@ -1,12 +1,12 @@
 import numpy as np
 import pytest
+from ppreid.config.load.choices import BUILTIN_CHOICES
+from ppreid.config.load.load import load_config
+from ppreid.config.load.schema import EvaluationModelConfig, TrainingConfig
 
 from ppreid import build
 from ppreid.base.errors import ConfigError
-from ppreid.choices import BUILTIN_CHOICES
-from ppreid.config import load_config
 from ppreid.engine.distributed import Ranks
-from ppreid.schema import EvaluationModelConfig, TrainingConfig
 
 
 def test_the_names_known_before_paddle_are_those_of_the_tables():

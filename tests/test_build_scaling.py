@@ -3,11 +3,11 @@
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from ppreid.config.load.load import config_text, load_config
+from ppreid.config.load.schema import TrainingConfig
 
 from ppreid import build
 from ppreid.base.errors import ConfigError
-from ppreid.config import config_text, load_config
-from ppreid.schema import TrainingConfig
 
 
 @pytest.fixture

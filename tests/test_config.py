@@ -2,11 +2,11 @@ from pathlib import Path
 
 import pytest
 import yaml
+from ppreid.config.load.choices import BUILTIN_CHOICES
+from ppreid.config.load.load import config_text, find_config, load_config
+from ppreid.config.load.schema import EvaluationConfig, TrainingConfig
 
 from ppreid.base.errors import ConfigError
-from ppreid.choices import BUILTIN_CHOICES
-from ppreid.config import config_text, find_config, load_config
-from ppreid.schema import EvaluationConfig, TrainingConfig
 
 
 def write(folder: Path, name: str, text: str) -> Path:

@@ -2,11 +2,11 @@ import subprocess
 import sys
 
 import pytest
+from ppreid.config.load.load import load_config
+from ppreid.config.load.reference import config_keys
 
 from ppreid.cli import main
 from ppreid.commands.config import describe, find_keys
-from ppreid.config import load_config
-from ppreid.config_reference import config_keys
 
 
 def names(word):

@@ -4,10 +4,10 @@ import re
 
 import pytest
 from pages import PAGES, ROOT, commands, page_name, words
+from ppreid.config.load.load import find_config, load_config
 
 from ppreid.base.errors import ConfigError
 from ppreid.cli import COMMANDS, main, parser
-from ppreid.config import find_config, load_config
 
 # what stands for a file of the user: a configuration that exists takes its place
 USERS_CONFIGS = {"CONFIG", "config.yaml", "mine.yaml", "my.yaml"}

@@ -6,10 +6,10 @@ import sys
 
 import pytest
 from pages import PAGES, ROOT, page_name
+from ppreid.config.load.load import load_config
 
 from ppreid import build
 from ppreid.cli import COMMANDS
-from ppreid.config import load_config
 
 LINK = re.compile(r"\]\(([^)#\s]+)")
 TOOL = re.compile(r"(?:python )?tools/(\w+)\.py((?: +[^`\n|;)]+)?)")

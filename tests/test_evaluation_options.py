@@ -3,11 +3,11 @@ import json
 import numpy as np
 import paddle
 import pytest
+from ppreid.config.load.load import load_config
 
 from ppreid import app, build
 from ppreid.base.errors import ConfigError, EvaluationError
 from ppreid.base.records import DatasetContents, ids
-from ppreid.config import load_config
 from ppreid.engine.evaluate import FlipAveraged, evaluate_model
 from ppreid.engine.extract import extract_features
 from ppreid.engine.rerank import evaluate_reranked

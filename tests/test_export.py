@@ -7,12 +7,12 @@ import numpy as np
 import paddle
 import pytest
 from PIL import Image
+from ppreid.config.load.load import load_config
 
 from ppreid import app, build
 from ppreid.app import exporting
 from ppreid.base.errors import ConfigError, WeightsError
 from ppreid.cli import main
-from ppreid.config import load_config
 from ppreid.disk.features import read_features
 from ppreid.disk.files import file_sha256
 from ppreid.engine.export import ParityRow, PixelNetwork, compare_runtimes, require_onnx, require_parity

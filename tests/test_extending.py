@@ -6,7 +6,7 @@ from pages import ROOT, code_blocks
 from scipy.sparse import csr_matrix
 
 from ppreid import build
-from ppreid import config as config_module
+from ppreid.config.load import load as config_module
 from ppreid.engine.run_folder import METRICS
 from ppreid.engine.runlog import read_metrics
 

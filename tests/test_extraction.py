@@ -5,12 +5,12 @@ import shutil
 import numpy as np
 import pytest
 from PIL import Image
+from ppreid.config.load.load import load_config
 
 from ppreid import app, build
 from ppreid.app import extraction
 from ppreid.base.errors import ConfigError, DataError, PpreidWarning
 from ppreid.base.records import ImageRecord
-from ppreid.config import load_config
 from ppreid.datasets.image_folder import find_images
 from ppreid.disk.feature_writer import write_features
 from ppreid.disk.features import read_features

@@ -19,7 +19,7 @@ FLOORS |= dict.fromkeys(ROOMS, 1)
 
 
 def room_of(module: str) -> str:
-    """First part below the package: "ppreid.ise.memory" -> "ise", "ppreid.config" -> "config"."""
+    """First part below the package: "ppreid.ise.memory" -> "ise", "ppreid.config.load" -> "config"."""
     return module.split(".")[1] if "." in module else ""
 
 
@@ -67,7 +67,7 @@ def test_rooms_do_not_read_configurations():
 
 def test_importing_the_package_or_reading_a_config_imports_neither_paddle_nor_numpy():
     code = (
-        "import sys, ppreid, ppreid.config, ppreid.cli; ppreid.config.load_config('demo.yaml'); "
+        "import sys, ppreid, ppreid.config.load, ppreid.cli; ppreid.config.load.load_config('demo.yaml'); "
         "bad = {'paddle', 'numpy', 'faiss', 'numba', 'sklearn'} & set(sys.modules); sys.exit(repr(bad) if bad else 0)"
     )
     subprocess.run([sys.executable, "-c", code], check=True)

@@ -1,8 +1,8 @@
 import pytest
+from ppreid.config.load.schema import TrainingConfig
 
 from ppreid.base.errors import DataError
 from ppreid.inputs import read_split
-from ppreid.schema import TrainingConfig
 
 
 def test_a_part_of_unreadable_images_only_is_an_error(tmp_path):

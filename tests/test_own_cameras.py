@@ -5,12 +5,12 @@ import shutil
 
 import numpy as np
 import pytest
+from ppreid.config.load.load import load_config
 
 from ppreid import app
 from ppreid.app import epoch as epoch_module
 from ppreid.base.errors import EvaluationError
 from ppreid.cli import main
-from ppreid.config import load_config
 from ppreid.disk.tensor_file import load_tensors
 from ppreid.engine.checkpoint_set import AUTO
 from ppreid.engine.run_folder import BEST, CAMERAS, LABELS, LAST, METRICS

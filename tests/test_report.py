@@ -5,12 +5,12 @@ import subprocess
 import sys
 
 import pytest
+from ppreid.config.load.load import load_config
 
 from ppreid import app
 from ppreid.app import reporting
 from ppreid.base.errors import PpreidWarning
 from ppreid.cli import main
-from ppreid.config import load_config
 from ppreid.engine.run_folder import BEST, LABELS, LAST, LOG, METRICS, REPORT
 from ppreid.engine.run_lock import LOCK, process_at_work, run_lock
 

@@ -9,11 +9,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
+from ppreid.config.load.load import load_config
 
 from ppreid import app, build
 from ppreid.base.errors import ConfigError, DataError, PpreidWarning
 from ppreid.cli import main
-from ppreid.config import load_config
 from ppreid.disk.features import read_features
 from ppreid.disk.files import write_text
 from ppreid.engine.gallery_files import MANIFEST, NETWORK, lists_file, part_file, read_manifest

@@ -12,6 +12,7 @@ from ppreid.base.progress import Stopwatch
 from ppreid.base.records import ids
 from ppreid.clustering.labels import require_clusters
 from ppreid.clustering.quality import PseudoLabelQuality, clustering_statistics, pseudo_label_quality, sweep_eps
+from ppreid.config.load.schema import TrainingConfig
 from ppreid.disk.features import Features, read_features
 from ppreid.engine.device import use_device
 from ppreid.engine.pseudo_label import assign_pseudo_labels
@@ -19,7 +20,6 @@ from ppreid.engine.resources import available_memory, warn_if_labels_do_not_fit
 from ppreid.engine.run_folder import BAD_IMAGES, LABELS, write_labels
 from ppreid.engine.tables import sweep_table
 from ppreid.inputs import load_trained_weights, read_split
-from ppreid.schema import TrainingConfig
 
 logger = logging.getLogger("ppreid")
 

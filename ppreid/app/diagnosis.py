@@ -12,6 +12,8 @@ from ppreid import build
 from ppreid.base.errors import PpreidError
 from ppreid.base.progress import progress
 from ppreid.base.records import ReIDSplit
+from ppreid.config.load.data import DataConfig
+from ppreid.config.load.schema import Config, TrainingConfig
 from ppreid.datasets.batch_reader import memory_under_way
 from ppreid.datasets.summary import summarise_split
 from ppreid.doctor.duplicates import check_duplicates, check_names, content_digests, equal_groups, equal_in_size
@@ -33,8 +35,6 @@ from ppreid.engine.precision import OFF, require_half_precision
 from ppreid.engine.resources import LABEL_BYTES_PER_NEIGHBOUR, available_memory
 from ppreid.inputs import load_initial_weights, load_trained_weights
 from ppreid.models.weights import imagenet_cache
-from ppreid.schema import Config, TrainingConfig
-from ppreid.sections import DataConfig
 
 CHECKPOINT_FILES = 4  # last, previous, best, and the one that is being written
 

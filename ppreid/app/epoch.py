@@ -12,6 +12,7 @@ from ppreid import build
 from ppreid.base.progress import Stopwatch
 from ppreid.base.records import ReIDSplit, ids
 from ppreid.clustering.labels import require_clusters
+from ppreid.config.load.schema import TrainingConfig
 from ppreid.datasets.loader import TrainLoader
 from ppreid.engine.checkpoint import RunningEpoch, TrainingState
 from ppreid.engine.checkpoint_set import CheckpointSet
@@ -26,7 +27,6 @@ from ppreid.engine.tables import best_row, epoch_line, epoch_row, evaluation_row
 from ppreid.engine.train import EpochProgress, train_epoch
 from ppreid.failpoint import failpoint
 from ppreid.models.reid_net import ReIDNet
-from ppreid.schema import TrainingConfig
 
 logger = logging.getLogger("ppreid")
 

@@ -8,6 +8,8 @@ from pathlib import Path
 
 from ppreid import build
 from ppreid.base.errors import EvaluationError
+from ppreid.config.load.run import EvaluationSettings
+from ppreid.config.load.schema import Config
 from ppreid.disk.files import write_text
 from ppreid.engine.device import use_device
 from ppreid.engine.distributed import Ranks, joined_ranks
@@ -17,8 +19,6 @@ from ppreid.engine.run_folder import BAD_IMAGES, CAMERAS, RESULTS
 from ppreid.evaluation.ranking import RankingResult
 from ppreid.evaluation.results import format_results, result_to_dict
 from ppreid.inputs import load_trained_weights, read_split
-from ppreid.schema import Config
-from ppreid.sections import EvaluationSettings
 
 logger = logging.getLogger("ppreid")
 

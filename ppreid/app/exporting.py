@@ -12,6 +12,7 @@ from PIL import Image
 import ppreid
 from ppreid import build
 from ppreid.base.errors import ConfigError, WriteError, unknown_choice
+from ppreid.config.load.schema import Config
 from ppreid.datasets.generated import draw_people
 from ppreid.datasets.transforms import IMAGE_MEAN, IMAGE_STD, normalise, resize
 from ppreid.disk.files import file_sha256, replacing, write_text
@@ -38,7 +39,6 @@ from ppreid.runtimes.manifest import (
 )
 from ppreid.runtimes.onnx_files import open_onnx_file
 from ppreid.runtimes.paddle_files import open_paddle_files
-from ppreid.schema import Config
 
 logger = logging.getLogger("ppreid")
 

@@ -12,7 +12,10 @@ from ppreid import build
 from ppreid.app.extraction import made_with, write_image_features
 from ppreid.base.errors import ConfigError, DataError
 from ppreid.base.records import DatasetContents, ImageRecord
-from ppreid.config import config_text, load_config
+from ppreid.config.load.load import config_text, load_config
+from ppreid.config.load.method import EvaluationModelConfig
+from ppreid.config.load.run import EvaluationSettings
+from ppreid.config.load.schema import Config, EvaluationConfig
 from ppreid.disk.files import file_sha256, write_text
 from ppreid.engine.device import use_device
 from ppreid.engine.gallery_files import (
@@ -33,8 +36,6 @@ from ppreid.engine.run_lock import LOCK, run_lock
 from ppreid.inputs import load_trained_weights, read_gallery, read_split
 from ppreid.models.reid_net import ReIDNet
 from ppreid.models.weight_files import save_weights
-from ppreid.schema import Config, EvaluationConfig
-from ppreid.sections import EvaluationModelConfig, EvaluationSettings
 
 logger = logging.getLogger("ppreid")
 

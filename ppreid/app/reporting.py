@@ -10,7 +10,8 @@ import numpy as np
 from ppreid import build
 from ppreid.base.errors import ConfigError, DataError, EvaluationError, PpreidError, PpreidWarning
 from ppreid.base.records import ReIDSplit, ids
-from ppreid.config import load_config
+from ppreid.config.load.load import load_config
+from ppreid.config.load.schema import TrainingConfig
 from ppreid.disk.files import write_text
 from ppreid.engine.device import use_device
 from ppreid.engine.run_folder import BEST, CONFIG, LAST, REPORT
@@ -21,7 +22,6 @@ from ppreid.models.reid_net import ReIDNet
 from ppreid.report.evidence import Evidence, MapEvidence, RankingEvidence, cluster_evidence, ranking_evidence
 from ppreid.report.page import comparison_page, run_page
 from ppreid.report.run_files import RunFiles, read_run, same_images
-from ppreid.schema import TrainingConfig
 
 CHECKPOINTS = {"last": LAST, "best": BEST}
 

@@ -16,7 +16,8 @@ from ppreid.app.reporting import report_of_training
 from ppreid.app.resume import goes_on_in, open_checkpoint
 from ppreid.base.environment import launched_processes
 from ppreid.base.records import ReIDSplit
-from ppreid.config import config_text
+from ppreid.config.load.load import config_text
+from ppreid.config.load.schema import TrainingConfig
 from ppreid.datasets.loader import TrainLoader
 from ppreid.disk.files import write_text
 from ppreid.engine.checkpoint import Checkpoint, TrainingState, images_digest, restore
@@ -46,7 +47,6 @@ from ppreid.engine.stop_signals import StopSignals, stop_signals
 from ppreid.engine.tables import best_row, history_table
 from ppreid.engine.visualdl_curves import require_visualdl
 from ppreid.inputs import load_initial_weights, read_split
-from ppreid.schema import TrainingConfig
 
 logger = logging.getLogger("ppreid")
 

@@ -10,6 +10,10 @@ from scipy.sparse import csr_matrix
 from ppreid.base.errors import ConfigError
 from ppreid.base.records import ImageRecord
 from ppreid.build.tables import BACKBONES, CLUSTERERS, DISTANCES, MEMORY_UPDATES, OBJECTIVES, POOLINGS
+from ppreid.config.load.data import DataConfig
+from ppreid.config.load.method import EvaluationModelConfig, ISEConfig, LabelsConfig, MemoryConfig
+from ppreid.config.load.run import AmpConfig, BatchConfig, EvaluationSettings
+from ppreid.config.load.schema import TrainingConfig
 from ppreid.datasets.image_dataset import ImageDataset
 from ppreid.datasets.loader import EvalLoader, TrainLoader, eval_loader
 from ppreid.datasets.transforms import eval_transform, train_transform
@@ -27,17 +31,6 @@ from ppreid.ise.objectives import LossTerms
 from ppreid.ise.schedule import pli_degree
 from ppreid.ise.support_samples import usable_topk
 from ppreid.models.reid_net import ReIDNet
-from ppreid.schema import TrainingConfig
-from ppreid.sections import (
-    AmpConfig,
-    BatchConfig,
-    DataConfig,
-    EvaluationModelConfig,
-    EvaluationSettings,
-    ISEConfig,
-    LabelsConfig,
-    MemoryConfig,
-)
 
 
 def bn_chunks_per_pass(cfg: TrainingConfig, ranks: Ranks) -> int:

@@ -1,6 +1,6 @@
 """The choices: each is one plain dict, from a name in the configuration to what it stands for.
 
-Names stand in `ppreid.choices` as well, and a test holds both equal.
+Names stand in `ppreid.config.load.choices` as well, and a test holds both equal.
 """
 
 from collections.abc import Callable
@@ -16,6 +16,8 @@ from ppreid.base.records import DatasetContents, ReIDSplit
 from ppreid.clustering.alternative_labels import agglomerative_labels, hdbscan_labels, infomap_labels
 from ppreid.clustering.labels import dbscan_labels
 from ppreid.clustering.neighbours import METHODS
+from ppreid.config.load.data import DataConfig
+from ppreid.config.load.method import LabelsConfig
 from ppreid.datasets.camera_folder import read_camera_folder
 from ppreid.datasets.dukemtmc import DUKEMTMC_COUNTS, read_dukemtmc
 from ppreid.datasets.market1501 import MARKET1501_COUNTS, read_demo, read_market1501
@@ -29,7 +31,6 @@ from ppreid.ise.objectives import LossTerms, ise_objective
 from ppreid.models.pooling import GeMPool, average_pool, max_pool
 from ppreid.models.resnet import resnet
 from ppreid.report.feature_map import pca_map, tsne_map
-from ppreid.sections import DataConfig, LabelsConfig
 
 
 class DatasetReader(NamedTuple):

@@ -5,11 +5,11 @@ from pathlib import Path
 
 from ppreid.base.environment import ask_for_determinism
 from ppreid.base.errors import ConfigError, unknown_choice
-from ppreid.choices import BUILTIN_CHOICES
 from ppreid.commands.command import Command
-from ppreid.config import load_config
+from ppreid.config.load.choices import BUILTIN_CHOICES
+from ppreid.config.load.load import load_config
+from ppreid.config.load.schema import EvaluationConfig, TrainingConfig
 from ppreid.engine.ablation_table import TITLES
-from ppreid.schema import EvaluationConfig, TrainingConfig
 
 EXAMPLES = """\
   python tools/ablate.py -c demo.yaml --seeds 3

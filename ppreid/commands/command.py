@@ -6,9 +6,9 @@ from pathlib import Path
 from typing import NamedTuple
 
 from ppreid.base.errors import ConfigError
-from ppreid.config import find_config, load_config
+from ppreid.config.load.load import find_config, load_config
+from ppreid.config.load.schema import Config, EvaluationConfig, TrainingConfig
 from ppreid.engine.runlog import logger
-from ppreid.schema import Config, EvaluationConfig, TrainingConfig
 
 
 class Command(NamedTuple):

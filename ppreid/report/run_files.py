@@ -10,9 +10,9 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from ppreid.base.errors import DataError
+from ppreid.config.load.plain_yaml import parse_yaml
 from ppreid.engine.run_folder import CAMERAS, CONFIG, ENVIRONMENT, LABELS, METRICS
 from ppreid.engine.runlog import read_metrics
-from ppreid.plain_yaml import parse_yaml
 
 FINISHED, RUNNING, STOPPED = "finished", "running", "stopped"
 

@@ -3,12 +3,12 @@ from pathlib import Path
 import numpy as np
 import paddle
 import pytest
+from ppreid.config.load.schema import EvaluationModelConfig
 
 from ppreid import build
 from ppreid.base.errors import ConfigError, PpreidWarning
 from ppreid.engine import extract, inference
 from ppreid.engine.extract import extract_features
-from ppreid.schema import EvaluationModelConfig
 
 
 class NoiseLoader:

@@ -1,11 +1,11 @@
 import sys
 
 import pytest
+from ppreid.config.load.load import load_config
 
 from ppreid import app
 from ppreid.app import epoch as epoch_module
 from ppreid.base.errors import ConfigError
-from ppreid.config import load_config
 from ppreid.engine.checkpoint_set import AUTO
 from ppreid.engine.run_folder import METRICS
 from ppreid.engine.runlog import MetricsFile, read_metrics

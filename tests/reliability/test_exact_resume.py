@@ -7,13 +7,13 @@ import signal
 import threading
 
 import pytest
+from ppreid.config.load.load import load_config
 
 from ppreid import app
 from ppreid.app import epoch as epoch_module
 from ppreid.app.resume import EFFECTS, changed_keys, effect
 from ppreid.base.errors import ConfigError, DataError, Interrupted, PpreidWarning, WeightsError
 from ppreid.base.progress import Stopwatch
-from ppreid.config import load_config
 from ppreid.disk.tensor_file import load_tensors
 from ppreid.engine.checkpoint import read_checkpoint
 from ppreid.engine.checkpoint_set import AUTO

@@ -5,12 +5,12 @@ import shutil
 
 import numpy as np
 import pytest
+from ppreid.config.load.load import load_config
 from safetensors.numpy import save_file
 
 from ppreid import app
 from ppreid.app.resume import with_defaults
 from ppreid.base.errors import ConfigError, DataError, PpreidWarning, WeightsError
-from ppreid.config import load_config
 from ppreid.disk.tensor_file import load_tensors, save_tensors
 from ppreid.engine.checkpoint import FORMAT, read_checkpoint
 from ppreid.engine.run_folder import LAST

@@ -5,11 +5,11 @@ import os
 import shutil
 
 import pytest
+from ppreid.config.load.load import load_config
 
 from ppreid import app
 from ppreid.app import epoch as epoch_module
 from ppreid.base.errors import TrainingError
-from ppreid.config import load_config
 from ppreid.engine.checkpoint import read_checkpoint
 from ppreid.engine.checkpoint_set import AUTO
 from ppreid.engine.run_folder import BEST, LAST, METRICS

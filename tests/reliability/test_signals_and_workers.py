@@ -5,6 +5,7 @@ import signal
 import time
 
 import pytest
+from ppreid.config.load.load import load_config
 from run_process import (
     LIMIT,
     NO_MOUNT,
@@ -18,7 +19,6 @@ from run_process import (
 )
 
 from ppreid import app
-from ppreid.config import load_config
 from ppreid.engine.checkpoint import read_checkpoint
 from ppreid.engine.checkpoint_set import AUTO
 from ppreid.engine.run_folder import LAST

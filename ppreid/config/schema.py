@@ -1,7 +1,7 @@
 """The two kinds of configuration files: `task: train` and `task: evaluate`.
 
 An evaluation file has only the keys that evaluation reads, so that a key without effect is an error. Reading files is
-the business of `ppreid.config`.
+the business of `ppreid.config.load`.
 """
 
 from typing import Annotated, Literal
@@ -9,24 +9,19 @@ from typing import Annotated, Literal
 from pydantic import Field, model_validator
 from pydantic_core import PydanticCustomError
 
-from ppreid.sections import (
+from ppreid.config.load.data import AugmentConfig, DataConfig
+from ppreid.config.load.method import EvaluationModelConfig, ISEConfig, LabelsConfig, MemoryConfig, ModelConfig
+from ppreid.config.load.run import (
     AmpConfig,
-    AugmentConfig,
     BatchConfig,
     CheckpointConfig,
-    DataConfig,
-    EvaluationModelConfig,
     EvaluationSettings,
-    ISEConfig,
-    LabelsConfig,
     LogConfig,
-    MemoryConfig,
-    ModelConfig,
     ReportConfig,
-    Section,
     SolverConfig,
     TrainingEvaluationSettings,
 )
+from ppreid.config.load.section import Section
 
 
 class RunConfig(Section):

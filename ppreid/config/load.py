@@ -14,9 +14,9 @@ from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
 from ppreid.base.errors import ConfigError, unknown_choice
-from ppreid.choices import BUILTIN_CHOICES
-from ppreid.plain_yaml import parse_yaml
-from ppreid.schema import Config, EvaluationConfig, TrainingConfig
+from ppreid.config.load.choices import BUILTIN_CHOICES
+from ppreid.config.load.plain_yaml import parse_yaml
+from ppreid.config.load.schema import Config, EvaluationConfig, TrainingConfig
 
 Key = tuple[str, ...]
 SCHEMAS: dict[str, type[BaseModel]] = {"train": TrainingConfig, "evaluate": EvaluationConfig}
