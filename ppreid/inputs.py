@@ -16,7 +16,7 @@ from ppreid.datasets.summary import summarise_split
 from ppreid.disk.files import write_text
 from ppreid.engine.run_folder import write_camera_names
 from ppreid.models.reid_net import ReIDNet
-from ppreid.models.weights import BEHIND_BACKBONE, imagenet_weights_path, load_weights
+from ppreid.weights.match import BEHIND_BACKBONE, imagenet_weights_path, load_weights
 
 logger = logging.getLogger("ppreid")
 

@@ -16,10 +16,10 @@ from ppreid.cli import main
 from ppreid.disk.features import read_features
 from ppreid.disk.files import file_sha256
 from ppreid.engine.export import ParityRow, PixelNetwork, compare_runtimes, require_onnx, require_parity
-from ppreid.models.weight_files import save_weights
 from ppreid.predict import compare
 from ppreid.runtimes.exported import open_exported
 from ppreid.runtimes.manifest import read_manifest
+from ppreid.weights.files import save_weights
 
 PADDLE_ONLY = ["paddle"]
 try:

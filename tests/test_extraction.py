@@ -14,7 +14,7 @@ from ppreid.base.records import ImageRecord
 from ppreid.datasets.image_folder import find_images
 from ppreid.disk.feature_writer import write_features
 from ppreid.disk.features import read_features
-from ppreid.models.weight_files import save_weights
+from ppreid.weights.files import save_weights
 
 
 @pytest.fixture

@@ -18,7 +18,7 @@ from ppreid.disk.features import read_features
 from ppreid.disk.files import write_text
 from ppreid.engine.gallery_files import MANIFEST, NETWORK, lists_file, part_file, read_manifest
 from ppreid.engine.search_results import results_csv
-from ppreid.models.weight_files import save_weights
+from ppreid.weights.files import save_weights
 
 
 @pytest.fixture

@@ -7,9 +7,9 @@ from ppreid import build
 from ppreid.base.errors import ConfigError, unknown_choice
 from ppreid.config.load.schema import Config
 from ppreid.disk.files import file_sha256
-from ppreid.models.weight_files import check_writable_suffix, write_tensors
-from ppreid.models.weight_names import NAMINGS, from_ppreid_names
-from ppreid.models.weights import BEHIND_BACKBONE, match_weights
+from ppreid.weights.files import check_writable_suffix, write_tensors
+from ppreid.weights.match import BEHIND_BACKBONE, match_weights
+from ppreid.weights.names import NAMINGS, from_ppreid_names
 
 logger = logging.getLogger("ppreid")
 

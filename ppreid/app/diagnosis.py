@@ -34,7 +34,7 @@ from ppreid.engine.device import use_device
 from ppreid.engine.precision import OFF, require_half_precision
 from ppreid.engine.resources import LABEL_BYTES_PER_NEIGHBOUR, available_memory
 from ppreid.inputs import load_initial_weights, load_trained_weights
-from ppreid.models.weights import imagenet_cache
+from ppreid.weights.match import imagenet_cache
 
 CHECKPOINT_FILES = 4  # last, previous, best, and the one that is being written
 

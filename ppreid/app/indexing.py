@@ -35,7 +35,7 @@ from ppreid.engine.gallery_search import assign_lists, choose_method, learn_list
 from ppreid.engine.run_lock import LOCK, run_lock
 from ppreid.inputs import load_trained_weights, read_gallery, read_split
 from ppreid.models.reid_net import ReIDNet
-from ppreid.models.weight_files import save_weights
+from ppreid.weights.files import save_weights
 
 logger = logging.getLogger("ppreid")
 

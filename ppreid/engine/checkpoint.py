@@ -17,7 +17,7 @@ from ppreid.base.records import ImageRecord
 from ppreid.disk.tensor_file import load_tensors, save_tensors
 from ppreid.engine.model_state import optimizer_arrays, restore_arrays
 from ppreid.failpoint import failpoint
-from ppreid.models.weight_files import CHECKPOINT_PREFIX
+from ppreid.weights.files import CHECKPOINT_PREFIX
 
 FORMAT = 1  # raised when a checkpoint of before can no longer be read; tests/data/checkpoints has one of each
 MODEL, OPTIMIZER = CHECKPOINT_PREFIX, "optimizer."

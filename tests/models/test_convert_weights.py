@@ -14,8 +14,8 @@ from ppreid.cli import main
 from ppreid.commands.convert_weights import NAMINGS_HELP
 from ppreid.models.reid_net import ReIDNet
 from ppreid.models.resnet import resnet
-from ppreid.models.weight_files import read_tensors, save_weights, write_tensors
-from ppreid.models.weight_names import NAMINGS, from_ppreid_names
+from ppreid.weights.files import read_tensors, save_weights, write_tensors
+from ppreid.weights.names import NAMINGS, from_ppreid_names
 
 MODEL = ["-o", "model.backbone=resnet18", "-o", "model.base_width=8"]
 

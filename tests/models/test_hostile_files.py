@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 
 from ppreid.base.errors import WeightsError
-from ppreid.models.weight_files import read_tensors
+from ppreid.weights.files import read_tensors
 
 TORCH_FILES = Path(__file__).parents[1] / "data" / "torch"
 CODE = b"__import__('os').system('touch sentinel')"
@@ -196,7 +196,7 @@ def test_each_is_refused_with_its_reason_and_nothing_runs(hostile_files, tmp_pat
 # Also shows that the limit is one: an allocation of twice as much fails.
 IN_LITTLE_MEMORY = """
 import resource, sys
-import ppreid.models.weight_files as weight_files
+import ppreid.weights.files as weight_files
 from ppreid.base.errors import WeightsError
 pages = int(open("/proc/self/statm").read().split()[0])
 limit = pages * resource.getpagesize() + 256 * 2**20

@@ -11,7 +11,7 @@ import pytest
 from ppreid.models.pooling import GeMPool, average_pool
 from ppreid.models.reid_net import ReIDNet
 from ppreid.models.resnet import resnet
-from ppreid.models.weight_names import from_ppreid_names, to_ppreid_names
+from ppreid.weights.names import from_ppreid_names, to_ppreid_names
 
 GOLDENS = Path(__file__).parents[1] / "data" / "goldens"
 POOLINGS = {"avg": lambda: average_pool, "gem": GeMPool}

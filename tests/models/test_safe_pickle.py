@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from ppreid.base.errors import WeightsError
-from ppreid.models.safe_pickle import load_arrays
+from ppreid.weights.safe_pickle import load_arrays
 
 
 def write(folder, data):

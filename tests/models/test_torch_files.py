@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from ppreid.base.errors import WeightsError
-from ppreid.models.torch_files import load_torch
+from ppreid.weights.torch_files import load_torch
 
 FILES = Path(__file__).parents[1] / "data" / "torch"
 

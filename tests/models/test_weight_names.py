@@ -10,7 +10,7 @@ from paddle.vision import models as paddle_models
 from ppreid.models.pooling import GeMPool
 from ppreid.models.reid_net import ReIDNet
 from ppreid.models.resnet import resnet
-from ppreid.models.weight_names import (
+from ppreid.weights.names import (
     NAMINGS,
     detect_naming,
     from_ppreid_names,

@@ -13,9 +13,9 @@ from ppreid.base.errors import WeightsError
 from ppreid.disk.files import file_sha256
 from ppreid.models.reid_net import ReIDNet
 from ppreid.models.resnet import resnet
-from ppreid.models.weight_files import save_weights
-from ppreid.models.weight_names import from_ppreid_names
-from ppreid.models.weights import BEHIND_BACKBONE, imagenet_cache, imagenet_weights_path, load_weights
+from ppreid.weights.files import save_weights
+from ppreid.weights.match import BEHIND_BACKBONE, imagenet_cache, imagenet_weights_path, load_weights
+from ppreid.weights.names import from_ppreid_names
 
 
 def arrays(net):

@@ -25,7 +25,7 @@ from ppreid.disk.features import read_features
 from ppreid.disk.tensor_file import save_tensors
 from ppreid.engine.checkpoint import read_checkpoint
 from ppreid.engine.runlog import read_metrics
-from ppreid.models.weight_files import read_tensors
+from ppreid.weights.files import read_tensors
 
 DATA = Path(__file__).parents[1] / "data"
 MEMORY = 3_000_000_000  # bytes of address space that reading may add

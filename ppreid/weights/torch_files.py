@@ -19,9 +19,9 @@ from typing import Literal
 
 import numpy as np
 
-from ppreid.models.safe_pickle import ArrayUnpickler, plain
-from ppreid.models.stand_ins import ArrayStandIn, StandIn
-from ppreid.models.untrusted_files import explained_damage, mapped
+from ppreid.weights.safe_pickle import ArrayUnpickler, plain
+from ppreid.weights.stand_ins import ArrayStandIn, StandIn
+from ppreid.weights.untrusted import explained_damage, mapped
 
 ARCHIVE_MAGIC = b"PK\x03\x04"
 LEGACY_MAGIC = 0x1950A86A20F9469CFC6C  # the first pickle of a file in the layout without an archive

@@ -16,8 +16,8 @@ from typing import Any, ClassVar
 import numpy as np
 
 from ppreid.base.errors import WeightsError
-from ppreid.models.stand_ins import ArrayStandIn, DictStandIn, DTypeStandIn, FunctionStandIn, NumpyArrayStandIn
-from ppreid.models.untrusted_files import check_opcodes, explained_damage, mapped
+from ppreid.weights.stand_ins import ArrayStandIn, DictStandIn, DTypeStandIn, FunctionStandIn, NumpyArrayStandIn
+from ppreid.weights.untrusted import check_opcodes, explained_damage, mapped
 
 
 def load_arrays(path: str | Path) -> object:

@@ -12,8 +12,8 @@ from paddle import nn
 from ppreid.base.errors import WeightsError, unknown_choice
 from ppreid.disk.files import replacing
 from ppreid.disk.tensor_file import load_tensors, save_tensors
-from ppreid.models.safe_pickle import load_arrays
-from ppreid.models.torch_files import load_torch
+from ppreid.weights.safe_pickle import load_arrays
+from ppreid.weights.torch_files import load_torch
 
 CHECKPOINT_PREFIX = "model."  # what a training checkpoint puts before the tensors of the model
 STATE_DICT_KEYS = ("state_dict", "model_state_dict", "model")  # what PyTorch code bases call it in a checkpoint
