@@ -15,9 +15,9 @@ import ppreid  # noqa: F401 - before paddle, see ppreid/__init__.py
 from ppreid.clustering.centroids import cluster_centroids
 from ppreid.clustering.jaccard import jaccard_distance
 from ppreid.clustering.labels import dbscan_labels
-from ppreid.datasets.generated import generate_demo_dataset
 from ppreid.datasets.image_file import load_image
 from ppreid.datasets.transforms import eval_transform, train_transform
+from ppreid.demo.generated import generate_demo_dataset
 from ppreid.engine.optimizer import adam_with_l2
 from ppreid.evaluation.ranking import evaluate_features
 from ppreid.ise.memory import ClusterMemory, update_hard

@@ -91,11 +91,11 @@ OTHER_WRITERS = {
     ("engine/runlog.py", "open"): "/dev/null",
     ("engine/inference.py", "save"): "a folder of its own under the temporary folder, gone at the end",
     ("app/exporting.py", "write_bytes"): "the same; what is exported is then copied by the writer",
-    ("datasets/generated.py", "save"): "a temporary folder that is renamed when all pictures are there",
-    ("datasets/generated.py", "write_text"): "the same folder",
-    ("datasets/generated.py", "rename"): "the same folder",
-    ("datasets/unlabelled_copy.py", "copyfile"): "a temporary folder that is renamed when all pictures are there",
-    ("datasets/unlabelled_copy.py", "rename"): "the same folder",
+    ("demo/generated.py", "save"): "a temporary folder that is renamed when all pictures are there",
+    ("demo/generated.py", "write_text"): "the same folder",
+    ("demo/generated.py", "rename"): "the same folder",
+    ("demo/generated.py", "copyfile"): "a temporary folder that is renamed when all pictures are there",
+    ("demo/generated.py", "rename"): "the same folder",
 }
 WRITERS = {"save", "savez", "savez_compressed", "savetxt", "savefig", "write_text", "write_bytes", "tofile", "imwrite"}
 WRITERS |= {"save_file", "open_memmap", "to_csv", "copy", "copy2", "copyfile", "copytree", "move", "rename", "replace"}

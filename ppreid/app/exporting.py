@@ -13,8 +13,8 @@ import ppreid
 from ppreid import build
 from ppreid.base.errors import ConfigError, WriteError, unknown_choice
 from ppreid.config.load.schema import Config
-from ppreid.datasets.generated import draw_people
 from ppreid.datasets.transforms import IMAGE_MEAN, IMAGE_STD, normalise, resize
+from ppreid.demo.generated import draw_people
 from ppreid.disk.files import file_sha256, replacing, write_text
 from ppreid.engine.device import use_device
 from ppreid.engine.export import (

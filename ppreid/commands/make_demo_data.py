@@ -51,9 +51,8 @@ def _run(args: argparse.Namespace) -> None:
     if args.sheet and args.sheet.suffix != ".png":
         raise ConfigError(f"--sheet {args.sheet} has another suffix than .png; it is a PNG picture")
     from ppreid.datasets.contact_sheet import contact_sheet
-    from ppreid.datasets.generated import DESCRIPTION_FILE, generate_demo_dataset
     from ppreid.datasets.summary import summarise_split
-    from ppreid.datasets.unlabelled_copy import copy_unlabelled
+    from ppreid.demo.generated import DESCRIPTION_FILE, copy_unlabelled, generate_demo_dataset
 
     settings = {name.replace("-", "_"): getattr(args, name.replace("-", "_")) for name in _NUMBERS}
     settings |= {name.replace("-", "_"): tuple(getattr(args, name.replace("-", "_"))) for name in _RANGES}

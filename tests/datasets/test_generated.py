@@ -13,14 +13,14 @@ from PIL import Image
 
 from ppreid.base.errors import ConfigError, DataError
 from ppreid.base.records import ImageRecord
-from ppreid.datasets import generated
 from ppreid.datasets.contact_sheet import contact_sheet
-from ppreid.datasets.generated import generate_demo_dataset
 from ppreid.datasets.market1501 import read_demo
-from ppreid.datasets.pedestrians.body import draw_person
-from ppreid.datasets.pedestrians.canvas import Canvas
-from ppreid.datasets.pedestrians.pose import VIEWS, Pose
-from ppreid.datasets.pedestrians.shots import camera_numbered, person_numbered, plan_shots
+from ppreid.demo import generated
+from ppreid.demo.body import draw_person
+from ppreid.demo.canvas import Canvas
+from ppreid.demo.generated import generate_demo_dataset
+from ppreid.demo.pose import VIEWS, Pose
+from ppreid.demo.shots import camera_numbered, person_numbered, plan_shots
 
 TOOL = Path(__file__).parents[2] / "tools" / "make_demo_data.py"
 DEFAULT_PLAN = {

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ppreid.datasets.pedestrians.canvas import Colour
+from ppreid.demo.canvas import Colour
 
 FAMILY_SIZE = 3
 _OWN_COLOUR = 0.18  # probability that somebody deviates from the family's colour, for each garment

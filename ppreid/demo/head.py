@@ -2,8 +2,8 @@
 
 import numpy as np
 
-from ppreid.datasets.pedestrians.appearance import Appearance
-from ppreid.datasets.pedestrians.canvas import Canvas, Point
+from ppreid.demo.appearance import Appearance
+from ppreid.demo.canvas import Canvas, Point
 
 _HALF_HEAD = 0.068  # half the height of an average head, in body heights
 _EYES = np.array((38.0, 30, 28))

@@ -6,11 +6,11 @@ All lengths are in body heights: (0, 0) is the ground between the feet, (0, 1) t
 import numpy as np
 from PIL import Image
 
-from ppreid.datasets.pedestrians.appearance import Appearance
-from ppreid.datasets.pedestrians.canvas import Canvas, Colour, Point, between
-from ppreid.datasets.pedestrians.clothes import cover, paint_garment, torso_shadow
-from ppreid.datasets.pedestrians.head import draw_head
-from ppreid.datasets.pedestrians.pose import Arm, Figure, Pose, measure, near_arms, swinging_arm
+from ppreid.demo.appearance import Appearance
+from ppreid.demo.canvas import Canvas, Colour, Point, between
+from ppreid.demo.clothes import cover, paint_garment, torso_shadow
+from ppreid.demo.head import draw_head
+from ppreid.demo.pose import Arm, Figure, Pose, measure, near_arms, swinging_arm
 
 _FAR_SHADE = 0.72  # limbs on the far side of the body are darker
 

@@ -5,11 +5,11 @@ from dataclasses import dataclass
 import numpy as np
 from PIL import Image, ImageFilter
 
-from ppreid.datasets.pedestrians.appearance import Appearance
-from ppreid.datasets.pedestrians.body import draw_person
-from ppreid.datasets.pedestrians.canvas import Canvas, Point
-from ppreid.datasets.pedestrians.pose import random_pose
-from ppreid.datasets.pedestrians.scene import MARGIN, cut_background, paint_occluder, paint_scene
+from ppreid.demo.appearance import Appearance
+from ppreid.demo.body import draw_person
+from ppreid.demo.canvas import Canvas, Point
+from ppreid.demo.pose import random_pose
+from ppreid.demo.scene import MARGIN, cut_background, paint_occluder, paint_scene
 
 _SUPERSAMPLING = 3  # people are drawn this much larger and averaged down, which makes edges smooth
 _RANDOM_VIEWS = 0.15  # share of people who do not follow the camera's usual walking direction

@@ -3,8 +3,8 @@
 import numpy as np
 from PIL import Image, ImageChops
 
-from ppreid.datasets.pedestrians.appearance import Appearance
-from ppreid.datasets.pedestrians.canvas import Canvas, Colour
+from ppreid.demo.appearance import Appearance
+from ppreid.demo.canvas import Canvas, Colour
 
 _REACH = 0.32  # cloth is painted this far from the body axis, so that it also covers swinging arms
 

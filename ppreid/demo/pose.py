@@ -8,8 +8,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from ppreid.datasets.pedestrians.appearance import Appearance
-from ppreid.datasets.pedestrians.canvas import Point
+from ppreid.demo.appearance import Appearance
+from ppreid.demo.canvas import Point
 
 VIEWS = ("front", "back", "left", "right")
 

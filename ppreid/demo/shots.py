@@ -5,8 +5,8 @@ from typing import NamedTuple
 import numpy as np
 
 from ppreid.datasets.folder_layout import BOUNDING_BOX_LAYOUT
-from ppreid.datasets.pedestrians.appearance import FAMILY_SIZE, Appearance, random_appearance
-from ppreid.datasets.pedestrians.camera import Camera, random_camera
+from ppreid.demo.appearance import FAMILY_SIZE, Appearance, random_appearance
+from ppreid.demo.camera import Camera, random_camera
 
 _TRAIN, _QUERY, _GALLERY = BOUNDING_BOX_LAYOUT
 _FRAME_STEP = 25  # between two images of one person: a second of video

@@ -5,18 +5,20 @@ or for one method over another.
 """
 
 import json
-from collections.abc import Iterable, Iterator, Mapping
+import shutil
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
+import numpy as np
 from PIL import Image
 
 from ppreid.base.errors import ConfigError, DataError
-from ppreid.base.records import ReIDSplit
+from ppreid.base.records import ImageRecord, ReIDSplit
 from ppreid.datasets.folder_layout import BOUNDING_BOX_LAYOUT, read_split
-from ppreid.datasets.pedestrians.camera import take_picture
-from ppreid.datasets.pedestrians.shots import Shot, camera_numbered, image_stream, person_numbered, plan_shots
+from ppreid.demo.camera import take_picture
+from ppreid.demo.shots import Shot, camera_numbered, image_stream, person_numbered, plan_shots
 
 DESCRIPTION_FILE = "generated.json"
 _DRAWING_VERSION = 1  # raise it when the same arguments give other images
@@ -171,3 +173,46 @@ def _check_arguments(arguments: Mapping[str, Any]) -> None:
         problems.append(f"width is {arguments['width']}, but must not exceed height, {arguments['height']}")
     if problems:
         raise ConfigError("the demo data cannot be made: " + "; ".join(problems))
+
+
+# MERGED datasets.unlabelled_copy: """The training images of a labelled data set as an unlabelled folder, to try what one's own images would need."""
+#
+
+
+def copy_unlabelled(records: Sequence[ImageRecord], folder: Path, *, seed: int = 0) -> bool:
+    """Copy images into one subfolder for each camera, with names and in an order that do not tell the people.
+
+    Args:
+        records: images with known cameras.
+        folder: to make, e.g. data/crops; it gets camera1/000000.jpg and so on.
+        seed: of the order.
+
+    Returns:
+        Whether anything was copied; not when the folder holds these names already.
+
+    Raises:
+        DataError: the folder holds something else, or cannot be written.
+    """
+    order = np.random.default_rng(seed).permutation(len(records))
+    sources = {
+        f"camera{records[row].camid + 1}/{number:06d}{Path(records[row].path).suffix}": records[row].path
+        for number, row in enumerate(order)
+    }
+    found = {str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file()}
+    if found == set(sources):
+        return False
+    if found:
+        raise DataError(f"{folder} is not empty and does not hold these images; choose another folder")
+    try:
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        with TemporaryDirectory(prefix=f"{folder.name}.", suffix=".tmp", dir=folder.parent) as holder:
+            temporary = Path(holder) / folder.name
+            for name, source in sources.items():
+                (temporary / name).parent.mkdir(parents=True, exist_ok=True)
+                shutil.copyfile(source, temporary / name)
+            if folder.exists():
+                folder.rmdir()  # it is empty
+            temporary.rename(folder)
+    except OSError as error:
+        raise DataError(f"the images cannot be copied to {folder}: {error}; choose another folder") from error
+    return True

@@ -6,7 +6,7 @@ Lengths are in crop heights; the ground is at the bottom of a scene.
 import numpy as np
 from PIL import Image
 
-from ppreid.datasets.pedestrians.canvas import Canvas, Colour, Point
+from ppreid.demo.canvas import Canvas, Colour, Point
 
 MARGIN = 0.1  # painted beyond every edge of a crop, so that a crop may move and zoom
 _LENGTH = 10.0  # width of a scene; crops of one camera slide along it
