@@ -19,11 +19,17 @@ from ppreid.clustering.neighbours import METHODS
 from ppreid.config.load.data import DataConfig
 from ppreid.config.load.method import LabelsConfig
 from ppreid.datasets.camera_folder import read_camera_folder
-from ppreid.datasets.dukemtmc import DUKEMTMC_COUNTS, read_dukemtmc
-from ppreid.datasets.market1501 import MARKET1501_COUNTS, read_demo, read_market1501
+from ppreid.datasets.market1501 import (
+    DUKEMTMC_COUNTS,
+    MARKET1501_COUNTS,
+    VERI776_COUNTS,
+    read_demo,
+    read_dukemtmc,
+    read_market1501,
+    read_veri776,
+)
 from ppreid.datasets.msmt17 import MSMT17_COUNTS, read_msmt17
 from ppreid.datasets.summary import PublishedCounts
-from ppreid.datasets.veri776 import VERI776_COUNTS, read_veri776
 from ppreid.engine.pseudo_label import DistanceMethod, camera_jaccard_method, jaccard_method
 from ppreid.evaluation.protocols import PROTOCOLS
 from ppreid.ise.memory import update_hard, update_sequential

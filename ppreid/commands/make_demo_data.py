@@ -50,7 +50,7 @@ def _add_arguments(parser: argparse.ArgumentParser) -> None:
 def _run(args: argparse.Namespace) -> None:
     if args.sheet and args.sheet.suffix != ".png":
         raise ConfigError(f"--sheet {args.sheet} has another suffix than .png; it is a PNG picture")
-    from ppreid.datasets.contact_sheet import contact_sheet
+    from ppreid.datasets.sheets import contact_sheet
     from ppreid.datasets.summary import summarise_split
     from ppreid.demo.generated import DESCRIPTION_FILE, copy_unlabelled, generate_demo_dataset
 

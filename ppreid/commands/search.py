@@ -99,7 +99,7 @@ def _query(args: argparse.Namespace) -> None:
 
 
 def _draw(results: "list[SearchResult]", path: Path) -> None:
-    from ppreid.datasets.result_sheet import Tile, result_sheet
+    from ppreid.datasets.sheets import Tile, result_sheet
     from ppreid.engine.search_results import short_name
 
     rows = [

@@ -3,7 +3,9 @@ import pytest
 
 from ppreid.base.errors import DataError
 from ppreid.base.records import ImageRecord, ReIDSplit
-from ppreid.datasets import dukemtmc, market1501, msmt17, veri776
+from ppreid.datasets import market1501, msmt17
+from ppreid.datasets import market1501 as dukemtmc
+from ppreid.datasets import market1501 as veri776
 from ppreid.datasets.folder_layout import describe_entries, read_image_folder
 from ppreid.datasets.market1501 import MARKET1501_COUNTS, read_demo, read_market1501
 from ppreid.datasets.msmt17 import read_msmt17

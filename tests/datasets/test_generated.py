@@ -13,8 +13,8 @@ from PIL import Image
 
 from ppreid.base.errors import ConfigError, DataError
 from ppreid.base.records import ImageRecord
-from ppreid.datasets.contact_sheet import contact_sheet
 from ppreid.datasets.market1501 import read_demo
+from ppreid.datasets.sheets import contact_sheet
 from ppreid.demo import generated
 from ppreid.demo.body import draw_person
 from ppreid.demo.canvas import Canvas

@@ -3,7 +3,7 @@ import pytest
 from PIL import Image
 
 from ppreid.base.errors import DataError
-from ppreid.datasets.result_sheet import Tile, result_sheet
+from ppreid.datasets.sheets import Tile, result_sheet
 
 
 def test_images_keep_their_shape_and_places(tmp_path):
