@@ -56,8 +56,8 @@ def run_one(folder: Path, method: str, k1: int, k2: int, eps: float, num_probes:
     from ppreid.clustering.centroids import cluster_centroids
     from ppreid.clustering.jaccard import jaccard_distance, jaccard_from_neighbours
     from ppreid.clustering.labels import dbscan_labels
-    from ppreid.clustering.neighbours import estimate_recall, nearest_neighbours
     from ppreid.clustering.quality import clustering_statistics
+    from ppreid.neighbours.search import estimate_recall, nearest_neighbours
 
     features = np.load(folder / "features.npy", mmap_mode="r")
     pids = np.load(folder / "pids.npy")

@@ -15,7 +15,6 @@ from scipy.sparse import csr_matrix
 from ppreid.base.records import DatasetContents, ReIDSplit
 from ppreid.clustering.alternative_labels import agglomerative_labels, hdbscan_labels, infomap_labels
 from ppreid.clustering.labels import dbscan_labels
-from ppreid.clustering.neighbours import METHODS
 from ppreid.config.load.data import DataConfig
 from ppreid.config.load.method import LabelsConfig
 from ppreid.datasets.camera_folder import read_camera_folder
@@ -36,6 +35,7 @@ from ppreid.ise.memory import update_hard, update_sequential
 from ppreid.ise.objectives import LossTerms, ise_objective
 from ppreid.models.pooling import GeMPool, average_pool, max_pool
 from ppreid.models.resnet import resnet
+from ppreid.neighbours.search import METHODS
 from ppreid.report.feature_map import pca_map, tsne_map
 
 

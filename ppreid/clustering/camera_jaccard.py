@@ -10,11 +10,11 @@ import numpy as np
 from scipy import sparse
 
 from ppreid.base.errors import DataError, PpreidWarning
-from ppreid.clustering.checks import at_most_all, check_features
-from ppreid.clustering.encoding import average_rows, neighbour_weights
 from ppreid.clustering.jaccard import check_ranking, jaccard_rows
-from ppreid.clustering.neighbours import camera_neighbours
-from ppreid.clustering.reciprocal import reciprocal_neighbours
+from ppreid.neighbours.checks import at_most_all, check_features
+from ppreid.neighbours.encoding import average_rows, neighbour_weights
+from ppreid.neighbours.reciprocal import reciprocal_neighbours
+from ppreid.neighbours.search import camera_neighbours
 
 
 def camera_jaccard_distance(

@@ -3,7 +3,7 @@
 import numpy as np
 
 from ppreid.base.errors import DataError
-from ppreid.clustering.checks import ROWS_PER_BLOCK, check_row_ids
+from ppreid.neighbours.checks import ROWS_PER_BLOCK, check_row_ids
 
 
 def cluster_centroids(features: np.ndarray, labels: np.ndarray) -> np.ndarray:

@@ -6,7 +6,7 @@ from typing import NamedTuple
 import numpy as np
 from sklearn.metrics import adjusted_rand_score
 
-from ppreid.clustering.checks import check_row_ids
+from ppreid.neighbours.checks import check_row_ids
 
 
 class LabelHealth(NamedTuple):

@@ -7,11 +7,11 @@ import numpy as np
 from scipy import sparse
 
 from ppreid.base.errors import DataError
-from ppreid.clustering.checks import at_most_all, check_features
-from ppreid.clustering.compiled import SparseRows, compiled, fill_rows, part_bounds
-from ppreid.clustering.encoding import average_rows, neighbour_weights
-from ppreid.clustering.neighbours import nearest_neighbours
-from ppreid.clustering.reciprocal import expand_neighbours, reciprocal_neighbours
+from ppreid.neighbours.checks import at_most_all, check_features
+from ppreid.neighbours.compiled import SparseRows, compiled, fill_rows, part_bounds
+from ppreid.neighbours.encoding import average_rows, neighbour_weights
+from ppreid.neighbours.reciprocal import expand_neighbours, reciprocal_neighbours
+from ppreid.neighbours.search import nearest_neighbours
 
 
 def jaccard_distance(

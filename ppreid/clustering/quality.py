@@ -8,8 +8,8 @@ import numpy as np
 from scipy import sparse
 from sklearn.metrics import adjusted_rand_score, normalized_mutual_info_score
 
-from ppreid.clustering.checks import check_row_ids
 from ppreid.clustering.labels import check_distances, dbscan_labels
+from ppreid.neighbours.checks import check_row_ids
 
 
 class ClusteringStatistics(NamedTuple):

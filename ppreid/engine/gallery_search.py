@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from ppreid.base.errors import DataError, unknown_choice
-from ppreid.clustering.checks import check_features
+from ppreid.neighbours.checks import check_features
 
 METHODS = ("auto", "exact", "ivf")
 # Up to this many images "auto" compares a query with all of them.

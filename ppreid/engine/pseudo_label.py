@@ -11,7 +11,7 @@ from ppreid.base.progress import Stopwatch
 from ppreid.clustering.camera_jaccard import camera_jaccard_from_neighbours
 from ppreid.clustering.centroids import cluster_centroids
 from ppreid.clustering.jaccard import jaccard_from_neighbours
-from ppreid.clustering.neighbours import camera_neighbours, nearest_neighbours
+from ppreid.neighbours.search import camera_neighbours, nearest_neighbours
 
 
 class PseudoLabels(NamedTuple):

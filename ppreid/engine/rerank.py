@@ -9,14 +9,14 @@ from scipy import sparse
 
 from ppreid.base.errors import ConfigError
 from ppreid.base.progress import progress
-from ppreid.clustering.compiled import SparseRows, compiled
-from ppreid.clustering.encoding import average_rows
-from ppreid.clustering.ranking import Ranking
-from ppreid.clustering.reciprocal import expand_neighbours, reciprocal_neighbours
-from ppreid.clustering.similarity_kernels import pair_similarities
-from ppreid.clustering.tiles import ROWS_PER_TILE, Matmul, choose_matmul, exact_tiles
 from ppreid.evaluation.inputs import Identities, checked_features, checked_identities
 from ppreid.evaluation.ranking import RankingResult, evaluate_blocks
+from ppreid.neighbours.compiled import SparseRows, compiled
+from ppreid.neighbours.encoding import average_rows
+from ppreid.neighbours.ranking import Ranking
+from ppreid.neighbours.reciprocal import expand_neighbours, reciprocal_neighbours
+from ppreid.neighbours.similarity_kernels import pair_similarities
+from ppreid.neighbours.tiles import ROWS_PER_TILE, Matmul, choose_matmul, exact_tiles
 
 
 def evaluate_reranked(

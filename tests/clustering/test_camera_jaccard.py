@@ -5,7 +5,7 @@ import pytest
 
 from ppreid.base.errors import DataError, PpreidWarning
 from ppreid.clustering.camera_jaccard import camera_jaccard_distance, camera_jaccard_from_neighbours
-from ppreid.clustering.neighbours import camera_neighbours
+from ppreid.neighbours.search import camera_neighbours
 
 
 def camera_jaccard_oracle(features, camids, k1_intra, k1_inter, k2_intra, k2_inter):

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from ppreid.base.errors import DataError
-from ppreid.clustering.compiled import compiled, fill_rows, part_bounds
+from ppreid.neighbours.compiled import compiled, fill_rows, part_bounds
 
 
 def test_rows_are_counted_then_filled():

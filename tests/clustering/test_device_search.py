@@ -1,8 +1,8 @@
 import numpy as np
 import pytest
 
-from ppreid.clustering import device_search
-from ppreid.clustering.neighbours import camera_neighbours, nearest_neighbours
+from ppreid.neighbours import device_search
+from ppreid.neighbours.search import camera_neighbours, nearest_neighbours
 
 
 @pytest.mark.parametrize("rows_per_block", [7, 50, 150, 4096])

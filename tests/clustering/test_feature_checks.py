@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 from ppreid.base.errors import DataError
-from ppreid.clustering import checks
-from ppreid.clustering.checks import check_features
+from ppreid.neighbours import checks
+from ppreid.neighbours.checks import check_features
 
 
 def rows_with(value, places, n=20):

@@ -9,10 +9,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ppreid.base.errors import DataError, PpreidWarning
-from ppreid.clustering import compiled
 from ppreid.clustering.jaccard import jaccard_distance, jaccard_from_neighbours, jaccard_rows
 from ppreid.clustering.labels import dbscan_labels
-from ppreid.clustering.neighbours import nearest_neighbours
+from ppreid.neighbours import compiled
+from ppreid.neighbours.search import nearest_neighbours
 
 GOLDEN_FILES = ["jaccard_N60_D16", "jaccard_N60_D64", "jaccard_N400_D16"]
 

@@ -9,8 +9,9 @@ import numpy as np
 import pytest
 
 from ppreid.base.errors import DataError, PpreidWarning
-from ppreid.clustering import neighbours, ranking, tiles
-from ppreid.clustering.neighbours import camera_neighbours, estimate_recall, nearest_neighbours
+from ppreid.neighbours import ranking, tiles
+from ppreid.neighbours import search as neighbours
+from ppreid.neighbours.search import camera_neighbours, estimate_recall, nearest_neighbours
 
 
 def ranking_oracle(features, k):

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from ppreid.clustering.similarity_kernels import dot, readable
+from ppreid.neighbours.similarity_kernels import dot, readable
 
 
 def test_every_finite_float16_is_read_exactly():

@@ -6,10 +6,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ppreid.base.errors import ConfigError, DataError
-from ppreid.clustering import tiles
 from ppreid.engine import rerank as module
 from ppreid.engine.rerank import evaluate_reranked, rerank, rerank_blocks
 from ppreid.evaluation.ranking import evaluate_distances
+from ppreid.neighbours import tiles
 
 
 def rerank_oracle(query, gallery, k1, k2, lambda_value):

@@ -7,7 +7,7 @@ import numpy as np
 
 from ppreid.base.errors import DataError, unknown_choice
 from ppreid.base.progress import progress
-from ppreid.clustering.ranking import Ranking, Tile
+from ppreid.neighbours.ranking import Ranking, Tile
 
 Matmul = Callable[[np.ndarray, np.ndarray], np.ndarray]
 

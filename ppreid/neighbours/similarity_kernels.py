@@ -10,7 +10,7 @@ import numpy as np
 from numba import types
 from numba.extending import overload
 
-from ppreid.clustering.compiled import compiled
+from ppreid.neighbours.compiled import compiled
 
 
 def readable(features: np.ndarray) -> np.ndarray:

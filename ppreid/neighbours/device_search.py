@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from ppreid.base.progress import progress
-from ppreid.clustering.ranking import Ranking
+from ppreid.neighbours.ranking import Ranking
 
 ROWS_PER_BLOCK = 8192  # 8192 x 8192 similarities are 256 MB on the device
 

@@ -3,7 +3,7 @@
 import numba
 import numpy as np
 
-from ppreid.clustering.compiled import SparseRows, compiled, fill_rows, part_bounds
+from ppreid.neighbours.compiled import SparseRows, compiled, fill_rows, part_bounds
 
 
 def reciprocal_neighbours(ranking: np.ndarray, k: int) -> SparseRows:

@@ -9,10 +9,10 @@ import numpy as np
 
 from ppreid.base.errors import DataError, PpreidWarning, unknown_choice
 from ppreid.base.progress import progress
-from ppreid.clustering.checks import at_most_all, check_features, check_row_ids
-from ppreid.clustering.device_search import rank_on_device
-from ppreid.clustering.ranking import Ranking, Tile
-from ppreid.clustering.tiles import ROWS_PER_TILE, choose_backend, choose_matmul, exact_tiles, inverted_list_tiles
+from ppreid.neighbours.checks import at_most_all, check_features, check_row_ids
+from ppreid.neighbours.device_search import rank_on_device
+from ppreid.neighbours.ranking import Ranking, Tile
+from ppreid.neighbours.tiles import ROWS_PER_TILE, choose_backend, choose_matmul, exact_tiles, inverted_list_tiles
 
 METHODS = ("exact", "ivf", "auto")
 # Above this many images "auto" searches approximately: the time of exact search grows with the square of their number

@@ -4,8 +4,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from ppreid.clustering.compiled import part_bounds
-from ppreid.clustering.similarity_kernels import keep_best, readable, try_neighbours_of_neighbours
+from ppreid.neighbours.compiled import part_bounds
+from ppreid.neighbours.similarity_kernels import keep_best, readable, try_neighbours_of_neighbours
 
 # Rows of a transposed tile that one thread scans side by side, so that it reads whole cache lines (16 float32 values).
 STRIP = 64

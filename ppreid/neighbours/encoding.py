@@ -3,8 +3,8 @@
 import numba
 import numpy as np
 
-from ppreid.clustering.compiled import SparseRows, compiled, fill_rows, part_bounds
-from ppreid.clustering.similarity_kernels import pair_similarities, readable
+from ppreid.neighbours.compiled import SparseRows, compiled, fill_rows, part_bounds
+from ppreid.neighbours.similarity_kernels import pair_similarities, readable
 
 
 def neighbour_weights(features: np.ndarray, neighbours: SparseRows) -> SparseRows:
