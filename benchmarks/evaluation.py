@@ -29,8 +29,8 @@ import numpy as np
 from features import write_features
 from sklearn.metrics import average_precision_score
 
-from ppreid.engine.rerank import evaluate_reranked
 from ppreid.evaluation.ranking import evaluate_features
+from ppreid.evaluation.rerank import evaluate_reranked
 
 SIZES = ("500x5000", "3368x15913", "11659x82161")
 

@@ -6,9 +6,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ppreid.base.errors import ConfigError, DataError
-from ppreid.engine import rerank as module
-from ppreid.engine.rerank import evaluate_reranked, rerank, rerank_blocks
+from ppreid.evaluation import rerank as module
 from ppreid.evaluation.ranking import evaluate_distances
+from ppreid.evaluation.rerank import evaluate_reranked, rerank, rerank_blocks
 from ppreid.neighbours import tiles
 
 
