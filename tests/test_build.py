@@ -6,7 +6,7 @@ from ppreid.config.load.schema import EvaluationModelConfig, TrainingConfig
 
 from ppreid import build
 from ppreid.base.errors import ConfigError
-from ppreid.engine.distributed import Ranks
+from ppreid.processes.ranks import Ranks
 
 
 def test_the_names_known_before_paddle_are_those_of_the_tables():

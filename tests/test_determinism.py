@@ -9,7 +9,7 @@ from ppreid.base.environment import DETERMINISTIC, ask_for_determinism, missing_
 from ppreid.base.errors import ConfigError
 from ppreid.cli import main
 from ppreid.commands import train
-from ppreid.engine.device import require_determinism
+from ppreid.processes.device import require_determinism
 
 COMMAND = """
 import os, sys

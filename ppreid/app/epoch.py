@@ -16,8 +16,6 @@ from ppreid.config.load.schema import TrainingConfig
 from ppreid.datasets.loader import TrainLoader
 from ppreid.engine.checkpoint import RunningEpoch, TrainingState
 from ppreid.engine.checkpoint_set import CheckpointSet
-from ppreid.engine.collectives import arrays_from_first, digest, facts_from_first
-from ppreid.engine.distributed import Ranks
 from ppreid.engine.finite import FiniteGuard
 from ppreid.engine.pseudo_label import PseudoLabels, assign_pseudo_labels
 from ppreid.engine.run_folder import LABELS, write_labels
@@ -27,6 +25,8 @@ from ppreid.engine.tables import best_row, epoch_line, epoch_row, evaluation_row
 from ppreid.engine.train import EpochProgress, train_epoch
 from ppreid.failpoint import failpoint
 from ppreid.models.reid_net import ReIDNet
+from ppreid.processes.collectives import arrays_from_first, digest, facts_from_first
+from ppreid.processes.ranks import Ranks
 
 logger = logging.getLogger("ppreid")
 

@@ -16,7 +16,6 @@ from ppreid.config.load.schema import Config
 from ppreid.datasets.transforms import IMAGE_MEAN, IMAGE_STD, normalise, resize
 from ppreid.demo.generated import draw_people
 from ppreid.disk.files import file_sha256, replacing, write_text
-from ppreid.engine.device import use_device
 from ppreid.engine.export import (
     ParityRow,
     PixelNetwork,
@@ -28,6 +27,7 @@ from ppreid.engine.export import (
     require_parity,
 )
 from ppreid.inputs import load_trained_weights
+from ppreid.processes.device import use_device
 from ppreid.runtimes.manifest import (
     FILES,
     MANIFEST_FILE,

@@ -17,7 +17,6 @@ from ppreid.config.load.method import EvaluationModelConfig
 from ppreid.config.load.run import EvaluationSettings
 from ppreid.config.load.schema import Config, EvaluationConfig
 from ppreid.disk.files import file_sha256, write_text
-from ppreid.engine.device import use_device
 from ppreid.engine.gallery_files import (
     CONFIG,
     MANIFEST,
@@ -35,6 +34,7 @@ from ppreid.engine.gallery_search import assign_lists, choose_method, learn_list
 from ppreid.engine.run_lock import LOCK, run_lock
 from ppreid.inputs import load_trained_weights, read_gallery, read_split
 from ppreid.models.reid_net import ReIDNet
+from ppreid.processes.device import use_device
 from ppreid.weights.files import save_weights
 
 logger = logging.getLogger("ppreid")

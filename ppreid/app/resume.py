@@ -11,10 +11,10 @@ from ppreid.base.records import ImageRecord
 from ppreid.config.load.schema import TrainingConfig
 from ppreid.engine.checkpoint import Checkpoint, images_digest
 from ppreid.engine.checkpoint_set import AUTO, bring_best, find_checkpoint
-from ppreid.engine.distributed import ALONE, Ranks
 from ppreid.engine.run_folder import METRICS
 from ppreid.engine.runlog import MetricsFile
 from ppreid.failpoint import failpoint
+from ppreid.processes.ranks import ALONE, Ranks
 
 logger = logging.getLogger("ppreid")
 

@@ -22,9 +22,6 @@ from ppreid.datasets.loader import TrainLoader
 from ppreid.disk.files import write_text
 from ppreid.engine.checkpoint import Checkpoint, TrainingState, images_digest, restore
 from ppreid.engine.checkpoint_set import CheckpointSet
-from ppreid.engine.collectives import tensors_from_first
-from ppreid.engine.device import require_determinism, use_device
-from ppreid.engine.distributed import Ranks, joined_ranks
 from ppreid.engine.environment import write_environment
 from ppreid.engine.evaluate import evaluate_model
 from ppreid.engine.optimizer import adam_with_l2
@@ -47,6 +44,9 @@ from ppreid.engine.stop_signals import StopSignals, stop_signals
 from ppreid.engine.tables import best_row, history_table
 from ppreid.engine.visualdl_curves import require_visualdl
 from ppreid.inputs import load_initial_weights, read_split
+from ppreid.processes.collectives import tensors_from_first
+from ppreid.processes.device import require_determinism, use_device
+from ppreid.processes.ranks import Ranks, joined_ranks
 
 logger = logging.getLogger("ppreid")
 

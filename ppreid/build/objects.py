@@ -17,7 +17,6 @@ from ppreid.config.load.schema import TrainingConfig
 from ppreid.datasets.image_dataset import ImageDataset
 from ppreid.datasets.loader import EvalLoader, TrainLoader, eval_loader
 from ppreid.datasets.transforms import eval_transform, train_transform
-from ppreid.engine.distributed import ALONE, Ranks
 from ppreid.engine.extract import extract_features
 from ppreid.engine.finite import FiniteGuard, write_nonfinite_batch
 from ppreid.engine.optimizer import learning_rate
@@ -31,6 +30,7 @@ from ppreid.ise.objectives import LossTerms
 from ppreid.ise.schedule import pli_degree
 from ppreid.ise.support_samples import usable_topk
 from ppreid.models.reid_net import ReIDNet
+from ppreid.processes.ranks import ALONE, Ranks
 
 
 def bn_chunks_per_pass(cfg: TrainingConfig, ranks: Ranks) -> int:

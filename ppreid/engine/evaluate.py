@@ -9,8 +9,8 @@ from paddle import nn
 from paddle.nn import functional
 
 from ppreid.base.records import ImageRecord, ReIDSplit
-from ppreid.engine.distributed import ALONE, Ranks
 from ppreid.engine.extract import FeatureLoader, extract_features
+from ppreid.processes.ranks import ALONE, Ranks
 
 Result = TypeVar("Result")
 

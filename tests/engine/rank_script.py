@@ -6,7 +6,7 @@ import numpy as np
 import paddle
 
 from ppreid.base.errors import TrainingError
-from ppreid.engine.collectives import (
+from ppreid.processes.collectives import (
     arrays_from_first,
     batch_of_all,
     digest,
@@ -15,7 +15,7 @@ from ppreid.engine.collectives import (
     sum_gradients,
     tensors_from_first,
 )
-from ppreid.engine.distributed import joined_ranks
+from ppreid.processes.ranks import joined_ranks
 
 paddle.set_device("cpu")
 found = {}

@@ -2,7 +2,7 @@ import paddle
 import pytest
 
 from ppreid.base.errors import ConfigError
-from ppreid.engine.device import use_device
+from ppreid.processes.device import use_device
 
 
 def test_auto_takes_what_there_is():

@@ -11,10 +11,11 @@ import pytest
 from launched import run_ranks
 
 from ppreid.base.errors import ConfigError, Interrupted, TrainingError
-from ppreid.engine import collectives, rank_hub
-from ppreid.engine.device import use_device
-from ppreid.engine.distributed import ALONE, Monitor, Ranks, joined_ranks
-from ppreid.engine.rank_hub import Hub, Lines, accept_ranks, hello, send
+from ppreid.processes import collectives
+from ppreid.processes import hub as rank_hub
+from ppreid.processes.device import use_device
+from ppreid.processes.hub import Hub, Lines, accept_ranks, hello, send
+from ppreid.processes.ranks import ALONE, Monitor, Ranks, joined_ranks
 
 
 def test_with_one_process_everything_is_its_argument():

@@ -3,7 +3,7 @@ import warnings
 import pytest
 
 from ppreid.base.errors import PpreidWarning
-from ppreid.engine.resources import available_memory, group_memory, warn_if_labels_do_not_fit
+from ppreid.processes.device import available_memory, group_memory, warn_if_labels_do_not_fit
 
 
 def test_available_memory_is_read_from_the_system(tmp_path):

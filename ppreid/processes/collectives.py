@@ -15,8 +15,8 @@ import paddle
 import paddle.distributed
 from paddle import Tensor, nn
 
-from ppreid.engine.distributed import Ranks
 from ppreid.failpoint import failpoint
+from ppreid.processes.ranks import Ranks
 
 BLOCK_BYTES = 64 * 2**20  # of a large array that travel at a time
 STEP_LIMIT = 1800.0  # seconds that ranks wait for another one's step

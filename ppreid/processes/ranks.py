@@ -22,8 +22,8 @@ import paddle
 
 from ppreid.base.environment import launched_processes
 from ppreid.base.errors import Interrupted, PpreidError, TrainingError
-from ppreid.engine.rank_hub import Lines, Message, send
-from ppreid.engine.rank_monitor import GRACE, SILENCE, TOKEN
+from ppreid.processes.hub import Lines, Message, send
+from ppreid.processes.monitor import GRACE, SILENCE, TOKEN
 
 LONGEST_STAGE = 6 * 3600.0  # seconds that ranks wait for one that still computes
 PACKAGE_ROOT = Path(__file__).resolve().parent.parent.parent
@@ -202,7 +202,7 @@ def _monitor(rank: int, count: int, host: str, port: int, token: bytes) -> Monit
     """Start the monitor, in a session of its own so that no signal for the group reaches it."""
     path = os.pathsep.join([str(PACKAGE_ROOT), *filter(None, [os.environ.get("PYTHONPATH")])])
     process = subprocess.Popen(
-        [sys.executable, "-m", "ppreid.engine.rank_monitor", str(rank), str(count), host, str(port)],
+        [sys.executable, "-m", "ppreid.processes.monitor", str(rank), str(count), host, str(port)],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         env={**os.environ, "PYTHONPATH": path, TOKEN: token.hex()},

@@ -13,7 +13,7 @@ import sys
 import threading
 import time
 
-from ppreid.engine.rank_hub import SILENCE, TICK, Hub, Lines, Message, accept_ranks, hello, send
+from ppreid.processes.hub import SILENCE, TICK, Hub, Lines, Message, accept_ranks, hello, send
 
 STOPPED = 15.0  # seconds after which a process that the kernel does not run counts as hanging
 GRACE = 20.0  # seconds that a rank has to end after a verdict
