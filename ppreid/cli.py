@@ -33,7 +33,7 @@ from ppreid.commands import (
     train,
 )
 from ppreid.commands.command import Command
-from ppreid.engine.runlog import log_to_console
+from ppreid.run.log import log_to_console
 
 COMMANDS: dict[str, Command] = {
     "train": train.COMMAND,

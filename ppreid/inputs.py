@@ -14,8 +14,8 @@ from ppreid.datasets.image_dataset import without_unreadable
 from ppreid.datasets.image_folder import find_images
 from ppreid.datasets.summary import summarise_split
 from ppreid.disk.files import write_text
-from ppreid.engine.run_folder import write_camera_names
 from ppreid.models.reid_net import ReIDNet
+from ppreid.run.folder import write_camera_names
 from ppreid.weights.match import BEHIND_BACKBONE, imagenet_weights_path, load_weights
 
 logger = logging.getLogger("ppreid")

@@ -8,7 +8,7 @@ from ppreid import app
 from ppreid.app import ablation as ablation_module
 from ppreid.base.errors import ClusteringError, Interrupted
 from ppreid.cli import main
-from ppreid.engine.run_folder import LAST, METRICS
+from ppreid.run.folder import LAST, METRICS
 
 SHORT = ["-o", "solver.epochs=1", "-o", "eval.engine=eager"]
 

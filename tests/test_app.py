@@ -10,20 +10,9 @@ from ppreid import app, build
 from ppreid.app import epoch as epoch_module
 from ppreid.base.errors import ClusteringError, ConfigError, DataError, PpreidWarning, TrainingError
 from ppreid.disk.tensor_file import load_tensors
-from ppreid.engine.checkpoint_set import AUTO
-from ppreid.engine.run_folder import (
-    BAD_IMAGES,
-    BEST,
-    CONFIG,
-    ENVIRONMENT,
-    LABELS,
-    LAST,
-    LOG,
-    METRICS,
-    PREVIOUS,
-    RESULTS,
-)
-from ppreid.engine.runlog import read_metrics
+from ppreid.run.checkpoint_set import AUTO
+from ppreid.run.folder import BAD_IMAGES, BEST, CONFIG, ENVIRONMENT, LABELS, LAST, LOG, METRICS, PREVIOUS, RESULTS
+from ppreid.run.metrics import read_metrics
 
 
 def without_seconds(folder):

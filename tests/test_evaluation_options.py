@@ -10,11 +10,11 @@ from ppreid.base.errors import ConfigError, EvaluationError
 from ppreid.base.records import DatasetContents, ids
 from ppreid.engine.evaluate import evaluate_model
 from ppreid.engine.extract import extract_features
-from ppreid.engine.run_folder import BAD_IMAGES, RESULTS
 from ppreid.evaluation.ranking import evaluate_features
 from ppreid.evaluation.rerank import evaluate_reranked
 from ppreid.inputs import load_trained_weights, read_split
 from ppreid.models.reid_net import FlipAveraged
+from ppreid.run.folder import BAD_IMAGES, RESULTS
 from ppreid.weights.files import save_weights
 
 

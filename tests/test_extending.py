@@ -7,8 +7,8 @@ from scipy.sparse import csr_matrix
 
 from ppreid import build
 from ppreid.config.load import load as config_module
-from ppreid.engine.run_folder import METRICS
-from ppreid.engine.runlog import read_metrics
+from ppreid.run.folder import METRICS
+from ppreid.run.metrics import read_metrics
 
 TEXT = (ROOT / "docs" / "extending.md").read_text(encoding="utf-8")
 PROGRAMS = [block for language, block in code_blocks(TEXT) if language == "python"]

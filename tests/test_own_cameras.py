@@ -12,9 +12,9 @@ from ppreid.app import epoch as epoch_module
 from ppreid.base.errors import EvaluationError
 from ppreid.cli import main
 from ppreid.disk.tensor_file import load_tensors
-from ppreid.engine.checkpoint_set import AUTO
-from ppreid.engine.run_folder import BEST, CAMERAS, LABELS, LAST, METRICS
-from ppreid.engine.runlog import read_metrics
+from ppreid.run.checkpoint_set import AUTO
+from ppreid.run.folder import BEST, CAMERAS, LABELS, LAST, METRICS
+from ppreid.run.metrics import read_metrics
 
 HEALTH = {"label_stability", "camera_mixing", "cross_camera_clusters"}
 

@@ -11,8 +11,8 @@ from ppreid import app
 from ppreid.app import reporting
 from ppreid.base.errors import PpreidWarning
 from ppreid.cli import main
-from ppreid.engine.run_folder import BEST, LABELS, LAST, LOG, METRICS, REPORT
-from ppreid.engine.run_lock import LOCK, process_at_work, run_lock
+from ppreid.run.folder import BEST, LABELS, LAST, LOG, METRICS, REPORT
+from ppreid.run.lock import LOCK, process_at_work, run_lock
 
 SMALL = ["report.enabled=true", "report.queries=2", "report.clusters=2", "report.map_images=20"]
 
@@ -146,7 +146,7 @@ def test_a_running_run_is_seen_and_left_alone(run):
     metrics = (run / METRICS).read_text().splitlines(keepends=True)
     (run / METRICS).write_text("".join(metrics[:-1]))  # without the summary
     code = (
-        "import sys, time; from pathlib import Path; from ppreid.engine.run_lock import run_lock\n"
+        "import sys, time; from pathlib import Path; from ppreid.run.lock import run_lock\n"
         f"with run_lock(Path({str(run)!r})):\n print('locked', flush=True)\n sys.stdin.read()"
     )
     holder = subprocess.Popen([sys.executable, "-c", code], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)

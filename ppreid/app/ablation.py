@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import NamedTuple
 
 from ppreid import build
-from ppreid.app.resume import changed_keys, effect
 from ppreid.app.training import train
 from ppreid.base.errors import ClusteringError, ConfigError, Interrupted, PpreidError, TrainingError
 from ppreid.config.load.load import load_config
@@ -15,9 +14,10 @@ from ppreid.config.load.schema import TrainingConfig
 from ppreid.disk.csv_table import write_csv
 from ppreid.disk.files import write_text
 from ppreid.engine.ablation_table import PAPER, FinishedRun, ablation_table, run_table
-from ppreid.engine.checkpoint_set import AUTO
-from ppreid.engine.run_folder import CONFIG, METRICS
-from ppreid.engine.runlog import read_metrics
+from ppreid.run.checkpoint_set import AUTO
+from ppreid.run.folder import CONFIG, METRICS
+from ppreid.run.metrics import read_metrics
+from ppreid.run.resume import changed_keys, effect
 
 logger = logging.getLogger("ppreid")
 

@@ -14,19 +14,19 @@ from ppreid.base.records import ReIDSplit, ids
 from ppreid.clustering.labels import require_clusters
 from ppreid.config.load.schema import TrainingConfig
 from ppreid.datasets.loader import TrainLoader
-from ppreid.engine.checkpoint import RunningEpoch, TrainingState
-from ppreid.engine.checkpoint_set import CheckpointSet
 from ppreid.engine.finite import FiniteGuard
 from ppreid.engine.pseudo_label import PseudoLabels, assign_pseudo_labels
-from ppreid.engine.run_folder import LABELS, write_labels
-from ppreid.engine.runlog import MetricsFile
-from ppreid.engine.stop_signals import StopSignals
-from ppreid.engine.tables import best_row, epoch_line, epoch_row, evaluation_row
 from ppreid.engine.train import EpochProgress, train_epoch
 from ppreid.failpoint import failpoint
 from ppreid.models.reid_net import ReIDNet
 from ppreid.processes.collectives import arrays_from_first, digest, facts_from_first
 from ppreid.processes.ranks import Ranks
+from ppreid.run.checkpoint import RunningEpoch, TrainingState
+from ppreid.run.checkpoint_set import CheckpointSet
+from ppreid.run.folder import LABELS, write_labels
+from ppreid.run.metrics import MetricsFile
+from ppreid.run.rows import best_row, epoch_line, epoch_row, evaluation_row
+from ppreid.run.stop import StopSignals
 
 logger = logging.getLogger("ppreid")
 

@@ -12,7 +12,6 @@ from ppreid.config.load.run import EvaluationSettings
 from ppreid.config.load.schema import Config
 from ppreid.disk.files import write_text
 from ppreid.engine.evaluate import evaluate_model
-from ppreid.engine.run_folder import BAD_IMAGES, CAMERAS, RESULTS
 from ppreid.evaluation.ranking import RankingResult
 from ppreid.evaluation.rerank import evaluate_reranked
 from ppreid.evaluation.results import format_results, result_to_dict
@@ -20,6 +19,7 @@ from ppreid.inputs import load_trained_weights, read_split
 from ppreid.models.reid_net import FlipAveraged
 from ppreid.processes.device import use_device
 from ppreid.processes.ranks import Ranks, joined_ranks
+from ppreid.run.folder import BAD_IMAGES, CAMERAS, RESULTS
 
 logger = logging.getLogger("ppreid")
 

@@ -31,10 +31,10 @@ from ppreid.engine.gallery_files import (
     write_manifest,
 )
 from ppreid.engine.gallery_search import assign_lists, choose_method, learn_lists
-from ppreid.engine.run_lock import LOCK, run_lock
 from ppreid.inputs import load_trained_weights, read_gallery, read_split
 from ppreid.models.reid_net import ReIDNet
 from ppreid.processes.device import use_device
+from ppreid.run.lock import LOCK, run_lock
 from ppreid.weights.files import save_weights
 
 logger = logging.getLogger("ppreid")

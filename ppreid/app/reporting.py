@@ -13,8 +13,6 @@ from ppreid.base.records import ReIDSplit, ids
 from ppreid.config.load.load import load_config
 from ppreid.config.load.schema import TrainingConfig
 from ppreid.disk.files import write_text
-from ppreid.engine.run_folder import BEST, CONFIG, LAST, REPORT
-from ppreid.engine.run_lock import process_at_work
 from ppreid.evaluation.inputs import Identities
 from ppreid.inputs import load_trained_weights, read_split
 from ppreid.models.reid_net import ReIDNet
@@ -22,6 +20,8 @@ from ppreid.processes.device import use_device
 from ppreid.report.evidence import Evidence, MapEvidence, RankingEvidence, cluster_evidence, ranking_evidence
 from ppreid.report.page import comparison_page, run_page
 from ppreid.report.run_files import RunFiles, read_run, same_images
+from ppreid.run.folder import BEST, CONFIG, LAST, REPORT
+from ppreid.run.lock import process_at_work
 
 CHECKPOINTS = {"last": LAST, "best": BEST}
 

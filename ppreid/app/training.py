@@ -13,20 +13,22 @@ import paddle
 from ppreid import build
 from ppreid.app.epoch import Run, evaluated, one_epoch
 from ppreid.app.reporting import report_of_training
-from ppreid.app.resume import goes_on_in, open_checkpoint
 from ppreid.base.environment import launched_processes
 from ppreid.base.records import ReIDSplit
 from ppreid.config.load.load import config_text
 from ppreid.config.load.schema import TrainingConfig
 from ppreid.datasets.loader import TrainLoader
 from ppreid.disk.files import write_text
-from ppreid.engine.checkpoint import Checkpoint, TrainingState, images_digest, restore
-from ppreid.engine.checkpoint_set import CheckpointSet
-from ppreid.engine.environment import write_environment
 from ppreid.engine.evaluate import evaluate_model
 from ppreid.engine.optimizer import adam_with_l2
 from ppreid.engine.precision import require_half_precision
-from ppreid.engine.run_folder import (
+from ppreid.inputs import load_initial_weights, read_split
+from ppreid.processes.collectives import tensors_from_first
+from ppreid.processes.device import require_determinism, use_device
+from ppreid.processes.ranks import Ranks, joined_ranks
+from ppreid.run.checkpoint import Checkpoint, TrainingState, images_digest, restore
+from ppreid.run.checkpoint_set import CheckpointSet
+from ppreid.run.folder import (
     BAD_IMAGES,
     BEST,
     CAMERAS,
@@ -37,16 +39,14 @@ from ppreid.engine.run_folder import (
     METRICS,
     disk_errors_explained,
     open_run_folder,
+    write_environment,
 )
-from ppreid.engine.run_lock import run_lock
-from ppreid.engine.runlog import MetricsFile, log_to_file
-from ppreid.engine.stop_signals import StopSignals, stop_signals
-from ppreid.engine.tables import best_row, history_table
-from ppreid.engine.visualdl_curves import require_visualdl
-from ppreid.inputs import load_initial_weights, read_split
-from ppreid.processes.collectives import tensors_from_first
-from ppreid.processes.device import require_determinism, use_device
-from ppreid.processes.ranks import Ranks, joined_ranks
+from ppreid.run.lock import run_lock
+from ppreid.run.log import log_to_file
+from ppreid.run.metrics import MetricsFile, require_visualdl
+from ppreid.run.resume import goes_on_in, open_checkpoint
+from ppreid.run.rows import best_row, history_table
+from ppreid.run.stop import StopSignals, stop_signals
 
 logger = logging.getLogger("ppreid")
 

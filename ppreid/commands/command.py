@@ -8,7 +8,7 @@ from typing import NamedTuple
 from ppreid.base.errors import ConfigError
 from ppreid.config.load.load import find_config, load_config
 from ppreid.config.load.schema import Config, EvaluationConfig, TrainingConfig
-from ppreid.engine.runlog import logger
+from ppreid.run.log import logger
 
 
 class Command(NamedTuple):

@@ -9,7 +9,7 @@ from ppreid.commands.command import Command, add_config_arguments, read_config
 from ppreid.disk.files import write_text
 from ppreid.doctor.findings import findings_to_dict, format_findings, has_problem
 from ppreid.doctor.packages import check_packages
-from ppreid.engine.runlog import logger
+from ppreid.run.log import logger
 
 EXAMPLES = """\
   python tools/doctor.py -c ise_market1501.yaml

@@ -6,7 +6,7 @@ from pathlib import Path
 from ppreid.base.errors import ConfigError
 from ppreid.commands.command import Command
 from ppreid.disk.files import replacing
-from ppreid.engine.runlog import logger
+from ppreid.run.log import logger
 
 EXAMPLES = """\
   python tools/make_demo_data.py

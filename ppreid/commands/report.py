@@ -4,7 +4,7 @@ import argparse
 from pathlib import Path
 
 from ppreid.commands.command import Command
-from ppreid.engine.runlog import logger
+from ppreid.run.log import logger
 
 EXAMPLES = """\
   python tools/report.py output/demo

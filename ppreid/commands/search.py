@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from ppreid.base.errors import ConfigError, DataError, WriteError
 from ppreid.commands.command import Command, add_config_arguments, read_config
 from ppreid.disk.files import replacing, write_text
-from ppreid.engine.runlog import logger
+from ppreid.run.log import logger
 
 if TYPE_CHECKING:
     from ppreid.engine.search_results import SearchResult

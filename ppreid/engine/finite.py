@@ -15,7 +15,7 @@ from paddle import Tensor
 from ppreid.base.errors import PpreidWarning, TrainingError
 from ppreid.disk.files import write_text
 from ppreid.engine.precision import LossScale
-from ppreid.engine.run_folder import NONFINITE
+from ppreid.run.folder import NONFINITE
 
 logger = logging.getLogger("ppreid")
 

@@ -11,8 +11,8 @@ import numpy as np
 
 from ppreid.base.errors import DataError
 from ppreid.config.load.plain_yaml import parse_yaml
-from ppreid.engine.run_folder import CAMERAS, CONFIG, ENVIRONMENT, LABELS, METRICS
-from ppreid.engine.runlog import read_metrics
+from ppreid.run.folder import CAMERAS, CONFIG, ENVIRONMENT, LABELS, METRICS
+from ppreid.run.metrics import read_metrics
 
 FINISHED, RUNNING, STOPPED = "finished", "running", "stopped"
 

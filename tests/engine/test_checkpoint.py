@@ -5,7 +5,8 @@ import pytest
 from ppreid.base.errors import TrainingError, WeightsError, WriteError
 from ppreid.base.records import ImageRecord
 from ppreid.disk.tensor_file import save_tensors
-from ppreid.engine.checkpoint import (
+from ppreid.engine.optimizer import adam_with_l2
+from ppreid.run.checkpoint import (
     RunningEpoch,
     TrainingState,
     checkpoint_bytes,
@@ -14,7 +15,6 @@ from ppreid.engine.checkpoint import (
     restore,
     save_checkpoint,
 )
-from ppreid.engine.optimizer import adam_with_l2
 
 STATE = TrainingState(epoch=3, config={"seed": 1}, history=[{"epoch": 0, "mAP": 7.1}], images={"count": 2})
 

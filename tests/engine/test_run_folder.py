@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from ppreid.base.errors import ConfigError, TrainingError
-from ppreid.engine.run_folder import (
+from ppreid.run.folder import (
     BAD_IMAGES,
     CONFIG,
     LABELS,

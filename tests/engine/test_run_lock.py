@@ -7,13 +7,13 @@ import textwrap
 import pytest
 
 from ppreid.base.errors import ConfigError
-from ppreid.engine import run_lock as module
-from ppreid.engine.run_lock import LOCK, run_lock
+from ppreid.run import lock as module
+from ppreid.run.lock import LOCK, run_lock
 
 HOLDER = """
     import sys, time
     from pathlib import Path
-    from ppreid.engine.run_lock import run_lock
+    from ppreid.run.lock import run_lock
     with run_lock(Path(sys.argv[1])):
         print("locked", flush=True)
         if sys.argv[2] == "wait":

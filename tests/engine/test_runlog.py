@@ -9,7 +9,8 @@ import pytest
 
 from ppreid.base.errors import DataError, PpreidWarning
 from ppreid.base.progress import Stopwatch
-from ppreid.engine.runlog import MetricsFile, log_to_console, log_to_file, logger, read_metrics
+from ppreid.run.log import log_to_console, log_to_file, logger
+from ppreid.run.metrics import MetricsFile, read_metrics
 
 
 def test_every_line_is_one_json_object_with_plain_numbers(tmp_path):
@@ -98,7 +99,7 @@ def test_messages_and_warnings_reach_console_and_file(tmp_path, capsys, monkeypa
 
 def test_a_command_whose_output_nobody_reads_any_more_does_its_work(tmp_path):
     code = (
-        "import logging, sys; from pathlib import Path; from ppreid.engine.runlog import log_to_console\n"
+        "import logging, sys; from pathlib import Path; from ppreid.run.log import log_to_console\n"
         "log_to_console(); sys.stdin.readline()\n"
         "for _ in range(3): logging.getLogger('ppreid').info('a line')\n"
         "Path(sys.argv[1]).touch()"

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from ppreid.base.errors import Interrupted
-from ppreid.engine.stop_signals import stop_signals
+from ppreid.run.stop import stop_signals
 
 
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
@@ -43,7 +43,7 @@ def test_what_may_be_interrupted_does_not_start_after_a_signal():
 @pytest.mark.parametrize("second", [signal.SIGINT, signal.SIGTERM])
 def test_a_second_signal_ends_the_process_at_once(second):
     script = (
-        "import time; from ppreid.engine.stop_signals import stop_signals\n"
+        "import time; from ppreid.run.stop import stop_signals\n"
         "with stop_signals() as stop:\n"
         "    print('ready', flush=True)\n"
         "    while True: time.sleep(0.01)"
@@ -66,7 +66,7 @@ def test_a_second_signal_ends_the_process_at_once(second):
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_a_second_signal_ends_the_process_within_a_compiled_function(number):
     script = (
-        "from ppreid.engine.stop_signals import stop_signals\n"
+        "from ppreid.run.stop import stop_signals\n"
         "with stop_signals() as stop:\n"
         "    print('ready', flush=True)\n"
         "    sum(range(10**13))"  # hours without a look at signals

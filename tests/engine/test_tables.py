@@ -3,7 +3,7 @@ import pytest
 
 from ppreid.base.records import ImageRecord
 from ppreid.clustering.quality import SweepRow
-from ppreid.engine.tables import best_row, epoch_line, epoch_row, history_table, sweep_table
+from ppreid.run.rows import best_row, epoch_line, epoch_row, history_table, sweep_table
 
 HISTORY = [
     {"epoch": 0, "mAP": 50.0, "Rank-1": 60.0, "Rank-5": 70.0, "Rank-10": 80.0},

@@ -6,10 +6,9 @@ from ppreid.config.load.load import load_config
 from ppreid import app
 from ppreid.app import epoch as epoch_module
 from ppreid.base.errors import ConfigError
-from ppreid.engine.checkpoint_set import AUTO
-from ppreid.engine.run_folder import METRICS
-from ppreid.engine.runlog import MetricsFile, read_metrics
-from ppreid.engine.visualdl_curves import CURVES, scalars
+from ppreid.run.checkpoint_set import AUTO
+from ppreid.run.folder import METRICS
+from ppreid.run.metrics import CURVES, MetricsFile, read_metrics, scalars
 
 
 @pytest.fixture

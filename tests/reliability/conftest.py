@@ -8,8 +8,8 @@ from ppreid.config.load.load import load_config
 
 from ppreid import app
 from ppreid.disk.tensor_file import load_tensors
-from ppreid.engine.run_folder import BEST, LABELS, LAST, METRICS
-from ppreid.engine.runlog import read_metrics
+from ppreid.run.folder import BEST, LABELS, LAST, METRICS
+from ppreid.run.metrics import read_metrics
 
 TIMES = {"seconds", "stage_seconds", "peak_memory_gb"}
 

@@ -23,8 +23,8 @@ import ppreid  # noqa: F401 - before paddle
 from ppreid.base.errors import PpreidError
 from ppreid.disk.features import read_features
 from ppreid.disk.tensor_file import save_tensors
-from ppreid.engine.checkpoint import read_checkpoint
-from ppreid.engine.runlog import read_metrics
+from ppreid.run.checkpoint import read_checkpoint
+from ppreid.run.metrics import read_metrics
 from ppreid.weights.files import read_tensors
 
 DATA = Path(__file__).parents[1] / "data"

@@ -10,9 +10,9 @@ from pathlib import Path
 import pytest
 
 from ppreid.base.errors import WeightsError
-from ppreid.engine.checkpoint import read_checkpoint
-from ppreid.engine.run_folder import LAST
 from ppreid.failpoint import VARIABLE
+from ppreid.run.checkpoint import read_checkpoint
+from ppreid.run.folder import LAST
 
 LIMIT = 600  # seconds after which a process here hangs; a busy machine is slow
 NO_MOUNT = 99  # exit code of a script that may not mount

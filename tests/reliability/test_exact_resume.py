@@ -11,16 +11,16 @@ from ppreid.config.load.load import load_config
 
 from ppreid import app
 from ppreid.app import epoch as epoch_module
-from ppreid.app.resume import EFFECTS, changed_keys, effect
 from ppreid.base.errors import ConfigError, DataError, Interrupted, PpreidWarning, WeightsError
 from ppreid.base.progress import Stopwatch
 from ppreid.disk.tensor_file import load_tensors
-from ppreid.engine.checkpoint import read_checkpoint
-from ppreid.engine.checkpoint_set import AUTO
-from ppreid.engine.run_folder import BEST, CONFIG, LAST, LOG, METRICS, PREVIOUS
-from ppreid.engine.run_lock import run_lock
-from ppreid.engine.runlog import read_metrics
 from ppreid.failpoint import VARIABLE
+from ppreid.run.checkpoint import read_checkpoint
+from ppreid.run.checkpoint_set import AUTO
+from ppreid.run.folder import BEST, CONFIG, LAST, LOG, METRICS, PREVIOUS
+from ppreid.run.lock import run_lock
+from ppreid.run.metrics import read_metrics
+from ppreid.run.resume import EFFECTS, changed_keys, effect
 
 STEPS = 6  # of the tiny run: two epochs of three
 

@@ -16,10 +16,10 @@ from run_process import LIMIT, NO_MOUNT, assert_no_orphans, command, run_with_ow
 from ppreid import app
 from ppreid.app import epoch as epoch_module
 from ppreid.base.errors import Interrupted, TrainingError
-from ppreid.engine.checkpoint import read_checkpoint
-from ppreid.engine.checkpoint_set import AUTO
-from ppreid.engine.run_folder import LAST, PREVIOUS
 from ppreid.failpoint import VARIABLE
+from ppreid.run.checkpoint import read_checkpoint
+from ppreid.run.checkpoint_set import AUTO
+from ppreid.run.folder import LAST, PREVIOUS
 
 
 @pytest.mark.slow

@@ -9,11 +9,11 @@ from ppreid.config.load.load import load_config
 from safetensors.numpy import save_file
 
 from ppreid import app
-from ppreid.app.resume import with_defaults
 from ppreid.base.errors import ConfigError, DataError, PpreidWarning, WeightsError
 from ppreid.disk.tensor_file import load_tensors, save_tensors
-from ppreid.engine.checkpoint import FORMAT, read_checkpoint
-from ppreid.engine.run_folder import LAST
+from ppreid.run.checkpoint import FORMAT, read_checkpoint
+from ppreid.run.folder import LAST
+from ppreid.run.resume import with_defaults
 
 
 @pytest.fixture

@@ -14,11 +14,11 @@ from ppreid.base.errors import ConfigError, Interrupted, PpreidWarning, Training
 from ppreid.cli import main
 from ppreid.disk.tensor_file import load_tensors
 from ppreid.engine import precision
-from ppreid.engine.checkpoint import read_checkpoint
-from ppreid.engine.checkpoint_set import AUTO
-from ppreid.engine.run_folder import BEST, LAST, METRICS
-from ppreid.engine.runlog import read_metrics
 from ppreid.failpoint import VARIABLE
+from ppreid.run.checkpoint import read_checkpoint
+from ppreid.run.checkpoint_set import AUTO
+from ppreid.run.folder import BEST, LAST, METRICS
+from ppreid.run.metrics import read_metrics
 
 FAULTS = ["features=5:nan", "loss=5:inf", "gradient=5:nan"]  # the second step of the second epoch
 

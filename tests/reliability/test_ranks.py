@@ -12,11 +12,11 @@ from ppreid.config.load.load import load_config
 from ppreid import app, failpoint
 from ppreid.app import training as training_module
 from ppreid.disk.tensor_file import load_tensors
-from ppreid.engine.checkpoint import read_checkpoint
-from ppreid.engine.checkpoint_set import AUTO
-from ppreid.engine.run_folder import LABELS, LAST, METRICS, RESULTS
-from ppreid.engine.runlog import read_metrics
 from ppreid.failpoint import PLACES, VARIABLE
+from ppreid.run.checkpoint import read_checkpoint
+from ppreid.run.checkpoint_set import AUTO
+from ppreid.run.folder import LABELS, LAST, METRICS, RESULTS
+from ppreid.run.metrics import read_metrics
 
 TIMES = {"seconds", "stage_seconds", "peak_memory_gb"}
 IN_TWO_PARTS = "model.bn_chunks=2"

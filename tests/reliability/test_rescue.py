@@ -10,9 +10,9 @@ from ppreid.config.load.load import load_config
 from ppreid import app
 from ppreid.app import epoch as epoch_module
 from ppreid.base.errors import TrainingError
-from ppreid.engine.checkpoint import read_checkpoint
-from ppreid.engine.checkpoint_set import AUTO
-from ppreid.engine.run_folder import BEST, LAST, METRICS
+from ppreid.run.checkpoint import read_checkpoint
+from ppreid.run.checkpoint_set import AUTO
+from ppreid.run.folder import BEST, LAST, METRICS
 
 
 @pytest.fixture
@@ -79,6 +79,6 @@ def test_a_fallback_that_cannot_be_written_either_is_named_with_its_reason(tiny_
 
 
 def test_what_cannot_be_copied_is_named(tiny_config, tmp_path, broken_after, monkeypatch):
-    monkeypatch.setattr("ppreid.engine.rescue.BEST", ".")  # a folder
+    monkeypatch.setattr("ppreid.run.folder.BEST", ".")  # a folder
     message = broken_after(load_config(tiny_config), "epoch_row")
     assert "(without ., which cannot be read or copied)" in message

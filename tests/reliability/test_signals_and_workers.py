@@ -19,9 +19,9 @@ from run_process import (
 )
 
 from ppreid import app
-from ppreid.engine.checkpoint import read_checkpoint
-from ppreid.engine.checkpoint_set import AUTO
-from ppreid.engine.run_folder import LAST
+from ppreid.run.checkpoint import read_checkpoint
+from ppreid.run.checkpoint_set import AUTO
+from ppreid.run.folder import LAST
 
 pytestmark = pytest.mark.slow
 

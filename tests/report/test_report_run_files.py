@@ -3,8 +3,8 @@ import json
 import pytest
 
 from ppreid.base.errors import DataError
-from ppreid.engine.run_folder import CAMERAS, CONFIG, ENVIRONMENT, LABELS, METRICS
 from ppreid.report.run_files import FINISHED, RUNNING, STOPPED, number, read_run, same_images, series
+from ppreid.run.folder import CAMERAS, CONFIG, ENVIRONMENT, LABELS, METRICS
 
 
 @pytest.fixture

@@ -22,9 +22,9 @@ from ppreid.config.load.load import load_config  # noqa: E402
 
 from ppreid import app  # noqa: E402
 from ppreid.base.errors import Interrupted  # noqa: E402
-from ppreid.engine.checkpoint import FORMAT  # noqa: E402
-from ppreid.engine.run_folder import LAST  # noqa: E402
 from ppreid.failpoint import VARIABLE  # noqa: E402
+from ppreid.run.checkpoint import FORMAT  # noqa: E402
+from ppreid.run.folder import LAST  # noqa: E402
 
 with tempfile.TemporaryDirectory() as name:
     write_tiny_data(Path(name) / "data", np.random.default_rng(0))

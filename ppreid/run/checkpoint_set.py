@@ -10,9 +10,8 @@ from paddle import nn
 
 from ppreid.base.errors import ConfigError, PpreidWarning, WeightsError
 from ppreid.disk.files import replacing
-from ppreid.engine.checkpoint import Checkpoint, TrainingState, read_checkpoint, save_checkpoint
-from ppreid.engine.rescue import rescuing
-from ppreid.engine.run_folder import BEST, LAST, PREVIOUS, epoch_checkpoint, epoch_checkpoints
+from ppreid.run.checkpoint import Checkpoint, TrainingState, read_checkpoint, save_checkpoint
+from ppreid.run.folder import BEST, LAST, PREVIOUS, epoch_checkpoint, epoch_checkpoints, rescuing
 
 AUTO = "auto"
 

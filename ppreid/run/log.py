@@ -19,7 +19,7 @@ from typing import Any, TextIO
 
 from ppreid.base.errors import DataError, PpreidWarning, WriteError
 from ppreid.disk.files import append_line, write_text
-from ppreid.engine.visualdl_curves import CURVES, write_curves
+from ppreid.run.metrics import CURVES, write_curves
 
 logger = logging.getLogger("ppreid")
 

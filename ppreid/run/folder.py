@@ -1,16 +1,26 @@
 """The folder of a run: what ppreid writes there, and the care not to overwrite an earlier run."""
 
 import errno
-from collections.abc import Iterator, Sequence
+import json
+import os
+import platform
+import shutil
+import time
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from datetime import datetime, timezone
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+import paddle
 
+import ppreid
 from ppreid.base.errors import ConfigError, TrainingError, WriteError
 from ppreid.disk.csv_table import write_csv
-from ppreid.disk.files import remove_leftovers
-from ppreid.engine.visualdl_curves import CURVES
+from ppreid.disk.files import remove_leftovers, replacing, write_text
+from ppreid.run.metrics import CURVES
 
 CONFIG, METRICS, LOG, LABELS = "config.yaml", "metrics.jsonl", "log.txt", "labels.csv"
 LAST, BEST, BAD_IMAGES = "checkpoint_last.safetensors", "checkpoint_best.safetensors", "bad_images.txt"
@@ -88,3 +98,84 @@ def write_labels(path: Path, image_paths: Sequence[str], labels: np.ndarray) -> 
 def write_camera_names(path: Path, names: Sequence[str]) -> None:
     """Write the names of cameras as CSV: camid (from 0, as in records), name."""
     write_csv(path, ("camid", "name"), enumerate(names))
+
+
+# MERGED engine.environment: """Which versions and which device a run uses, for people who compare runs later."""
+#
+
+_PACKAGES = ("numpy", "scipy", "scikit-learn", "numba", "Pillow")
+
+
+def write_environment(path: Path) -> None:
+    """Write the versions, the device and the time of day as JSON."""
+    write_text(path, json.dumps(_environment(), indent=2, ensure_ascii=False) + "\n")
+
+
+def _environment() -> dict[str, Any]:
+    """No names of the host or of the user are among it: reports are passed on."""
+    device = str(paddle.get_device())
+    is_gpu = device.startswith("gpu")
+    facts = {
+        "started": datetime.now(timezone.utc).isoformat(timespec="seconds"),
+        "ppreid": ppreid.__version__,
+        "python": platform.python_version(),
+        "paddle": paddle.__version__,
+        "device": device,
+        "device name": paddle.device.cuda.get_device_name() if is_gpu else platform.machine(),
+        "processor cores": os.cpu_count(),
+        "system": platform.platform(),
+    }
+    return facts | {name: _version(name) for name in _PACKAGES}
+
+
+def _version(package: str) -> str:
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return "not installed as a package"
+
+
+# MERGED engine.rescue: """When the folder of a run can no longer be written: what training has reached goes elsewhere."""
+#
+
+
+@contextmanager
+def rescuing(folder: Path, fallback: Path | None, save: Callable[[Path], None]) -> Iterator[None]:
+    """Save into a folder below `fallback` if the block cannot write into the folder of the run, and stop the run.
+
+    Args:
+        folder: of the run.
+        fallback: made if it is not there; None saves nowhere.
+        save: writes a checkpoint of what training has reached to a path.
+
+    Raises:
+        TrainingError: the block could not write; the message says where the checkpoint is now.
+    """
+    try:
+        yield
+    except OSError as error:
+        if fallback is None:
+            raise
+        place = fallback / f"{folder.resolve().name}-{time.strftime('%Y%m%d-%H%M%S')}-{os.getpid()}"
+        try:
+            place.mkdir(parents=True)
+            save(place / LAST)
+        except OSError as second:
+            raise TrainingError(f"{error}. checkpoint.fallback_dir does not help: {second}") from error
+        missing = [name for name in (METRICS, BEST) if not _copied(folder / name, place / name)]
+        without = f" (without {', '.join(missing)}, which cannot be read or copied)" if missing else ""
+        raise TrainingError(
+            f"{error}. What training had reached is in {place}{without}. Go on from there with --resume {place} -o "
+            f"output_dir=ANOTHER; or, once {folder} can be written again, copy {LAST} into it, then --resume"
+        ) from error
+
+
+def _copied(source: Path, target: Path) -> bool:
+    """Copy a file, if there is one; False if that is impossible."""
+    try:
+        if source.exists():
+            with open(source, "rb") as old, replacing(target) as new:
+                shutil.copyfileobj(old, new)
+    except OSError:
+        return False
+    return True

@@ -9,12 +9,12 @@ from typing import Any, Literal
 from ppreid.base.errors import ConfigError, DataError, PpreidWarning
 from ppreid.base.records import ImageRecord
 from ppreid.config.load.schema import TrainingConfig
-from ppreid.engine.checkpoint import Checkpoint, images_digest
-from ppreid.engine.checkpoint_set import AUTO, bring_best, find_checkpoint
-from ppreid.engine.run_folder import METRICS
-from ppreid.engine.runlog import MetricsFile
 from ppreid.failpoint import failpoint
 from ppreid.processes.ranks import ALONE, Ranks
+from ppreid.run.checkpoint import Checkpoint, images_digest
+from ppreid.run.checkpoint_set import AUTO, bring_best, find_checkpoint
+from ppreid.run.folder import METRICS
+from ppreid.run.metrics import MetricsFile
 
 logger = logging.getLogger("ppreid")
 

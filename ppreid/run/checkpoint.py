@@ -15,8 +15,8 @@ from paddle import nn
 from ppreid.base.errors import TrainingError, WeightsError, WriteError
 from ppreid.base.records import ImageRecord
 from ppreid.disk.tensor_file import load_tensors, save_tensors
-from ppreid.engine.model_state import optimizer_arrays, restore_arrays
 from ppreid.failpoint import failpoint
+from ppreid.run.model_state import optimizer_arrays, restore_arrays
 from ppreid.weights.files import CHECKPOINT_PREFIX
 
 FORMAT = 1  # raised when a checkpoint of before can no longer be read; tests/data/checkpoints has one of each
