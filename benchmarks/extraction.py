@@ -17,7 +17,7 @@ from ppreid.config.load.schema import EvaluationModelConfig
 
 from ppreid import build
 from ppreid.datasets.transforms import eval_transform
-from ppreid.engine.inference import inference_forward, usable_precision
+from ppreid.training.inference import inference_forward, usable_precision
 
 IMAGE_SIZE = (64, 128)  # width, height of the crops of Market-1501
 

@@ -18,11 +18,11 @@ from ppreid.config.load.schema import EvaluationModelConfig
 
 from ppreid import build
 from ppreid.base.progress import peak_memory
-from ppreid.engine.finite import FiniteGuard, StepBatch
-from ppreid.engine.optimizer import adam_with_l2
-from ppreid.engine.step import micro_batches, training_step
 from ppreid.ise.memory import ClusterMemory, update_hard
 from ppreid.ise.objectives import ise_objective
+from ppreid.training.finite import FiniteGuard, StepBatch
+from ppreid.training.optimizer import adam_with_l2
+from ppreid.training.step import micro_batches, training_step
 
 CHUNKS = 4
 

@@ -18,13 +18,13 @@ from ppreid.clustering.labels import dbscan_labels
 from ppreid.datasets.image_file import load_image
 from ppreid.datasets.transforms import eval_transform, train_transform
 from ppreid.demo.generated import generate_demo_dataset
-from ppreid.engine.optimizer import adam_with_l2
 from ppreid.evaluation.ranking import evaluate_features
 from ppreid.ise.memory import ClusterMemory, update_hard
 from ppreid.ise.objectives import ise_objective
 from ppreid.ise.schedule import pli_degree
 from ppreid.models.reid_net import ReIDNet
 from ppreid.models.resnet import resnet
+from ppreid.training.optimizer import adam_with_l2
 
 SIZE = {"height": 64, "width": 32}
 

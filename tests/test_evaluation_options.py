@@ -8,13 +8,13 @@ from ppreid.config.load.load import load_config
 from ppreid import app, build
 from ppreid.base.errors import ConfigError, EvaluationError
 from ppreid.base.records import DatasetContents, ids
-from ppreid.engine.evaluate import evaluate_model
-from ppreid.engine.extract import extract_features
 from ppreid.evaluation.ranking import evaluate_features
 from ppreid.evaluation.rerank import evaluate_reranked
 from ppreid.inputs import load_trained_weights, read_split
 from ppreid.models.reid_net import FlipAveraged
 from ppreid.run.folder import BAD_IMAGES, RESULTS
+from ppreid.training.evaluate import evaluate_model
+from ppreid.training.extract import extract_features
 from ppreid.weights.files import save_weights
 
 

@@ -283,7 +283,7 @@ def test_prediction_needs_no_code_of_training(exported, tiny_root, tmp_path):
         "ppreid.clustering",
         "ppreid.build",
         "ppreid.app",
-        "ppreid.engine.train",
+        "ppreid.training.train",
     )
     code = (
         "import sys; from ppreid.cli import main; "

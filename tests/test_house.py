@@ -89,7 +89,7 @@ OTHER_WRITERS = {
     ("run/lock.py", "open"): "the lock, which is the kernel's; an empty or half-written file is nobody's",
     ("runtimes/paddle_files.py", "open"): "/dev/null",
     ("run/log.py", "open"): "/dev/null",
-    ("engine/inference.py", "save"): "a folder of its own under the temporary folder, gone at the end",
+    ("training/inference.py", "save"): "a folder of its own under the temporary folder, gone at the end",
     ("app/exporting.py", "write_bytes"): "the same; what is exported is then copied by the writer",
     ("demo/generated.py", "save"): "a temporary folder that is renamed when all pictures are there",
     ("demo/generated.py", "write_text"): "the same folder",

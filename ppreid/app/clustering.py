@@ -14,11 +14,11 @@ from ppreid.clustering.labels import require_clusters
 from ppreid.clustering.quality import PseudoLabelQuality, clustering_statistics, pseudo_label_quality, sweep_eps
 from ppreid.config.load.schema import TrainingConfig
 from ppreid.disk.features import Features, read_features
-from ppreid.engine.pseudo_label import assign_pseudo_labels
 from ppreid.inputs import load_trained_weights, read_split
 from ppreid.processes.device import available_memory, use_device, warn_if_labels_do_not_fit
 from ppreid.run.folder import BAD_IMAGES, LABELS, write_labels
 from ppreid.run.rows import sweep_table
+from ppreid.training.pseudo_labels import assign_pseudo_labels
 
 logger = logging.getLogger("ppreid")
 

@@ -29,10 +29,10 @@ from ppreid.doctor.machine import (
     usable_cores,
 )
 from ppreid.doctor.packages import check_packages
-from ppreid.engine.precision import OFF, require_half_precision
 from ppreid.inputs import load_initial_weights, load_trained_weights
 from ppreid.processes.device import LABEL_BYTES_PER_NEIGHBOUR, available_memory, use_device
 from ppreid.run.checkpoint import checkpoint_bytes
+from ppreid.training.precision import OFF, require_half_precision
 from ppreid.weights.match import imagenet_cache
 
 CHECKPOINT_FILES = 4  # last, previous, best, and the one that is being written

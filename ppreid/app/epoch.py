@@ -14,9 +14,6 @@ from ppreid.base.records import ReIDSplit, ids
 from ppreid.clustering.labels import require_clusters
 from ppreid.config.load.schema import TrainingConfig
 from ppreid.datasets.loader import TrainLoader
-from ppreid.engine.finite import FiniteGuard
-from ppreid.engine.pseudo_label import PseudoLabels, assign_pseudo_labels
-from ppreid.engine.train import EpochProgress, train_epoch
 from ppreid.failpoint import failpoint
 from ppreid.models.reid_net import ReIDNet
 from ppreid.processes.collectives import arrays_from_first, digest, facts_from_first
@@ -27,6 +24,9 @@ from ppreid.run.folder import LABELS, write_labels
 from ppreid.run.metrics import MetricsFile
 from ppreid.run.rows import best_row, epoch_line, epoch_row, evaluation_row
 from ppreid.run.stop import StopSignals
+from ppreid.training.finite import FiniteGuard
+from ppreid.training.pseudo_labels import PseudoLabels, assign_pseudo_labels
+from ppreid.training.train import EpochProgress, train_epoch
 
 logger = logging.getLogger("ppreid")
 

@@ -11,7 +11,6 @@ from ppreid.base.errors import EvaluationError
 from ppreid.config.load.run import EvaluationSettings
 from ppreid.config.load.schema import Config
 from ppreid.disk.files import write_text
-from ppreid.engine.evaluate import evaluate_model
 from ppreid.evaluation.ranking import RankingResult
 from ppreid.evaluation.rerank import evaluate_reranked
 from ppreid.evaluation.results import format_results, result_to_dict
@@ -20,6 +19,7 @@ from ppreid.models.reid_net import FlipAveraged
 from ppreid.processes.device import use_device
 from ppreid.processes.ranks import Ranks, joined_ranks
 from ppreid.run.folder import BAD_IMAGES, CAMERAS, RESULTS
+from ppreid.training.evaluate import evaluate_model
 
 logger = logging.getLogger("ppreid")
 

@@ -11,10 +11,10 @@ from ppreid.base.errors import DataError
 from ppreid.base.records import ImageRecord
 from ppreid.config.load.schema import Config
 from ppreid.disk.feature_writer import Blocks, write_features
-from ppreid.engine.extract import feature_blocks
 from ppreid.inputs import load_trained_weights, read_folder, read_split
 from ppreid.models.reid_net import ReIDNet
 from ppreid.processes.device import use_device
+from ppreid.training.extract import feature_blocks
 
 logger = logging.getLogger("ppreid")
 

@@ -19,9 +19,6 @@ from ppreid.config.load.load import config_text
 from ppreid.config.load.schema import TrainingConfig
 from ppreid.datasets.loader import TrainLoader
 from ppreid.disk.files import write_text
-from ppreid.engine.evaluate import evaluate_model
-from ppreid.engine.optimizer import adam_with_l2
-from ppreid.engine.precision import require_half_precision
 from ppreid.inputs import load_initial_weights, read_split
 from ppreid.processes.collectives import tensors_from_first
 from ppreid.processes.device import require_determinism, use_device
@@ -47,6 +44,9 @@ from ppreid.run.metrics import MetricsFile, require_visualdl
 from ppreid.run.resume import goes_on_in, open_checkpoint
 from ppreid.run.rows import best_row, history_table
 from ppreid.run.stop import StopSignals, stop_signals
+from ppreid.training.evaluate import evaluate_model
+from ppreid.training.optimizer import adam_with_l2
+from ppreid.training.precision import require_half_precision
 
 logger = logging.getLogger("ppreid")
 

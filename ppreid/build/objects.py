@@ -17,13 +17,6 @@ from ppreid.config.load.schema import TrainingConfig
 from ppreid.datasets.image_dataset import ImageDataset
 from ppreid.datasets.loader import EvalLoader, TrainLoader, eval_loader
 from ppreid.datasets.transforms import eval_transform, train_transform
-from ppreid.engine.extract import extract_features
-from ppreid.engine.finite import FiniteGuard, write_nonfinite_batch
-from ppreid.engine.optimizer import learning_rate
-from ppreid.engine.precision import OFF, LossScale, autocast
-from ppreid.engine.pseudo_label import DistanceMethod
-from ppreid.engine.step import Forward, all_ranks, micro_batches
-from ppreid.engine.train import Schedule
 from ppreid.evaluation.ranking import RankingResult, evaluate_features
 from ppreid.ise.memory import ClusterMemory
 from ppreid.ise.objectives import LossTerms
@@ -31,6 +24,13 @@ from ppreid.ise.schedule import pli_degree
 from ppreid.ise.support_samples import usable_topk
 from ppreid.models.reid_net import ReIDNet
 from ppreid.processes.ranks import ALONE, Ranks
+from ppreid.training.extract import extract_features
+from ppreid.training.finite import FiniteGuard, write_nonfinite_batch
+from ppreid.training.optimizer import learning_rate
+from ppreid.training.precision import OFF, LossScale, autocast
+from ppreid.training.pseudo_labels import DistanceMethod
+from ppreid.training.step import Forward, all_ranks, micro_batches
+from ppreid.training.train import Schedule
 
 
 def bn_chunks_per_pass(cfg: TrainingConfig, ranks: Ranks) -> int:

@@ -29,7 +29,6 @@ from ppreid.datasets.market1501 import (
 )
 from ppreid.datasets.msmt17 import MSMT17_COUNTS, read_msmt17
 from ppreid.datasets.summary import PublishedCounts
-from ppreid.engine.pseudo_label import DistanceMethod, camera_jaccard_method, jaccard_method
 from ppreid.evaluation.protocols import PROTOCOLS
 from ppreid.ise.memory import update_hard, update_sequential
 from ppreid.ise.objectives import LossTerms, ise_objective
@@ -37,6 +36,7 @@ from ppreid.models.pooling import GeMPool, average_pool, max_pool
 from ppreid.models.resnet import resnet
 from ppreid.neighbours.search import METHODS
 from ppreid.report.feature_map import pca_map, tsne_map
+from ppreid.training.pseudo_labels import DistanceMethod, camera_jaccard_method, jaccard_method
 
 
 class DatasetReader(NamedTuple):

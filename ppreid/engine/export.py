@@ -11,10 +11,10 @@ from paddle import Tensor, nn
 
 from ppreid.base.errors import ConfigError
 from ppreid.datasets.transforms import IMAGE_MEAN, IMAGE_STD
-from ppreid.engine.inference import PADDLE_ERRORS, save_network
 from ppreid.runtimes.manifest import WEIGHTS_FILE
 from ppreid.runtimes.onnx_files import DESCRIPTION_KEY
 from ppreid.runtimes.paddle_files import silenced, structure_file
+from ppreid.training.inference import PADDLE_ERRORS, save_network
 
 TOLERANCE = 1e-4  # largest difference of a number in a unit feature vector
 OPSET = 17  # of ONNX; runtimes since 2022 know it

@@ -5,7 +5,6 @@ import pytest
 from ppreid.base.errors import TrainingError, WeightsError, WriteError
 from ppreid.base.records import ImageRecord
 from ppreid.disk.tensor_file import save_tensors
-from ppreid.engine.optimizer import adam_with_l2
 from ppreid.run.checkpoint import (
     RunningEpoch,
     TrainingState,
@@ -15,6 +14,7 @@ from ppreid.run.checkpoint import (
     restore,
     save_checkpoint,
 )
+from ppreid.training.optimizer import adam_with_l2
 
 STATE = TrainingState(epoch=3, config={"seed": 1}, history=[{"epoch": 0, "mAP": 7.1}], images={"count": 2})
 

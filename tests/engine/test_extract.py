@@ -3,7 +3,7 @@ import paddle
 import pytest
 
 from ppreid.base.errors import DataError, TrainingError
-from ppreid.engine.extract import extract_features
+from ppreid.training.extract import extract_features
 
 
 class FakeLoader:

@@ -8,13 +8,13 @@ import paddle
 import pytest
 
 from ppreid.base.errors import PpreidWarning, TrainingError
-from ppreid.engine.finite import FiniteGuard, StepBatch, write_nonfinite_batch
-from ppreid.engine.optimizer import adam_with_l2
-from ppreid.engine.precision import INITIAL_SCALE, LossScale
-from ppreid.engine.step import training_step, whole_batch
 from ppreid.failpoint import VARIABLE
 from ppreid.ise.memory import ClusterMemory, update_hard
 from ppreid.ise.objectives import LossTerms
+from ppreid.training.finite import FiniteGuard, StepBatch, write_nonfinite_batch
+from ppreid.training.optimizer import adam_with_l2
+from ppreid.training.precision import INITIAL_SCALE, LossScale
+from ppreid.training.step import training_step, whole_batch
 
 BATCH = StepBatch(6, np.array([4, 2]), np.array([1, 0]))
 

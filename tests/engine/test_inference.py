@@ -7,8 +7,8 @@ from ppreid.config.load.schema import EvaluationModelConfig
 
 from ppreid import build
 from ppreid.base.errors import ConfigError, PpreidWarning
-from ppreid.engine import extract, inference
-from ppreid.engine.extract import extract_features
+from ppreid.training import extract, inference
+from ppreid.training.extract import extract_features
 
 
 class NoiseLoader:

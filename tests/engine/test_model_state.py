@@ -7,8 +7,8 @@ import paddle
 import pytest
 
 from ppreid.base.errors import WeightsError
-from ppreid.engine.optimizer import adam_with_l2
 from ppreid.run.model_state import optimizer_arrays, restore_arrays
+from ppreid.training.optimizer import adam_with_l2
 
 
 @pytest.fixture

@@ -1,7 +1,7 @@
 import paddle
 import pytest
 
-from ppreid.engine.optimizer import adam_with_l2, learning_rate
+from ppreid.training.optimizer import adam_with_l2, learning_rate
 
 RECIPE = {"iters": 400, "lr": 3.5e-4, "lr_step": 30, "lr_gamma": 0.1}
 

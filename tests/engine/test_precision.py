@@ -5,12 +5,12 @@ import paddle
 import pytest
 
 from ppreid.base.errors import ConfigError
-from ppreid.engine.finite import FiniteGuard, StepBatch
-from ppreid.engine.optimizer import adam_with_l2
-from ppreid.engine.precision import GROW_EVERY, INITIAL_SCALE, LossScale, autocast, require_half_precision
-from ppreid.engine.step import training_step, whole_batch
 from ppreid.ise.memory import ClusterMemory, update_hard
 from ppreid.ise.objectives import ise_objective
+from ppreid.training.finite import FiniteGuard, StepBatch
+from ppreid.training.optimizer import adam_with_l2
+from ppreid.training.precision import GROW_EVERY, INITIAL_SCALE, LossScale, autocast, require_half_precision
+from ppreid.training.step import training_step, whole_batch
 
 
 def test_the_scale_doubles_after_many_good_steps_and_halves_down_to_one():

@@ -5,7 +5,7 @@ from ppreid.base.progress import Stopwatch
 from ppreid.clustering.camera_jaccard import camera_jaccard_distance
 from ppreid.clustering.jaccard import jaccard_distance
 from ppreid.clustering.labels import dbscan_labels
-from ppreid.engine.pseudo_label import assign_pseudo_labels, camera_jaccard_method, jaccard_method
+from ppreid.training.pseudo_labels import assign_pseudo_labels, camera_jaccard_method, jaccard_method
 
 
 @pytest.fixture

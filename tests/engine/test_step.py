@@ -7,12 +7,12 @@ import paddle
 import pytest
 
 from ppreid.base.errors import ConfigError
-from ppreid.engine.finite import FiniteGuard, StepBatch
-from ppreid.engine.step import micro_batches, training_step, whole_batch
 from ppreid.ise.memory import ClusterMemory, update_sequential
 from ppreid.ise.objectives import LossTerms, ise_objective
 from ppreid.models.reid_net import ReIDNet
 from ppreid.models.resnet import resnet
+from ppreid.training.finite import FiniteGuard, StepBatch
+from ppreid.training.step import micro_batches, training_step, whole_batch
 
 CLUSTERS, PER_CLUSTER, STEPS = 4, 4, 3
 

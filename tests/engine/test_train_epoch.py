@@ -3,10 +3,10 @@ import paddle
 import pytest
 
 from ppreid.base.errors import TrainingError
-from ppreid.engine.finite import FiniteGuard
-from ppreid.engine.optimizer import adam_with_l2
-from ppreid.engine.train import EpochProgress, Schedule, train_epoch
 from ppreid.ise.objectives import LossTerms
+from ppreid.training.finite import FiniteGuard
+from ppreid.training.optimizer import adam_with_l2
+from ppreid.training.train import EpochProgress, Schedule, train_epoch
 
 
 class CountingMemory:

@@ -13,12 +13,12 @@ from ppreid.app import training
 from ppreid.base.errors import ConfigError, Interrupted, PpreidWarning, TrainingError
 from ppreid.cli import main
 from ppreid.disk.tensor_file import load_tensors
-from ppreid.engine import precision
 from ppreid.failpoint import VARIABLE
 from ppreid.run.checkpoint import read_checkpoint
 from ppreid.run.checkpoint_set import AUTO
 from ppreid.run.folder import BEST, LAST, METRICS
 from ppreid.run.metrics import read_metrics
+from ppreid.training import precision
 
 FAULTS = ["features=5:nan", "loss=5:inf", "gradient=5:nan"]  # the second step of the second epoch
 

@@ -8,9 +8,9 @@ import paddle
 from paddle import Tensor, nn
 
 from ppreid.base.progress import progress
-from ppreid.engine.finite import FiniteGuard, StepBatch
-from ppreid.engine.step import Forward, Memory, training_step, whole_batch
 from ppreid.failpoint import failpoint
+from ppreid.training.finite import FiniteGuard, StepBatch
+from ppreid.training.step import Forward, Memory, training_step, whole_batch
 
 
 class Schedule(NamedTuple):

@@ -9,8 +9,8 @@ from paddle import nn
 from paddle.nn import functional
 
 from ppreid.base.records import ImageRecord, ReIDSplit
-from ppreid.engine.extract import FeatureLoader, extract_features
 from ppreid.processes.ranks import ALONE, Ranks
+from ppreid.training.extract import FeatureLoader, extract_features
 
 Result = TypeVar("Result")
 

@@ -14,8 +14,8 @@ from paddle import Tensor
 
 from ppreid.base.errors import PpreidWarning, TrainingError
 from ppreid.disk.files import write_text
-from ppreid.engine.precision import LossScale
 from ppreid.run.folder import NONFINITE
+from ppreid.training.precision import LossScale
 
 logger = logging.getLogger("ppreid")
 

@@ -9,12 +9,12 @@ import paddle
 from paddle import Tensor, nn
 
 from ppreid.base.errors import ConfigError
-from ppreid.engine.finite import FiniteGuard, StepBatch
-from ppreid.engine.precision import Autocast
 from ppreid.failpoint import spoiled
 from ppreid.models.batch_norm import remember_running_statistics, running_statistics_kept
 from ppreid.processes.collectives import batch_of_all, sum_gradients
 from ppreid.processes.ranks import Ranks
+from ppreid.training.finite import FiniteGuard, StepBatch
+from ppreid.training.precision import Autocast
 
 Backward = Callable[[Tensor], None]
 # (model, images (B, 3, H, W)) -> features (B', D) of the whole batch, detached, and what carries their gradient on to
