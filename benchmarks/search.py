@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 from features import write_features
 
-from ppreid.engine.gallery_search import GallerySearch, learn_lists
+from ppreid.search.gallery import GallerySearch, learn_lists
 
 K, QUERIES = 10, 100
 

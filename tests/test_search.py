@@ -16,8 +16,8 @@ from ppreid.base.errors import ConfigError, DataError, PpreidWarning
 from ppreid.cli import main
 from ppreid.disk.features import read_features
 from ppreid.disk.files import write_text
-from ppreid.engine.gallery_files import MANIFEST, NETWORK, lists_file, part_file, read_manifest
-from ppreid.engine.search_results import results_csv
+from ppreid.search.files import MANIFEST, NETWORK, lists_file, part_file, read_manifest
+from ppreid.search.results import results_csv
 from ppreid.weights.files import save_weights
 
 

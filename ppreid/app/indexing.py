@@ -17,7 +17,11 @@ from ppreid.config.load.method import EvaluationModelConfig
 from ppreid.config.load.run import EvaluationSettings
 from ppreid.config.load.schema import Config, EvaluationConfig
 from ppreid.disk.files import file_sha256, write_text
-from ppreid.engine.gallery_files import (
+from ppreid.inputs import load_trained_weights, read_gallery, read_split
+from ppreid.models.reid_net import ReIDNet
+from ppreid.processes.device import use_device
+from ppreid.run.lock import LOCK, run_lock
+from ppreid.search.files import (
     CONFIG,
     MANIFEST,
     NETWORK,
@@ -30,11 +34,7 @@ from ppreid.engine.gallery_files import (
     write_lists,
     write_manifest,
 )
-from ppreid.engine.gallery_search import assign_lists, choose_method, learn_lists
-from ppreid.inputs import load_trained_weights, read_gallery, read_split
-from ppreid.models.reid_net import ReIDNet
-from ppreid.processes.device import use_device
-from ppreid.run.lock import LOCK, run_lock
+from ppreid.search.gallery import assign_lists, choose_method, learn_lists
 from ppreid.weights.files import save_weights
 
 logger = logging.getLogger("ppreid")

@@ -10,7 +10,7 @@ from ppreid.disk.files import replacing, write_text
 from ppreid.run.log import logger
 
 if TYPE_CHECKING:
-    from ppreid.engine.search_results import SearchResult
+    from ppreid.search.results import SearchResult
 
 EXAMPLES = """\
   python tools/search.py index -c camera_folder.yaml -o model.weights=FILE --images data/crops --out index
@@ -74,7 +74,7 @@ def _run(args: argparse.Namespace) -> None:
 
 def _query(args: argparse.Namespace) -> None:
     from ppreid.app import search
-    from ppreid.engine.search_results import results_csv, results_json, results_table
+    from ppreid.search.results import results_csv, results_json, results_table
 
     results = search(
         args.index,
@@ -100,7 +100,7 @@ def _query(args: argparse.Namespace) -> None:
 
 def _draw(results: "list[SearchResult]", path: Path) -> None:
     from ppreid.datasets.sheets import Tile, result_sheet
-    from ppreid.engine.search_results import short_name
+    from ppreid.search.results import short_name
 
     rows = [
         [

@@ -9,9 +9,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ppreid.base.errors import DataError
-from ppreid.engine import gallery_search
-from ppreid.engine.gallery_search import GallerySearch, InvertedLists, assign_lists, choose_method, learn_lists
-from ppreid.engine.search_results import Match, SearchResult, results_csv, results_json, results_table, short_name
+from ppreid.search import gallery as gallery_search
+from ppreid.search.gallery import GallerySearch, InvertedLists, assign_lists, choose_method, learn_lists
+from ppreid.search.results import Match, SearchResult, results_csv, results_json, results_table, short_name
 
 
 def unit_rows(rng, n, dim=4):
