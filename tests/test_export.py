@@ -15,10 +15,9 @@ from ppreid.base.errors import ConfigError, WeightsError
 from ppreid.cli import main
 from ppreid.disk.features import read_features
 from ppreid.disk.files import file_sha256
-from ppreid.engine.export import ParityRow, PixelNetwork, compare_runtimes, require_onnx, require_parity
-from ppreid.predict import compare
-from ppreid.runtimes.exported import open_exported
-from ppreid.runtimes.manifest import read_manifest
+from ppreid.export.manifest import open_exported, read_manifest
+from ppreid.export.network import ParityRow, PixelNetwork, compare_runtimes, require_onnx, require_parity
+from ppreid.export.predict import compare
 from ppreid.weights.files import save_weights
 
 PADDLE_ONLY = ["paddle"]

@@ -87,7 +87,7 @@ OTHER_WRITERS = {
     ("files.py", "replace"): "the writer itself",
     ("disk/feature_writer.py", "open"): "unfinished features; their progress file says which rows are on the disk",
     ("run/lock.py", "open"): "the lock, which is the kernel's; an empty or half-written file is nobody's",
-    ("runtimes/paddle_files.py", "open"): "/dev/null",
+    ("export/runtimes.py", "open"): "/dev/null",
     ("run/log.py", "open"): "/dev/null",
     ("training/inference.py", "save"): "a folder of its own under the temporary folder, gone at the end",
     ("app/exporting.py", "write_bytes"): "the same; what is exported is then copied by the writer",

@@ -7,11 +7,11 @@ from ppreid.app.diagnosis import diagnose
 from ppreid.app.evaluation import evaluate
 from ppreid.app.exporting import export
 from ppreid.app.extraction import extract
-from ppreid.app.fiftyone import export_fiftyone
 from ppreid.app.indexing import add_to_index, build_index
 from ppreid.app.reporting import report
 from ppreid.app.searching import Searcher, search
 from ppreid.app.training import train
+from ppreid.export.fiftyone import export_fiftyone
 
 __all__ = [
     "Searcher",

@@ -16,7 +16,16 @@ from ppreid.config.load.schema import Config
 from ppreid.datasets.transforms import IMAGE_MEAN, IMAGE_STD, normalise, resize
 from ppreid.demo.generated import draw_people
 from ppreid.disk.files import file_sha256, replacing, write_text
-from ppreid.engine.export import (
+from ppreid.export.manifest import (
+    FILES,
+    MANIFEST_FILE,
+    ONNX_FILE,
+    Description,
+    InputDescription,
+    Manifest,
+    OutputDescription,
+)
+from ppreid.export.network import (
     ParityRow,
     PixelNetwork,
     compare_runtimes,
@@ -26,19 +35,9 @@ from ppreid.engine.export import (
     require_onnx,
     require_parity,
 )
+from ppreid.export.runtimes import open_onnx_file, open_paddle_files
 from ppreid.inputs import load_trained_weights
 from ppreid.processes.device import use_device
-from ppreid.runtimes.manifest import (
-    FILES,
-    MANIFEST_FILE,
-    ONNX_FILE,
-    Description,
-    InputDescription,
-    Manifest,
-    OutputDescription,
-)
-from ppreid.runtimes.onnx_files import open_onnx_file
-from ppreid.runtimes.paddle_files import open_paddle_files
 
 logger = logging.getLogger("ppreid")
 

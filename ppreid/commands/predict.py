@@ -32,7 +32,7 @@ def _run(args: argparse.Namespace) -> None:
         raise ConfigError(f"--batch-size is {args.batch_size}; it must be at least 1")
     if args.compare and len(args.images) != 2:
         raise ConfigError(f"--compare takes two images, found {len(args.images)}")
-    from ppreid.predict import compare, predict
+    from ppreid.export.predict import compare, predict
 
     if args.compare:
         first, second = args.images

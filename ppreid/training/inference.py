@@ -13,7 +13,7 @@ import paddle
 from paddle import Tensor, nn
 
 from ppreid.base.errors import ConfigError
-from ppreid.runtimes.paddle_files import open_paddle_files, silenced
+from ppreid.export.runtimes import open_paddle_files, silenced
 
 MIN_COSINE = 0.999  # between the features of both engines; measured: float32 0.999999, bfloat16 0.9997
 _CHECKED_IMAGES = 8
@@ -93,7 +93,7 @@ def save_network(model: nn.Layer, inputs: paddle.static.InputSpec, folder: Path)
     Args:
         model: a network with one input and one output, in evaluation mode; it is left as it is.
         inputs: shape, type and name of the input.
-        folder: exists; gets the files that `ppreid.runtimes.paddle_files` opens.
+        folder: exists; gets the files that `ppreid.export.runtimes` opens.
 
     Raises:
         RuntimeError, ValueError, TypeError, AttributeError, OSError: paddle cannot export the network.

@@ -11,9 +11,8 @@ from paddle import Tensor, nn
 
 from ppreid.base.errors import ConfigError
 from ppreid.datasets.transforms import IMAGE_MEAN, IMAGE_STD
-from ppreid.runtimes.manifest import WEIGHTS_FILE
-from ppreid.runtimes.onnx_files import DESCRIPTION_KEY
-from ppreid.runtimes.paddle_files import silenced, structure_file
+from ppreid.export.manifest import WEIGHTS_FILE
+from ppreid.export.runtimes import DESCRIPTION_KEY, silenced, structure_file
 from ppreid.training.inference import PADDLE_ERRORS, save_network
 
 TOLERANCE = 1e-4  # largest difference of a number in a unit feature vector
@@ -60,7 +59,7 @@ def export_paddle(network: PixelNetwork, folder: Path, *, height: int, width: in
 
     Args:
         network: in evaluation mode.
-        folder: exists; see `ppreid.runtimes.paddle_files`.
+        folder: exists; see `ppreid.export.runtimes`.
         height: of the images, in pixels.
         width: of the images, in pixels.
 

@@ -11,7 +11,7 @@ import numpy as np
 from ppreid.base.errors import ConfigError, DataError, WriteError
 from ppreid.disk.features import Features, read_features
 from ppreid.disk.files import replacing, write_text
-from ppreid.engine import load_into_fiftyone
+from ppreid.export import load_into_fiftyone
 
 logger = logging.getLogger("ppreid")
 
