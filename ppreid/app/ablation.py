@@ -13,7 +13,7 @@ from ppreid.config.load.load import load_config
 from ppreid.config.load.schema import TrainingConfig
 from ppreid.disk.csv_table import write_csv
 from ppreid.disk.files import write_text
-from ppreid.engine.ablation_table import PAPER, FinishedRun, ablation_table, run_table
+from ppreid.report.ablation_table import PAPER, FinishedRun, ablation_table, run_table
 from ppreid.run.checkpoint_set import AUTO
 from ppreid.run.folder import CONFIG, METRICS
 from ppreid.run.metrics import read_metrics

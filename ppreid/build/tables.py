@@ -35,7 +35,7 @@ from ppreid.ise.objectives import LossTerms, ise_objective
 from ppreid.models.pooling import GeMPool, average_pool, max_pool
 from ppreid.models.resnet import resnet
 from ppreid.neighbours.search import METHODS
-from ppreid.report.feature_map import pca_map, tsne_map
+from ppreid.report.evidence import pca_map, tsne_map
 from ppreid.training.pseudo_labels import DistanceMethod, camera_jaccard_method, jaccard_method
 
 

@@ -9,7 +9,7 @@ from ppreid.commands.command import Command
 from ppreid.config.load.choices import BUILTIN_CHOICES
 from ppreid.config.load.load import load_config
 from ppreid.config.load.schema import EvaluationConfig, TrainingConfig
-from ppreid.engine.ablation_table import TITLES
+from ppreid.report.ablation_table import TITLES
 
 EXAMPLES = """\
   python tools/ablate.py -c demo.yaml --seeds 3

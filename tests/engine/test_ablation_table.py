@@ -3,7 +3,7 @@ import re
 
 import pytest
 
-from ppreid.engine.ablation_table import (
+from ppreid.report.ablation_table import (
     PAPER,
     TITLES,
     FinishedRun,

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from ppreid.report.feature_map import pca_map, tsne_map
+from ppreid.report.evidence import pca_map, tsne_map
 
 
 @pytest.mark.parametrize("project", [pca_map, tsne_map])

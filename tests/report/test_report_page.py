@@ -6,12 +6,12 @@ from invented import HOSTILE, invented_evidence, invented_run
 from PIL import Image
 
 from ppreid.base.records import ImageRecord
-from ppreid.report.configuration import against, differences, flat
+from ppreid.report.cluster_sheets import MAX_BYTES, Thumbnails
 from ppreid.report.evidence import Evidence, cluster_evidence
 from ppreid.report.headline import duration, remarks, sentence, tiles
 from ppreid.report.page import TEMPLATES, describe, run_page
 from ppreid.report.run_files import RUNNING, STOPPED
-from ppreid.report.thumbnails import MAX_BYTES, Thumbnails
+from ppreid.report.tables import against, differences, flat
 
 VOID = {"meta", "link", "img", "input", "br"}
 
