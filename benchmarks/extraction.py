@@ -13,11 +13,11 @@ import time
 import numpy as np
 import paddle
 from PIL import Image
-from ppreid.config.load.schema import EvaluationModelConfig
 
 from ppreid import build
+from ppreid.config.schema import EvaluationModelConfig
 from ppreid.datasets.transforms import eval_transform
-from ppreid.training.inference import inference_forward, usable_precision
+from ppreid.export.inference import inference_forward, usable_precision
 
 IMAGE_SIZE = (64, 128)  # width, height of the crops of Market-1501
 

@@ -14,10 +14,10 @@ from functools import partial
 
 import numpy as np
 import paddle
-from ppreid.config.load.schema import EvaluationModelConfig
 
 from ppreid import build
 from ppreid.base.progress import peak_memory
+from ppreid.config.schema import EvaluationModelConfig
 from ppreid.ise.memory import ClusterMemory, update_hard
 from ppreid.ise.objectives import ise_objective
 from ppreid.training.finite import FiniteGuard, StepBatch

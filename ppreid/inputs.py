@@ -8,8 +8,8 @@ from pathlib import Path
 from ppreid.base.errors import ConfigError, PpreidWarning
 from ppreid.base.records import DatasetContents, ImageRecord, ReIDSplit
 from ppreid.build import DATASETS
-from ppreid.config.load.data import DataConfig
-from ppreid.config.load.method import EvaluationModelConfig, ModelConfig
+from ppreid.config.data import DataConfig
+from ppreid.config.method import EvaluationModelConfig, ModelConfig
 from ppreid.datasets.image_dataset import without_unreadable
 from ppreid.datasets.image_folder import find_images
 from ppreid.datasets.summary import summarise_split

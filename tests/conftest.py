@@ -3,13 +3,19 @@
 import json
 import logging
 import warnings
+from collections.abc import Callable
+from importlib.util import module_from_spec, spec_from_file_location
 from pathlib import Path
+from types import ModuleType
 
 import numpy as np
+import paddle
 import pytest
 from PIL import Image
 
 import ppreid  # noqa: F401 - before paddle, see ppreid/__init__.py
+from ppreid.models.reid_net import ReIDNet
+from ppreid.models.resnet import resnet
 
 GOLDENS = Path(__file__).parent / "data" / "goldens"
 
@@ -111,3 +117,36 @@ def untouched_logger():
     yield
     logger.handlers[:], logger.propagate, warnings.showwarning = handlers, propagate, show
     logger.setLevel(level)
+
+
+@pytest.fixture
+def clustered_features() -> Callable[..., tuple[np.ndarray, np.ndarray]]:
+    """Maker of (N, D) unit rows around `num_ids` centres, and the centre of each row."""
+
+    def make(n: int, *, dim: int = 16, num_ids: int = 5, spread: float = 0.5, seed: int = 0):
+        rng = np.random.default_rng(seed)
+        pids = rng.integers(0, num_ids, n)
+        rows = rng.standard_normal((num_ids, dim))[pids] + spread * rng.standard_normal((n, dim))
+        return (rows / np.linalg.norm(rows, axis=1, keepdims=True)).astype(np.float32), pids
+
+    return make
+
+
+@pytest.fixture
+def tiny_net() -> Callable[..., ReIDNet]:
+    """Builds a ReIDNet on a ResNet-18 with 8 base channels, with the same weights on every call."""
+
+    def build(**options) -> ReIDNet:
+        paddle.seed(0)
+        return ReIDNet(resnet(18, base_width=8), **options)
+
+    return build
+
+
+@pytest.fixture(scope="session")
+def torch_writer() -> ModuleType:
+    """The module weights/torch_writer.py; a test folder is no package."""
+    spec = spec_from_file_location("torch_writer", Path(__file__).parent / "weights" / "torch_writer.py")
+    module = module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module

@@ -9,8 +9,8 @@ from typing import NamedTuple
 from ppreid import build
 from ppreid.app.training import train
 from ppreid.base.errors import ClusteringError, ConfigError, Interrupted, PpreidError, TrainingError
-from ppreid.config.load.load import load_config
-from ppreid.config.load.schema import TrainingConfig
+from ppreid.config.load import load_config
+from ppreid.config.schema import TrainingConfig
 from ppreid.disk.csv_table import write_csv
 from ppreid.disk.files import write_text
 from ppreid.report.ablation_table import PAPER, FinishedRun, ablation_table, run_table

@@ -12,7 +12,7 @@ from ppreid.base.progress import Stopwatch
 from ppreid.base.records import ids
 from ppreid.clustering.labels import require_clusters
 from ppreid.clustering.quality import PseudoLabelQuality, clustering_statistics, pseudo_label_quality, sweep_eps
-from ppreid.config.load.schema import TrainingConfig
+from ppreid.config.schema import TrainingConfig
 from ppreid.disk.features import Features, read_features
 from ppreid.inputs import load_trained_weights, read_split
 from ppreid.processes.device import available_memory, use_device, warn_if_labels_do_not_fit

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from ppreid import build
 from ppreid.base.errors import ConfigError, unknown_choice
-from ppreid.config.load.schema import Config
+from ppreid.config.schema import Config
 from ppreid.disk.files import file_sha256
 from ppreid.weights.files import check_writable_suffix, write_tensors
 from ppreid.weights.match import BEHIND_BACKBONE, match_weights

@@ -12,8 +12,8 @@ from ppreid import build
 from ppreid.base.errors import PpreidError
 from ppreid.base.progress import progress
 from ppreid.base.records import ReIDSplit
-from ppreid.config.load.data import DataConfig
-from ppreid.config.load.schema import Config, TrainingConfig
+from ppreid.config.data import DataConfig
+from ppreid.config.schema import Config, TrainingConfig
 from ppreid.datasets.batch_reader import memory_under_way
 from ppreid.datasets.summary import summarise_split
 from ppreid.doctor.duplicates import check_duplicates, check_names, content_digests, equal_groups, equal_in_size

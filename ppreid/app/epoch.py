@@ -12,7 +12,7 @@ from ppreid import build
 from ppreid.base.progress import Stopwatch
 from ppreid.base.records import ReIDSplit, ids
 from ppreid.clustering.labels import require_clusters
-from ppreid.config.load.schema import TrainingConfig
+from ppreid.config.schema import TrainingConfig
 from ppreid.datasets.loader import TrainLoader
 from ppreid.failpoint import failpoint
 from ppreid.models.reid_net import ReIDNet

@@ -8,8 +8,8 @@ from pathlib import Path
 
 from ppreid import build
 from ppreid.base.errors import EvaluationError
-from ppreid.config.load.run import EvaluationSettings
-from ppreid.config.load.schema import Config
+from ppreid.config.run import EvaluationSettings
+from ppreid.config.schema import Config
 from ppreid.disk.files import write_text
 from ppreid.evaluation.ranking import RankingResult
 from ppreid.evaluation.rerank import evaluate_reranked

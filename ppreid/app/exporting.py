@@ -12,7 +12,7 @@ from PIL import Image
 import ppreid
 from ppreid import build
 from ppreid.base.errors import ConfigError, WriteError, unknown_choice
-from ppreid.config.load.schema import Config
+from ppreid.config.schema import Config
 from ppreid.datasets.transforms import IMAGE_MEAN, IMAGE_STD, normalise, resize
 from ppreid.demo.generated import draw_people
 from ppreid.disk.files import file_sha256, replacing, write_text
@@ -35,7 +35,8 @@ from ppreid.export.network import (
     require_onnx,
     require_parity,
 )
-from ppreid.export.runtimes import open_onnx_file, open_paddle_files
+from ppreid.export.onnx_files import open_onnx_file
+from ppreid.export.paddle_files import open_paddle_files
 from ppreid.inputs import load_trained_weights
 from ppreid.processes.device import use_device
 

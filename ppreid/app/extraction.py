@@ -9,7 +9,7 @@ from pathlib import Path
 from ppreid import build
 from ppreid.base.errors import DataError
 from ppreid.base.records import ImageRecord
-from ppreid.config.load.schema import Config
+from ppreid.config.schema import Config
 from ppreid.disk.feature_writer import Blocks, write_features
 from ppreid.inputs import load_trained_weights, read_folder, read_split
 from ppreid.models.reid_net import ReIDNet

@@ -12,10 +12,10 @@ from ppreid import build
 from ppreid.app.extraction import made_with, write_image_features
 from ppreid.base.errors import ConfigError, DataError
 from ppreid.base.records import DatasetContents, ImageRecord
-from ppreid.config.load.load import config_text, load_config
-from ppreid.config.load.method import EvaluationModelConfig
-from ppreid.config.load.run import EvaluationSettings
-from ppreid.config.load.schema import Config, EvaluationConfig
+from ppreid.config.load import config_text, load_config
+from ppreid.config.method import EvaluationModelConfig
+from ppreid.config.run import EvaluationSettings
+from ppreid.config.schema import Config, EvaluationConfig
 from ppreid.disk.files import file_sha256, write_text
 from ppreid.inputs import load_trained_weights, read_gallery, read_split
 from ppreid.models.reid_net import ReIDNet

@@ -10,8 +10,8 @@ import numpy as np
 from ppreid import build
 from ppreid.base.errors import ConfigError, DataError, EvaluationError, PpreidError, PpreidWarning
 from ppreid.base.records import ReIDSplit, ids
-from ppreid.config.load.load import load_config
-from ppreid.config.load.schema import TrainingConfig
+from ppreid.config.load import load_config
+from ppreid.config.schema import TrainingConfig
 from ppreid.disk.files import write_text
 from ppreid.evaluation.inputs import Identities
 from ppreid.inputs import load_trained_weights, read_split

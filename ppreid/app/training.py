@@ -15,8 +15,8 @@ from ppreid.app.epoch import Run, evaluated, one_epoch
 from ppreid.app.reporting import report_of_training
 from ppreid.base.environment import launched_processes
 from ppreid.base.records import ReIDSplit
-from ppreid.config.load.load import config_text
-from ppreid.config.load.schema import TrainingConfig
+from ppreid.config.load import config_text
+from ppreid.config.schema import TrainingConfig
 from ppreid.datasets.loader import TrainLoader
 from ppreid.disk.files import write_text
 from ppreid.inputs import load_initial_weights, read_split

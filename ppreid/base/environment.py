@@ -26,3 +26,8 @@ def ask_for_determinism(environment: MutableMapping[str, str] = os.environ) -> N
 def missing_for_determinism(environment: Mapping[str, str] = os.environ) -> list[str]:
     """The variables that are not set as they should be, as NAME=VALUE."""
     return [f"{name}={value}" for name, value in DETERMINISTIC.items() if environment.get(name) != value]
+
+
+def launched_processes() -> int:
+    """How many processes paddle's launcher started, with this one; 1 without it."""
+    return int(os.environ.get("PADDLE_TRAINERS_NUM", "1"))

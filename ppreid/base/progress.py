@@ -3,7 +3,8 @@
 import resource
 import sys
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from typing import TypeVar
 
 from tqdm import tqdm
@@ -54,3 +55,20 @@ def peak_memory() -> int:
 
 def _memory() -> str:
     return f"peak {peak_memory() / 1e9:.1f} GB"
+
+
+class Stopwatch:
+    """Collects the seconds that the stages of an epoch take."""
+
+    def __init__(self, seconds: Mapping[str, float] | None = None) -> None:
+        """Start at zero, or at what the stages took before an interruption."""
+        self.seconds = dict(seconds or {})
+
+    @contextmanager
+    def stage(self, name: str) -> Iterator[None]:
+        """Add the time that the block takes to the stage `name`."""
+        start = time.perf_counter()
+        try:
+            yield
+        finally:
+            self.seconds[name] = self.seconds.get(name, 0.0) + time.perf_counter() - start

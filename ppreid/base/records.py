@@ -1,6 +1,9 @@
 """The records that travel from the data sets to everything else."""
 
+from collections.abc import Sequence
 from typing import NamedTuple
+
+import numpy as np
 
 
 class ImageRecord(NamedTuple):
@@ -45,3 +48,11 @@ class DatasetContents(NamedTuple):
     split: ReIDSplit
     camera_names: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
+
+
+def ids(records: Sequence[ImageRecord]) -> tuple[np.ndarray, np.ndarray]:
+    """Identities (N,) and cameras (N,) of records, int64."""
+    return (
+        np.array([record.pid for record in records], dtype=np.int64),
+        np.array([record.camid for record in records], dtype=np.int64),
+    )

@@ -10,10 +10,10 @@ from scipy.sparse import csr_matrix
 from ppreid.base.errors import ConfigError
 from ppreid.base.records import ImageRecord
 from ppreid.build.tables import BACKBONES, CLUSTERERS, DISTANCES, MEMORY_UPDATES, OBJECTIVES, POOLINGS
-from ppreid.config.load.data import DataConfig
-from ppreid.config.load.method import EvaluationModelConfig, ISEConfig, LabelsConfig, MemoryConfig
-from ppreid.config.load.run import AmpConfig, BatchConfig, EvaluationSettings
-from ppreid.config.load.schema import TrainingConfig
+from ppreid.config.data import DataConfig
+from ppreid.config.method import EvaluationModelConfig, ISEConfig, LabelsConfig, MemoryConfig
+from ppreid.config.run import AmpConfig, BatchConfig, EvaluationSettings
+from ppreid.config.schema import TrainingConfig
 from ppreid.datasets.image_dataset import ImageDataset
 from ppreid.datasets.loader import EvalLoader, TrainLoader, eval_loader
 from ppreid.datasets.transforms import eval_transform, train_transform

@@ -8,7 +8,7 @@ from pydantic import ValidationError
 
 from ppreid.base.errors import ConfigError
 from ppreid.build.tables import choices
-from ppreid.config.load.schema import TrainingConfig
+from ppreid.config.schema import TrainingConfig
 
 
 def scaled_to_devices(cfg: TrainingConfig, *, devices: int) -> tuple[TrainingConfig, str]:

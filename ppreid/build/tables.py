@@ -1,6 +1,6 @@
 """The choices: each is one plain dict, from a name in the configuration to what it stands for.
 
-Names stand in `ppreid.config.load.choices` as well, and a test holds both equal.
+Names stand in `ppreid.config.choices` as well, and a test holds both equal.
 """
 
 from collections.abc import Callable
@@ -15,8 +15,8 @@ from scipy.sparse import csr_matrix
 from ppreid.base.records import DatasetContents, ReIDSplit
 from ppreid.clustering.alternative_labels import agglomerative_labels, hdbscan_labels, infomap_labels
 from ppreid.clustering.labels import dbscan_labels
-from ppreid.config.load.data import DataConfig
-from ppreid.config.load.method import LabelsConfig
+from ppreid.config.data import DataConfig
+from ppreid.config.method import LabelsConfig
 from ppreid.datasets.camera_folder import read_camera_folder
 from ppreid.datasets.market1501 import (
     DUKEMTMC_COUNTS,

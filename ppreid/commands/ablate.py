@@ -6,9 +6,9 @@ from pathlib import Path
 from ppreid.base.environment import ask_for_determinism
 from ppreid.base.errors import ConfigError, unknown_choice
 from ppreid.commands.command import Command
-from ppreid.config.load.choices import BUILTIN_CHOICES
-from ppreid.config.load.load import load_config
-from ppreid.config.load.schema import EvaluationConfig, TrainingConfig
+from ppreid.config.choices import BUILTIN_CHOICES
+from ppreid.config.load import load_config
+from ppreid.config.schema import EvaluationConfig, TrainingConfig
 from ppreid.report.ablation_table import TITLES
 
 EXAMPLES = """\

@@ -6,8 +6,8 @@ from pathlib import Path
 from typing import NamedTuple
 
 from ppreid.base.errors import ConfigError
-from ppreid.config.load.load import find_config, load_config
-from ppreid.config.load.schema import Config, EvaluationConfig, TrainingConfig
+from ppreid.config.load import find_config, load_config
+from ppreid.config.schema import Config, EvaluationConfig, TrainingConfig
 from ppreid.run.log import logger
 
 

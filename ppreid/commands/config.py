@@ -6,8 +6,8 @@ from difflib import get_close_matches
 
 from ppreid.base.errors import ConfigError
 from ppreid.commands.command import Command
-from ppreid.config.load.load import config_text, load_config
-from ppreid.config.load.reference import ConfigKey, config_keys, section_meanings
+from ppreid.config.load import config_text, load_config
+from ppreid.config.reference import ConfigKey, config_keys, section_meanings
 
 EXAMPLES = """\
   python tools/config.py --list

@@ -50,8 +50,8 @@ def _add_arguments(parser: argparse.ArgumentParser) -> None:
 def _run(args: argparse.Namespace) -> None:
     if args.sheet and args.sheet.suffix != ".png":
         raise ConfigError(f"--sheet {args.sheet} has another suffix than .png; it is a PNG picture")
-    from ppreid.datasets.sheets import contact_sheet
     from ppreid.datasets.summary import summarise_split
+    from ppreid.demo.contact_sheet import contact_sheet
     from ppreid.demo.generated import DESCRIPTION_FILE, copy_unlabelled, generate_demo_dataset
 
     settings = {name.replace("-", "_"): getattr(args, name.replace("-", "_")) for name in _NUMBERS}

@@ -99,8 +99,8 @@ def _query(args: argparse.Namespace) -> None:
 
 
 def _draw(results: "list[SearchResult]", path: Path) -> None:
-    from ppreid.datasets.sheets import Tile, result_sheet
     from ppreid.search.results import short_name
+    from ppreid.search.sheet import Tile, result_sheet
 
     rows = [
         [

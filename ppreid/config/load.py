@@ -14,9 +14,9 @@ from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
 from ppreid.base.errors import ConfigError, unknown_choice
-from ppreid.config.load.choices import BUILTIN_CHOICES
-from ppreid.config.load.plain_yaml import parse_yaml
-from ppreid.config.load.schema import Config, EvaluationConfig, TrainingConfig
+from ppreid.config.choices import BUILTIN_CHOICES
+from ppreid.config.plain_yaml import parse_yaml
+from ppreid.config.schema import Config, EvaluationConfig, TrainingConfig
 
 Key = tuple[str, ...]
 SCHEMAS: dict[str, type[BaseModel]] = {"train": TrainingConfig, "evaluate": EvaluationConfig}
@@ -60,7 +60,7 @@ def config_text(cfg: Config) -> str:
 
 def config_folders() -> list[Path]:
     """Folders that are searched for configuration files: the working directory's, the checkout's, the package's."""
-    package = Path(__file__).resolve().parent
+    package = Path(__file__).resolve().parent.parent
     folders = [Path.cwd() / "configs", package.parent / "configs", package / "configs"]
     return list(dict.fromkeys(folder for folder in folders if folder.is_dir()))
 

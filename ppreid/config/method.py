@@ -1,11 +1,11 @@
-"""Pseudo labels and what is learned from them: distances, clustering, memory, objective."""
+"""The method: pseudo labels, what is learned from them, and the network."""
 
 from typing import Annotated, Literal
 
 from pydantic import Field
 
-from ppreid.config.load.choices import one_of
-from ppreid.config.load.section import PositiveInt, Probability, Section
+from ppreid.config.choices import one_of
+from ppreid.config.section import PositiveInt, Probability, Section
 
 
 class CameraJaccardConfig(Section):
@@ -71,10 +71,6 @@ class ISEConfig(Section):
     """Weight of the label-preserving loss."""
     lp_temperature: Annotated[float, Field(gt=0)] = 0.6
     """Temperature of the label-preserving loss."""
-
-
-# MERGED sections.model: """The network."""
-#
 
 
 class EvaluationModelConfig(Section):

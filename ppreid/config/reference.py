@@ -1,6 +1,6 @@
 """Every configuration key with type, allowed values, default and meaning, read from the schema.
 
-`python -m ppreid.config.load.reference > docs/configuration.md` makes the page of the documentation.
+`python -m ppreid.config.reference > docs/configuration.md` makes the page of the documentation.
 """
 
 from collections.abc import Iterator, Mapping
@@ -9,13 +9,13 @@ from typing import Any, NamedTuple
 
 from pydantic import BaseModel
 
-from ppreid.config.load.choices import BUILTIN_CHOICES
-from ppreid.config.load.schema import EvaluationConfig, TrainingConfig
+from ppreid.config.choices import BUILTIN_CHOICES
+from ppreid.config.schema import EvaluationConfig, TrainingConfig
 
 PAGE_HEAD = """\
 # Configuration reference
 
-<!-- made by `python -m ppreid.config.load.reference > docs/configuration.md` from the docstrings of ppreid/sections/ -->
+<!-- made by `python -m ppreid.config.reference > docs/configuration.md` from the docstrings of ppreid/sections/ -->
 
 A configuration is a YAML file of these keys. Any of them can be set on the command line: `-o solver.lr=1e-3`. A file
 may name another one whose keys it inherits (`base: ise_market1501.yaml`). The default is what holds when neither a file

@@ -1,11 +1,11 @@
-"""The run: batches, optimizer, schedule, log, checkpoints."""
+"""The run: batches, optimizer, schedule, evaluation, log, checkpoints, report."""
 
 from typing import Annotated, Literal
 
 from pydantic import Field
 
-from ppreid.config.load.choices import one_of
-from ppreid.config.load.section import PositiveInt, Probability, Section
+from ppreid.config.choices import one_of
+from ppreid.config.section import PositiveInt, Probability, Section
 
 
 class BatchConfig(Section):
@@ -80,10 +80,6 @@ class CheckpointConfig(Section):
     stops; empty: nowhere."""
 
 
-# MERGED sections.evaluation: """Extraction and ranking."""
-#
-
-
 class EvaluationSettings(Section):
     """How features are extracted and ranked."""
 
@@ -115,10 +111,6 @@ class TrainingEvaluationSettings(EvaluationSettings):
 
     every: PositiveInt = 10
     """Epochs between evaluations; the last epoch is always evaluated."""
-
-
-# MERGED sections.report: """The report of a run."""
-#
 
 
 class ReportConfig(Section):

@@ -9,9 +9,9 @@ from typing import Annotated, Literal
 from pydantic import Field, model_validator
 from pydantic_core import PydanticCustomError
 
-from ppreid.config.load.data import AugmentConfig, DataConfig
-from ppreid.config.load.method import EvaluationModelConfig, ISEConfig, LabelsConfig, MemoryConfig, ModelConfig
-from ppreid.config.load.run import (
+from ppreid.config.data import AugmentConfig, DataConfig
+from ppreid.config.method import EvaluationModelConfig, ISEConfig, LabelsConfig, MemoryConfig, ModelConfig
+from ppreid.config.run import (
     AmpConfig,
     BatchConfig,
     CheckpointConfig,
@@ -21,7 +21,7 @@ from ppreid.config.load.run import (
     SolverConfig,
     TrainingEvaluationSettings,
 )
-from ppreid.config.load.section import Section
+from ppreid.config.section import Section
 
 
 class RunConfig(Section):

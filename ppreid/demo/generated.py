@@ -175,10 +175,6 @@ def _check_arguments(arguments: Mapping[str, Any]) -> None:
         raise ConfigError("the demo data cannot be made: " + "; ".join(problems))
 
 
-# MERGED datasets.unlabelled_copy: """The training images of a labelled data set as an unlabelled folder, to try what one's own images would need."""
-#
-
-
 def copy_unlabelled(records: Sequence[ImageRecord], folder: Path, *, seed: int = 0) -> bool:
     """Copy images into one subfolder for each camera, with names and in an order that do not tell the people.
 

@@ -14,7 +14,7 @@ from ppreid.datasets.image_file import load_image
 from ppreid.datasets.image_folder import find_images
 from ppreid.datasets.transforms import resize
 from ppreid.disk.feature_writer import Blocks, write_features
-from ppreid.export.manifest import ExportedNetwork, open_exported
+from ppreid.export.exported import ExportedNetwork, open_exported
 
 logger = logging.getLogger("ppreid")
 

@@ -6,6 +6,7 @@ from collections.abc import Callable
 import paddle
 import paddle.nn.functional as F
 from paddle import Tensor, nn
+from paddle.nn import functional
 
 from ppreid.models.batch_norm import FrozenBiasBatchNorm, interleave_chunks, restore_chunks, use_ghost_batch_norm
 from ppreid.models.pooling import average_pool
@@ -98,3 +99,22 @@ class ReIDNet(nn.Layer):
 def _embedding(in_features: int, out_features: int) -> nn.Linear:
     fan_out_init = nn.initializer.Normal(std=math.sqrt(2.0 / out_features))
     return nn.Linear(in_features, out_features, weight_attr=fan_out_init, bias_attr=False)
+
+
+class FlipAveraged(nn.Layer):
+    """A network whose feature of an image is the mean over the image and its mirror image, of unit norm again."""
+
+    def __init__(self, model: nn.Layer) -> None:
+        """Wrap a network; its train/eval mode stays as it is.
+
+        Args:
+            model: maps images (B, 3, H, W) to unit features (B, D).
+        """
+        super().__init__()
+        self.model = model
+        self.training = model.training
+
+    def forward(self, images: paddle.Tensor) -> paddle.Tensor:
+        """Map images (B, 3, H, W) to unit features (B, D), in twice the time of the network."""
+        mirrored = paddle.flip(images, axis=[3])
+        return functional.normalize(self.model(images) + self.model(mirrored), axis=1)

@@ -1,4 +1,4 @@
-"""The device and the seed of a run."""
+"""Where a run computes: its device, and how much memory there is."""
 
 import warnings
 from pathlib import Path
@@ -53,9 +53,6 @@ def require_determinism(device: str) -> None:
             "tools/train.py, or call ppreid.base.environment.ask_for_determinism() before importing ppreid.app"
         )
 
-
-# MERGED engine.resources: """How much memory there is, and a warning before work that will not fit."""
-#
 
 # Measured with benchmarks/pseudo_labels.py: at k1 = 30 a million images take 1.7 GB, tiles included; features that
 # cluster worse store more pairs, so the estimate is twice that.

@@ -21,11 +21,6 @@ SILENCE = 30.0  # seconds without a word after which a monitor, or its machine, 
 Message = dict[str, Any]
 
 
-def launched_processes() -> int:
-    """How many processes paddle's launcher started, with this one; 1 without it."""
-    return int(os.environ.get("PADDLE_TRAINERS_NUM", "1"))
-
-
 def send(channel: socket.socket | BinaryIO, message: Message) -> None:
     """Write one message; a reader that is gone is noticed elsewhere."""
     line = json.dumps(message).encode() + b"\n"

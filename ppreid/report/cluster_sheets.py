@@ -1,4 +1,4 @@
-"""Which clusters and identities to look at, and which of their images."""
+"""Which clusters and identities to look at, which of their images, and small pictures that live inside the page."""
 
 import io
 from base64 import b64encode
@@ -143,9 +143,6 @@ def _over_cameras(rows: np.ndarray, camids: np.ndarray) -> list[int]:
 def _count(number: int, one: str, many: str = "") -> str:
     return f"{number:,} {one if number == 1 else many or one + 's'}"
 
-
-# MERGED report.thumbnails: """Small pictures that live inside the page."""
-#
 
 HEIGHT, MAX_WIDTH = 128, 128  # twice the size on the page, for sharp displays
 _QUALITIES = (75, 55, 35)

@@ -159,9 +159,6 @@ def cluster_evidence(
     )
 
 
-# MERGED report.feature_map: """Features in two dimensions, to look at."""
-#
-
 _PERPLEXITY = 30
 
 

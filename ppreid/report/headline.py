@@ -2,9 +2,9 @@
 
 from typing import Any, NamedTuple
 
-from ppreid.report.curves import compact
+from ppreid.report.configuration import flat
 from ppreid.report.run_files import FINISHED, RUNNING, RunFiles, number
-from ppreid.report.tables import flat
+from ppreid.report.scales import compact
 
 _LOW_MIXING = 0.2  # of 1: every cluster mixes the cameras as the data do
 _GAP = 2.0  # percent mAP; another seed alone changes about as much

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from ppreid.base.errors import DataError
-from ppreid.config.load.plain_yaml import parse_yaml
+from ppreid.config.plain_yaml import parse_yaml
 from ppreid.run.folder import CAMERAS, CONFIG, ENVIRONMENT, LABELS, METRICS
 from ppreid.run.metrics import read_metrics
 

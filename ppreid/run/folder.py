@@ -1,4 +1,4 @@
-"""The folder of a run: what ppreid writes there, and the care not to overwrite an earlier run."""
+"""The folder of a run: what ppreid writes there, how an earlier run is kept safe, what is done when a disk fails."""
 
 import errno
 import json
@@ -100,9 +100,6 @@ def write_camera_names(path: Path, names: Sequence[str]) -> None:
     write_csv(path, ("camid", "name"), enumerate(names))
 
 
-# MERGED engine.environment: """Which versions and which device a run uses, for people who compare runs later."""
-#
-
 _PACKAGES = ("numpy", "scipy", "scikit-learn", "numba", "Pillow")
 
 
@@ -133,10 +130,6 @@ def _version(package: str) -> str:
         return version(package)
     except PackageNotFoundError:
         return "not installed as a package"
-
-
-# MERGED engine.rescue: """When the folder of a run can no longer be written: what training has reached goes elsewhere."""
-#
 
 
 @contextmanager

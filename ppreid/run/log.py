@@ -1,25 +1,17 @@
-"""What a run leaves behind for people (log.txt, the console) and for programs (metrics.jsonl).
-
-metrics.jsonl holds one JSON object per line. Every object has `event` and `seconds` (since the start of the process);
-the further keys by event are listed in docs/metrics.md.
-"""
+"""What a run says to people: the console and log.txt."""
 
 import io
-import json
 import logging
-import math
 import os
 import sys
-import time
 import warnings
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, TextIO
+from typing import TextIO
 
-from ppreid.base.errors import DataError, PpreidWarning, WriteError
-from ppreid.disk.files import append_line, write_text
-from ppreid.run.metrics import CURVES, write_curves
+from ppreid.base.errors import PpreidWarning, WriteError
+from ppreid.disk.files import append_line
 
 logger = logging.getLogger("ppreid")
 
@@ -69,64 +61,6 @@ def log_to_file(path: Path) -> Iterator[None]:
         handler.close()
 
 
-class MetricsFile:
-    """Appends events to a metrics.jsonl; each line is complete and on the disk when `write` returns."""
-
-    def __init__(self, path: Path, *, visualdl: bool = False) -> None:
-        """Name the file; it need not exist.
-
-        Args:
-            path: metrics.jsonl of a run.
-            visualdl: keep a log for VisualDL beside it in step.
-        """
-        self.path = path
-        self._curves = path.with_name(CURVES) if visualdl else None
-        self._start = time.monotonic()
-
-    def write(self, event: str, **values: Any) -> None:  # noqa: ANN401 - any JSON value
-        """Append one event.
-
-        Args:
-            event: what happened, e.g. "epoch".
-            **values: JSON values; a number that is not finite becomes null, since JSON has no spelling for it.
-        """
-        row = {"event": event, "seconds": round(time.monotonic() - self._start, 3), **_plain(values)}
-        append_line(self.path, _line(row))
-        if self._curves:
-            write_curves(read_metrics(self.path), self._curves)
-
-    def rewind(self, epoch: int, source: Path | None = None) -> None:
-        """Forget what came after `epoch` finished epochs: a resumed run writes it again.
-
-        Args:
-            epoch: last one to keep; -1 keeps nothing.
-            source: metrics.jsonl of the run that is continued; None is this one. There need not be one.
-        """
-        source = source or self.path
-        rows = read_metrics(source) if source.exists() else []
-        rows = [row for row in rows if row.get("epoch", 0) <= epoch and row["event"] != "summary"]
-        write_text(self.path, "".join(f"{_line(row)}\n" for row in rows))
-
-
-def read_metrics(path: Path) -> list[dict[str, Any]]:
-    """All events of a metrics.jsonl in order; a half-written last line (a killed run) is left out.
-
-    Raises:
-        DataError: another line is damaged.
-    """
-    rows = []
-    lines = path.read_bytes().split(b"\n")[:-1]
-    for number, line in enumerate(lines, 1):
-        try:
-            row = json.loads(line)
-            if not isinstance(row, dict) or "event" not in row or not isinstance(row.get("epoch", 0), int):
-                raise ValueError("it is no event")
-        except (ValueError, RecursionError) as error:
-            raise DataError(f"{path}, line {number}, is damaged ({error}); delete the line, or the file") from None
-        rows.append(row)
-    return rows
-
-
 class _LogFile(logging.Handler):
     """Appends messages to a file; on a full disk the run matters more than its log."""
 
@@ -148,27 +82,6 @@ class _LogFile(logging.Handler):
             self._num_missing += 1
 
 
-def _line(row: dict[str, Any]) -> str:
-    return json.dumps(row, ensure_ascii=False, allow_nan=False)
-
-
-class Stopwatch:
-    """Collects the seconds that the stages of an epoch take."""
-
-    def __init__(self, seconds: Mapping[str, float] | None = None) -> None:
-        """Start at zero, or at what the stages took before an interruption."""
-        self.seconds = dict(seconds or {})
-
-    @contextmanager
-    def stage(self, name: str) -> Iterator[None]:
-        """Add the time that the block takes to the stage `name`."""
-        start = time.perf_counter()
-        try:
-            yield
-        finally:
-            self.seconds[name] = self.seconds.get(name, 0.0) + time.perf_counter() - start
-
-
 def _log_warning(
     message: Warning | str,
     category: type[Warning],
@@ -180,16 +93,3 @@ def _log_warning(
     """Show our own warnings as one plain line, those of other libraries with their origin."""
     origin = "" if issubclass(category, PpreidWarning) else f"{filename}:{lineno}: {category.__name__}: "
     logger.warning("warning: %s%s", origin, message)
-
-
-def _plain(value: Any) -> Any:  # noqa: ANN401 - any JSON value
-    """The value with numpy scalars as Python numbers, rounded to 7 digits, and non-finite numbers as None."""
-    if isinstance(value, dict):
-        return {key: _plain(item) for key, item in value.items()}
-    if isinstance(value, list | tuple):
-        return [_plain(item) for item in value]
-    if hasattr(value, "item"):
-        value = value.item()
-    if isinstance(value, float):
-        return float(f"{value:.7g}") if math.isfinite(value) else None
-    return value

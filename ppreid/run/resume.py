@@ -8,7 +8,7 @@ from typing import Any, Literal
 
 from ppreid.base.errors import ConfigError, DataError, PpreidWarning
 from ppreid.base.records import ImageRecord
-from ppreid.config.load.schema import TrainingConfig
+from ppreid.config.schema import TrainingConfig
 from ppreid.failpoint import failpoint
 from ppreid.processes.ranks import ALONE, Ranks
 from ppreid.run.checkpoint import Checkpoint, images_digest

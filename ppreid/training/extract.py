@@ -10,10 +10,10 @@ from paddle import Tensor, nn
 
 from ppreid.base.errors import ConfigError, DataError, PpreidWarning, TrainingError
 from ppreid.base.progress import progress
+from ppreid.export.inference import inference_forward, usable_precision
 from ppreid.failpoint import failpoint
 from ppreid.processes.collectives import rows_to_first, tensors_from_first
 from ppreid.processes.ranks import ALONE, Ranks
-from ppreid.training.inference import inference_forward, usable_precision
 
 # An export takes as long as is gained on 100 (ResNet50) to several hundred images; see docs/extraction.md.
 MIN_IMAGES_FOR_INFERENCE = 500

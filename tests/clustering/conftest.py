@@ -1,4 +1,4 @@
-"""Features and matrices that several tests of the clustering need."""
+"""Matrices and reference numbers that several tests of the clustering need."""
 
 import json
 from collections.abc import Callable
@@ -9,19 +9,6 @@ import pytest
 from scipy import sparse
 
 GOLDENS = Path(__file__).parents[1] / "data" / "goldens"
-
-
-@pytest.fixture
-def clustered_features() -> Callable[..., tuple[np.ndarray, np.ndarray]]:
-    """Maker of (N, D) unit rows around `num_ids` centres, and the centre of each row."""
-
-    def make(n: int, *, dim: int = 16, num_ids: int = 5, spread: float = 0.5, seed: int = 0):
-        rng = np.random.default_rng(seed)
-        pids = rng.integers(0, num_ids, n)
-        rows = rng.standard_normal((num_ids, dim))[pids] + spread * rng.standard_normal((n, dim))
-        return (rows / np.linalg.norm(rows, axis=1, keepdims=True)).astype(np.float32), pids
-
-    return make
 
 
 @pytest.fixture

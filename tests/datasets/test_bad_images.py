@@ -13,12 +13,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
-from ppreid.config.load.load import load_config
 
 from ppreid import app
 from ppreid.base.errors import DataError, PpreidWarning, printable
 from ppreid.base.records import ImageRecord
 from ppreid.cli import main
+from ppreid.config.load import load_config
 from ppreid.datasets.batch_reader import BatchReader
 from ppreid.datasets.image_dataset import ImageDataset
 from ppreid.datasets.image_file import load_image

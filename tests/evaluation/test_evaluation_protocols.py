@@ -2,8 +2,8 @@ import runpy
 
 import numpy as np
 import pytest
-from ppreid.config.load.choices import BUILTIN_CHOICES
 
+from ppreid.config.choices import BUILTIN_CHOICES
 from ppreid.evaluation.protocols import PROTOCOLS
 from ppreid.evaluation.ranking import evaluate_distances
 

@@ -4,9 +4,9 @@ import os
 
 import numpy as np
 import pytest
-from ppreid.config.load.load import load_config
 
 from ppreid import app
+from ppreid.config.load import load_config
 from ppreid.disk.tensor_file import load_tensors
 from ppreid.run.folder import BEST, LABELS, LAST, METRICS
 from ppreid.run.metrics import read_metrics

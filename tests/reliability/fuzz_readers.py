@@ -17,10 +17,10 @@ from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
-from ppreid.config.load.load import load_config
 
 import ppreid  # noqa: F401 - before paddle
 from ppreid.base.errors import PpreidError
+from ppreid.config.load import load_config
 from ppreid.disk.features import read_features
 from ppreid.disk.tensor_file import save_tensors
 from ppreid.run.checkpoint import read_checkpoint

@@ -7,12 +7,12 @@ import signal
 import threading
 
 import pytest
-from ppreid.config.load.load import load_config
 
 from ppreid import app
 from ppreid.app import epoch as epoch_module
 from ppreid.base.errors import ConfigError, DataError, Interrupted, PpreidWarning, WeightsError
 from ppreid.base.progress import Stopwatch
+from ppreid.config.load import load_config
 from ppreid.disk.tensor_file import load_tensors
 from ppreid.failpoint import VARIABLE
 from ppreid.run.checkpoint import read_checkpoint

@@ -10,12 +10,12 @@ import time
 
 import numpy as np
 import pytest
-from ppreid.config.load.load import load_config
 from run_process import LIMIT, NO_MOUNT, assert_no_orphans, command, run_with_own_mounts, start
 
 from ppreid import app
 from ppreid.app import epoch as epoch_module
 from ppreid.base.errors import Interrupted, TrainingError
+from ppreid.config.load import load_config
 from ppreid.failpoint import VARIABLE
 from ppreid.run.checkpoint import read_checkpoint
 from ppreid.run.checkpoint_set import AUTO

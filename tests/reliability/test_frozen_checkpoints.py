@@ -5,11 +5,11 @@ import shutil
 
 import numpy as np
 import pytest
-from ppreid.config.load.load import load_config
 from safetensors.numpy import save_file
 
 from ppreid import app
 from ppreid.base.errors import ConfigError, DataError, PpreidWarning, WeightsError
+from ppreid.config.load import load_config
 from ppreid.disk.tensor_file import load_tensors, save_tensors
 from ppreid.run.checkpoint import FORMAT, read_checkpoint
 from ppreid.run.folder import LAST

@@ -6,12 +6,12 @@ from contextlib import nullcontext
 
 import numpy as np
 import pytest
-from ppreid.config.load.load import load_config
 
 from ppreid import app
 from ppreid.app import training
 from ppreid.base.errors import ConfigError, Interrupted, PpreidWarning, TrainingError
 from ppreid.cli import main
+from ppreid.config.load import load_config
 from ppreid.disk.tensor_file import load_tensors
 from ppreid.failpoint import VARIABLE
 from ppreid.run.checkpoint import read_checkpoint

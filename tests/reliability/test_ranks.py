@@ -7,10 +7,10 @@ import sys
 import numpy as np
 import pytest
 from launched import LIMIT, run_ranks, two_machines
-from ppreid.config.load.load import load_config
 
 from ppreid import app, failpoint
 from ppreid.app import training as training_module
+from ppreid.config.load import load_config
 from ppreid.disk.tensor_file import load_tensors
 from ppreid.failpoint import PLACES, VARIABLE
 from ppreid.run.checkpoint import read_checkpoint

@@ -5,11 +5,11 @@ import os
 import shutil
 
 import pytest
-from ppreid.config.load.load import load_config
 
 from ppreid import app
 from ppreid.app import epoch as epoch_module
 from ppreid.base.errors import TrainingError
+from ppreid.config.load import load_config
 from ppreid.run.checkpoint import read_checkpoint
 from ppreid.run.checkpoint_set import AUTO
 from ppreid.run.folder import BEST, LAST, METRICS

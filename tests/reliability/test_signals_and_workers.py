@@ -5,7 +5,6 @@ import signal
 import time
 
 import pytest
-from ppreid.config.load.load import load_config
 from run_process import (
     LIMIT,
     NO_MOUNT,
@@ -19,6 +18,7 @@ from run_process import (
 )
 
 from ppreid import app
+from ppreid.config.load import load_config
 from ppreid.run.checkpoint import read_checkpoint
 from ppreid.run.checkpoint_set import AUTO
 from ppreid.run.folder import LAST

@@ -18,10 +18,10 @@ TESTS = Path(__file__).parents[2]
 sys.path[:0] = [str(TESTS), str(TESTS.parent)]
 
 from conftest import write_tiny_data  # noqa: E402
-from ppreid.config.load.load import load_config  # noqa: E402
 
 from ppreid import app  # noqa: E402
 from ppreid.base.errors import Interrupted  # noqa: E402
+from ppreid.config.load import load_config  # noqa: E402
 from ppreid.failpoint import VARIABLE  # noqa: E402
 from ppreid.run.checkpoint import FORMAT  # noqa: E402
 from ppreid.run.folder import LAST  # noqa: E402

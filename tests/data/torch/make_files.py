@@ -21,7 +21,7 @@ class RunsCommand:
 
 
 def tensors():
-    """Tensors of every kind that a state dict may hold; tests/models/test_torch_files.py has the same in numpy."""
+    """Tensors of every kind that a state dict may hold; tests/weights/test_torch_files.py has the same in numpy."""
     numbers = torch.arange(12.0)
     return OrderedDict(
         float32=numbers.reshape(3, 4),

@@ -1,0 +1,194 @@
+import json
+
+import numpy as np
+import paddle
+import pytest
+
+from ppreid import app, build
+from ppreid.base.errors import ConfigError, EvaluationError
+from ppreid.base.records import DatasetContents, ids
+from ppreid.config.load import load_config
+from ppreid.evaluation.ranking import evaluate_features
+from ppreid.evaluation.rerank import evaluate_reranked
+from ppreid.inputs import load_trained_weights, read_split
+from ppreid.models.reid_net import FlipAveraged
+from ppreid.run.folder import BAD_IMAGES, RESULTS
+from ppreid.training.evaluate import evaluate_model
+from ppreid.training.extract import extract_features
+from ppreid.weights.files import save_weights
+
+
+@pytest.fixture(autouse=True)
+def hard_demo(monkeypatch):
+    """The tiny data set with some identities of the gallery exchanged, so that no ranking is perfect."""
+    real = build.DATASETS["demo"]
+
+    def read(data):
+        split = real.read(data).split
+        order = np.random.default_rng(5).permutation(len(split.gallery))
+        mixed = [
+            record._replace(pid=split.gallery[i].pid) if i % 3 == 0 else record
+            for record, i in zip(split.gallery, order, strict=True)
+        ]
+        return DatasetContents(split._replace(gallery=tuple(mixed)))
+
+    monkeypatch.setitem(build.DATASETS, "demo", real._replace(read=read))
+
+
+@pytest.fixture
+def evaluate(tiny_config, tmp_path):
+    """Evaluate an untrained network with overrides: (result, results.json)."""
+
+    def run(*overrides):
+        weights, run = tmp_path / "weights.safetensors", tmp_path / "run"
+        if not weights.exists():
+            paddle.seed(3)
+            save_weights(weights, build.reid_net(load_config(tiny_config).model))
+        result = app.evaluate(load_config(tiny_config, [f"model.weights={weights}", *overrides]))
+        return result, json.loads((run / RESULTS).read_text(encoding="utf-8"))
+
+    return run
+
+
+@pytest.fixture
+def arrays_of(tiny_config, tmp_path):
+    """The six arrays that ranking takes, features with the (perhaps wrapped) network of `evaluate`."""
+
+    def extract(wrap=lambda model: model):
+        cfg = load_config(tiny_config, [f"model.weights={tmp_path / 'weights.safetensors'}"])
+        split = read_split(cfg.data, skipped_list=tmp_path / BAD_IMAGES)
+        model = build.reid_net(cfg.model)
+        load_trained_weights(model, cfg.model)
+        loader = build.feature_loader(split.query + split.gallery, cfg.data, cfg.eval)
+        features = extract_features(wrap(model), loader)
+        pids, camids = zip(ids(split.query), ids(split.gallery), strict=True)
+        return *np.split(features, [len(split.query)]), *pids, *camids
+
+    return extract
+
+
+def test_reranking_adds_a_row_and_leaves_the_plain_numbers(evaluate, arrays_of, caplog):
+    with caplog.at_level("INFO", "ppreid"):
+        result, written = evaluate("eval.rerank=true", "eval.rerank_k1=5", "eval.rerank_k2=2", "eval.rerank_lambda=0.2")
+    table = next(message for message in caplog.messages if message.startswith("market1501")).splitlines()
+    assert [line.split()[0] for line in table[1:3]] == ["plain", "re-ranked"]
+    expected = evaluate_reranked(*arrays_of(), k1=5, k2=2, lambda_value=0.2)
+    assert written["reranked"]["mean_ap"] == pytest.approx(expected.mean_ap, abs=1e-9)
+    assert written["reranked"]["mean_ap"] != written["results"]["mean_ap"]
+    plain, written = evaluate()
+    assert "reranked" not in written
+    assert plain.mean_ap == result.mean_ap == written["results"]["mean_ap"]
+
+
+def test_flip_averages_the_features_of_mirror_images(evaluate, arrays_of):
+    plain, _ = evaluate()
+    flipped, _ = evaluate("eval.flip=true")
+    assert flipped.mean_ap != plain.mean_ap
+    assert flipped.mean_ap == pytest.approx(evaluate_features(*arrays_of(FlipAveraged)).mean_ap, abs=1e-9)
+
+
+def test_flip_works_with_the_inference_engine(evaluate):
+    eager, _ = evaluate("eval.flip=true", "eval.engine=eager")
+    exported, _ = evaluate("eval.flip=true", "eval.engine=inference")
+    assert exported.mean_ap == pytest.approx(eager.mean_ap, abs=1e-6)
+
+
+def test_evaluations_during_training_are_plain(tiny_config, tmp_path):
+    short = ["solver.epochs=1", "solver.iters=1"]
+    plain = app.train(load_config(tiny_config, short))
+    options = ["eval.flip=true", "eval.rerank=true", f"output_dir={tmp_path / 'options'}"]
+    assert app.train(load_config(tiny_config, short + options)) == plain
+
+
+@pytest.mark.parametrize("protocol", ["market1501_trapezoid", "fastreid", "all_queries"])
+@pytest.mark.parametrize("ignore_camera", [False, True])
+def test_every_protocol_can_be_asked_for(evaluate, arrays_of, protocol, ignore_camera):
+    overrides = f"eval.protocol={protocol}", f"eval.ignore_camera={str(ignore_camera).lower()}"
+    result, written = evaluate(*overrides, "eval.rerank=true", "eval.rerank_k1=5")
+    assert result.protocol == written["results"]["protocol"] == written["reranked"]["protocol"] == protocol
+    arrays, conventions = arrays_of(), {"protocol": protocol, "ignore_camera": ignore_camera}
+    assert result.mean_ap == pytest.approx(evaluate_features(*arrays, **conventions).mean_ap, abs=1e-9)
+    reranked = evaluate_reranked(*arrays, k1=5, **conventions)
+    assert written["reranked"]["mean_ap"] == pytest.approx(reranked.mean_ap, abs=1e-9)
+    other = {"protocol": protocol, "ignore_camera": not ignore_camera}
+    assert result.mean_ap != pytest.approx(evaluate_features(*arrays, **other).mean_ap, abs=1e-3)
+
+
+def test_queries_without_a_match_are_counted_with_the_reason(evaluate, monkeypatch, caplog):
+    unchanged = build.DATASETS["demo"]
+
+    def relabelled(query_pids, query_camids):
+        def read(data):
+            split = unchanged.read(data).split
+            ends = zip(split.query, query_pids, query_camids, strict=False)
+            query = [record._replace(pid=pid, camid=camid) for record, pid, camid in ends]
+            gallery = [record._replace(camid=1) if record.pid == 8 else record for record in split.gallery]
+            return DatasetContents(split._replace(query=tuple(query), gallery=tuple(gallery)))
+
+        monkeypatch.setitem(build.DATASETS, "demo", unchanged._replace(read=read))
+
+    relabelled([7, 8, 8, 99, 98], [0, 1, 1, 0, 0])
+    with caplog.at_level("INFO", "ppreid"):
+        result, written = evaluate()
+    assert (
+        "4 of 5 queries have no valid match and are left out: 2 have an identity that is not in the gallery, "
+        "2 have it on their own camera only" in caplog.text
+    )
+    reasons = {key: written["results"][key] for key in written["results"] if key.startswith("num_")}
+    expected = {"num_queries": 5, "num_valid_queries": 1, "num_same_camera_only": 2, "num_identity_absent": 2}
+    assert reasons == expected
+    assert written["results"]["average_precision"][1:] == [None] * 4
+    assert evaluate("eval.protocol=all_queries")[0].mean_ap == pytest.approx(result.mean_ap / 5)
+
+    relabelled([8, 8, 99], [1, 1, 0])
+    message = r"none of 3 queries .*1 have an identity that is not in the gallery, 2 have it on their own camera only"
+    with pytest.raises(EvaluationError, match=message):
+        evaluate()
+
+
+@pytest.mark.parametrize(
+    ("override", "message"),
+    [
+        ("eval.rerank_k1=0", r"eval\.rerank_k1 is 0; it should be greater than or equal to 1"),
+        ("eval.rerank_lambda=2.0", r"eval\.rerank_lambda is 2\.0; it should be less than or equal to 1"),
+        ("eval.rerank=yes please", r"eval\.rerank is 'yes please'"),
+        ("eval.flipp=true", r"unknown key eval\.flipp; did you mean eval\.flip\?"),
+    ],
+)
+def test_bad_values(tiny_config, override, message):
+    with pytest.raises(ConfigError, match=message):
+        load_config(tiny_config, [override])
+
+
+class Halves(paddle.nn.Layer):
+    """Unit features from the left and the right half of an image."""
+
+    def forward(self, images):
+        left, right = images[:, 0, 0, 0], images[:, 0, 0, -1]
+        return paddle.nn.functional.normalize(paddle.stack([left, right], axis=1), axis=1)
+
+
+def test_flip_by_hand():
+    images = paddle.to_tensor([[[[3.0, 9.0, 4.0]]], [[[1.0, 9.0, 1.0]]]])
+    features = FlipAveraged(Halves())(images).numpy()
+    np.testing.assert_allclose(features, np.full((2, 2), np.sqrt(0.5)), atol=1e-6)  # (3, 4) + (4, 3), (1, 1) + (1, 1)
+
+
+@pytest.mark.parametrize("training", [True, False])
+def test_flip_leaves_the_mode_of_the_network(training):
+    model = Halves()
+    model.training = training
+    batch = paddle.ones([1, 3, 2, 2]), np.array([0])
+    facts = {"num_images": 1, "rows": range(1)}
+    loader = type("Loader", (), {**facts, "__len__": lambda self: 1, "__iter__": lambda self: iter([batch])})()
+    extract_features(FlipAveraged(model), loader)
+    assert model.training == training
+
+
+def test_evaluate_model_returns_what_ranking_returns(tiny_config, tmp_path):
+    cfg = load_config(tiny_config)
+    split = read_split(cfg.data, skipped_list=tmp_path / BAD_IMAGES)
+    loader = build.feature_loader(split.query + split.gallery, cfg.data, cfg.eval)
+    shapes = evaluate_model(build.reid_net(cfg.model), loader, split, rank=lambda *arrays: [a.shape for a in arrays])
+    q, g = len(split.query), len(split.gallery)
+    assert shapes == [(q, 64), (g, 64), (q,), (g,), (q,), (g,)]

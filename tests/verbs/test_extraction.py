@@ -1,0 +1,197 @@
+import csv
+import itertools
+import shutil
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from ppreid import app, build
+from ppreid.app import extraction
+from ppreid.base.errors import ConfigError, DataError, PpreidWarning
+from ppreid.base.records import ImageRecord
+from ppreid.config.load import load_config
+from ppreid.datasets.image_folder import find_images
+from ppreid.disk.feature_writer import write_features
+from ppreid.disk.features import read_features
+from ppreid.weights.files import save_weights
+
+
+@pytest.fixture
+def config(tiny_config, tmp_path):
+    """Loads the tiny configuration, 48 training images in batches of 16, with weights of a random network."""
+    weights = tmp_path / "net.safetensors"
+    save_weights(weights, build.reid_net(load_config(tiny_config).model))
+    return lambda *overrides: load_config(tiny_config, [f"model.weights={weights}", *overrides])
+
+
+def stop_after(batches, monkeypatch):
+    """Let an extraction end with Ctrl-C after some batches."""
+    real = extraction.feature_blocks
+
+    def stopping(*args, **kwargs):
+        yield from itertools.islice(real(*args, **kwargs), batches)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(extraction, "feature_blocks", stopping)
+
+
+def test_the_file_holds_every_image_of_the_part_in_order(config, tmp_path):
+    output = tmp_path / "new" / "train.npy"
+    app.extract(config(), output)
+    features = np.load(output, mmap_mode="r", allow_pickle=False)
+    assert (features.shape, features.dtype) == ((48, 64), np.float32)
+    np.testing.assert_allclose(np.linalg.norm(features, axis=1), 1, atol=1e-5)
+    found = read_features(output)
+    assert len(set(found.pids)) == 6 and set(found.camids) == {0, 1}
+    assert found.names == sorted(found.names) and "bounding_box_train" in found.names[0]
+    assert {file.name for file in output.parent.iterdir()} == {"train.npy", "train.npy.sha256", "train.csv"}
+
+
+def test_clustering_reads_the_file(config, tmp_path):
+    output = tmp_path / "train.npy"
+    app.extract(config(), output)
+    from_file = app.cluster(config(), features_file=output, output=tmp_path / "from_file.csv")
+    from_images = app.cluster(config(), output=tmp_path / "from_images.csv")
+    np.testing.assert_array_equal(from_file, from_images)
+    assert (tmp_path / "from_file.csv").read_text() == (tmp_path / "from_images.csv").read_text()
+
+
+@pytest.mark.parametrize("batches", [0, 1, 2])
+def test_an_interrupted_extraction_continues_and_gives_the_same_file(batches, config, tmp_path, monkeypatch):
+    whole, resumed = tmp_path / "whole.npy", tmp_path / "resumed.npy"
+    app.extract(config(), whole)
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        stop_after(batches, patch)
+        app.extract(config(), resumed)
+    assert not resumed.exists()
+    starts = []
+    real = build.feature_loader
+    monkeypatch.setattr(
+        build, "feature_loader", lambda *args, first_row: starts.append(first_row) or real(*args, first_row=first_row)
+    )
+    app.extract(config(), resumed)
+    assert starts == [16 * batches]
+    assert resumed.read_bytes() == whole.read_bytes()
+    assert resumed.with_suffix(".csv").read_text() == whole.with_suffix(".csv").read_text()
+
+
+def test_a_part_from_other_settings_is_refused(config, tmp_path, monkeypatch):
+    output = tmp_path / "a.npy"
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        stop_after(1, patch)
+        app.extract(config(), output)
+    with pytest.raises(ConfigError, match=r"a\.npy\.partial was begun with other image size; delete it"):
+        app.extract(config("data.height=48"), output)
+    with pytest.raises(ConfigError, match="was begun with other images"):
+        app.extract(config(), output, part="query")
+
+
+def test_a_finished_file_is_kept(config, tmp_path):
+    output = tmp_path / "a.npy"
+    output.write_bytes(b"mine")
+    with pytest.raises(ConfigError, match=r"a\.npy exists already; choose another name"):
+        app.extract(config(), output)
+    assert output.read_bytes() == b"mine"
+    with pytest.raises(ConfigError, match=r"no name for an \.npy file"):
+        app.extract(config(), tmp_path / "a.txt")
+
+
+def test_any_folder_of_images(config, tiny_root, tmp_path):
+    folder = tmp_path / "crops"
+    shutil.copytree(tiny_root / "demo" / "query", folder / "deep" / "er")
+    shutil.copytree(tiny_root / "demo" / "query", folder / ".hidden")
+    Image.new("L", (20, 40)).save(folder / "a.PNG")
+    (folder / "._a.png").write_text("not an image")
+    (folder / "notes.txt").write_text("not an image")
+    output = tmp_path / "crops.npy"
+    app.extract(config(), output, images=folder)
+    found = read_features(output)
+    assert found.features.shape == (9, 64)
+    assert [name.removeprefix(f"{folder}/").split("/")[0] for name in found.names] == ["a.PNG"] + 8 * ["deep"]
+    assert set(found.pids) == set(found.camids) == {-1}
+
+
+def test_an_unreadable_image_stops_or_is_left_out(config, tmp_path):
+    folder = tmp_path / "crops"
+    folder.mkdir()
+    Image.new("RGB", (20, 40)).save(folder / "good.jpg")
+    (folder / "bad.jpg").write_bytes(b"bad")
+    with pytest.raises(DataError, match=r"bad\.jpg"):
+        app.extract(config(), tmp_path / "crops.npy", images=folder)
+    with pytest.warns(PpreidWarning, match="1 unreadable images are left out"):
+        app.extract(config("data.on_bad_image=skip"), tmp_path / "others.npy", images=folder)
+    assert read_features(tmp_path / "others.npy").names == [str(folder / "good.jpg")]
+    assert "bad.jpg" in (tmp_path / "others.bad_images.txt").read_text()
+
+
+@pytest.mark.parametrize("missing", [True, False])
+def test_a_folder_without_images_is_an_error(missing, tmp_path):
+    folder = tmp_path / "crops"
+    if not missing:
+        folder.mkdir()
+    with pytest.raises(DataError, match=r"no image to use in .*crops; .*(does not exist|nothing)"):
+        find_images(folder)
+
+
+# write_features itself
+
+RECORDS = [ImageRecord(f"{i}.jpg", i, -1) for i in range(5)]
+VALUES = np.arange(15, dtype=np.float32).reshape(5, 3)
+
+
+def blocks_of_two(first_row):
+    for start in range(first_row, 5, 2):
+        rows = np.arange(start, min(start + 2, 5))
+        yield VALUES[rows], rows
+
+
+def test_half_a_block_on_the_disk_is_written_again(tmp_path):
+    path, partial = tmp_path / "a.npy", tmp_path / "a.npy.partial"
+
+    def broken(first_row):
+        yield from list(blocks_of_two(first_row))[:1]
+        raise KeyboardInterrupt
+
+    settings = {"dim": 3, "origin": {"weights": "x"}}
+    with pytest.raises(KeyboardInterrupt):
+        write_features(path, RECORDS, blocks_from=broken, **settings)
+    with open(partial, "ab") as file:
+        file.write(b"half a row")
+    assert write_features(path, RECORDS, blocks_from=blocks_of_two, **settings) == 2
+    np.testing.assert_array_equal(np.load(path), VALUES)
+    with open(tmp_path / "a.csv", newline="") as file:
+        assert next(csv.reader(file)) == ["path", "pid", "camid"]
+
+
+def test_a_complete_part_only_gets_its_name(tmp_path, monkeypatch):
+    path = tmp_path / "a.npy"
+    settings = {"dim": 3, "origin": {}}
+    with monkeypatch.context() as patch:
+        patch.setattr("ppreid.disk.feature_writer.write_records", lambda *args: 1 / 0)
+        with pytest.raises(ZeroDivisionError):
+            write_features(path, RECORDS, blocks_from=blocks_of_two, **settings)
+    assert write_features(path, RECORDS, blocks_from=lambda first_row: 1 / 0, **settings) == 5
+    np.testing.assert_array_equal(np.load(path), VALUES)
+
+
+def test_rows_out_of_order_are_refused(tmp_path):
+    with pytest.raises(DataError, match="row 3, expected was row 0"):
+        write_features(
+            tmp_path / "a.npy", RECORDS, dim=3, origin={}, blocks_from=lambda _: iter([(VALUES[3:], np.array([3, 4]))])
+        )
+
+
+def test_too_little_space_is_seen_before_the_work(tmp_path, monkeypatch):
+    usage = shutil.disk_usage(tmp_path)
+    monkeypatch.setattr(shutil, "disk_usage", lambda folder: usage._replace(free=59))
+    with pytest.raises(DataError, match="GB are needed"):
+        write_features(tmp_path / "a.npy", RECORDS, dim=3, origin={}, blocks_from=lambda _: 1 / 0)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_damaged_progress_file_is_an_error(tmp_path):
+    (tmp_path / "a.npy.partial").write_bytes(b"x")
+    (tmp_path / "a.npy.progress").write_text("{")
+    with pytest.raises(ConfigError, match=r"a\.npy\.progress is damaged .* start anew"):
+        write_features(tmp_path / "a.npy", RECORDS, dim=3, origin={}, blocks_from=blocks_of_two)
