@@ -25,10 +25,10 @@ from ppreid.doctor.machine import (
     check_device,
     check_disk,
     check_memory,
+    check_packages,
     check_processor,
     usable_cores,
 )
-from ppreid.doctor.packages import check_packages
 from ppreid.inputs import load_initial_weights, load_trained_weights
 from ppreid.processes.device import LABEL_BYTES_PER_NEIGHBOUR, available_memory, use_device
 from ppreid.run.checkpoint import checkpoint_bytes

@@ -8,7 +8,7 @@ from ppreid.base.errors import ConfigError, DataError, PpreidError
 from ppreid.commands.command import Command, add_config_arguments, read_config
 from ppreid.disk.files import write_text
 from ppreid.doctor.findings import findings_to_dict, format_findings, has_problem
-from ppreid.doctor.packages import check_packages
+from ppreid.doctor.machine import check_packages
 from ppreid.run.log import logger
 
 EXAMPLES = """\

@@ -1,15 +1,55 @@
-"""Whether processor, GPUs, memory and disk are up to a run; each check is told what the run needs."""
+"""Whether packages, processor, GPUs, memory and disk are up to a run; each check is told what the run needs.
+
+This file itself needs the standard library only: it reports what else cannot be imported.
+"""
 
 import os
+import platform
 import shutil
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from importlib import import_module
 from pathlib import Path
 
 from ppreid.doctor.findings import Finding, ok, problem, warning
 
+# Name to import -> name of the package. Paddle comes first: it may crash when another library was loaded before it.
+PACKAGES = {
+    "paddle": "paddlepaddle or paddlepaddle-gpu",
+    "numpy": "numpy",
+    "scipy": "scipy",
+    "sklearn": "scikit-learn",
+    "faiss": "faiss-cpu or faiss-gpu",
+    "numba": "numba",
+    "PIL": "Pillow",
+    "safetensors": "safetensors",
+    "pydantic": "pydantic",
+    "jinja2": "Jinja2",
+}
+
 # What paddle, oneDNN and faiss profit from; bfloat16 is slow on a processor without one of the last two.
 INSTRUCTION_SETS = ("avx2", "avx512f", "avx512_vnni", "amx_int8", "avx512_bf16", "amx_bf16")
+
+
+def check_packages(packages: Mapping[str, str] = PACKAGES) -> list[Finding]:
+    """Import every package and report its version.
+
+    Args:
+        packages: name to import -> name to install.
+
+    Returns:
+        One "ok" with the versions of Python and of what could be imported, and a problem for each that could not.
+    """
+    versions, findings = [f"Python {platform.python_version()}"], []
+    for module, package in packages.items():
+        try:
+            versions.append(f"{module} {getattr(import_module(module), '__version__', '(version unknown)')}")
+        except Exception as error:  # noqa: BLE001 - a broken installation fails in any way, and must be reported
+            reason = (str(error).splitlines() or [""])[0]
+            text = f"{module} cannot be imported: {type(error).__name__}: {reason}"
+            advice = f"install {package} as in requirements.txt: pip install -r requirements.txt"
+            findings.append(problem("packages", text, advice))
+    return [ok("packages", f"{platform.platform()}\n{', '.join(versions)}"), *findings]
 
 
 def check_processor(*, onednn: bool, cpuinfo: Path = Path("/proc/cpuinfo")) -> Finding:
