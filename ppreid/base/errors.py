@@ -4,15 +4,24 @@ Every message says what was wrong, what was found and what to do, and names the 
 The class decides the exit code of a command (see `exit_code`), so that scripts can tell the cases apart.
 """
 
+import re
 from collections.abc import Iterable
 from difflib import get_close_matches
 from signal import Signals
 
 
 class PpreidError(Exception):
-    """Base of all errors that a user can act on; commands print the message without a traceback."""
+    """Base of all errors that a user can act on; commands print the message without a traceback.
+
+    Names of files, keys and tensors are in the messages, and strangers chose some of them: as text, an error holds
+    nothing that a terminal would obey.
+    """
 
     exit_code = 1
+
+    def __str__(self) -> str:
+        """The message, see `printable_lines`."""
+        return printable_lines(super().__str__())
 
 
 class ConfigError(PpreidError):
@@ -63,7 +72,7 @@ class WriteError(PpreidError, OSError):
 
     def __str__(self) -> str:
         """The sentence alone, without the number."""
-        return str(self.args[-1])
+        return printable_lines(str(self.args[-1]))
 
 
 class Interrupted(KeyboardInterrupt):
@@ -80,9 +89,20 @@ class PpreidWarning(UserWarning):
     """Something was adapted or looks wrong, but the result is still well defined."""
 
 
-def printable(name: str) -> str:
-    """A file name on one line of valid UTF-8, whatever bytes it has."""
-    return name.replace("\n", "\\n").replace("\r", "\\r").encode("utf-8", "backslashreplace").decode("utf-8")
+def printable(text: str) -> str:
+    """Text from a stranger (the name of a file, camera or tensor) on one line, with nothing that a terminal obeys.
+
+    Letters of every script stay; control characters, line ends, marks that turn the direction of writing, and bytes
+    that are no UTF-8 are shown as Python writes them, e.g. "\\x1b".
+    """
+    if text.isprintable():
+        return text
+    return "".join(letter if letter.isprintable() else ascii(letter)[1:-1] for letter in text)
+
+
+def printable_lines(text: str) -> str:
+    """The same for a message of several lines, whose line ends and tabs are ours."""
+    return re.sub(r"[^\n\t]+", lambda line: printable(line[0]), text)
 
 
 def unknown_choice(what: str, value: object, choices: Iterable[str]) -> str:

@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TextIO
 
-from ppreid.base.errors import PpreidWarning, WriteError
+from ppreid.base.errors import PpreidWarning, WriteError, printable_lines
 from ppreid.disk.files import append_line
 
 logger = logging.getLogger("ppreid")
@@ -31,9 +31,17 @@ def log_to_console() -> None:
         if isinstance(sys.stdout, io.TextIOWrapper):
             sys.stdout.reconfigure(errors="backslashreplace")  # names of files may be anything
         handler = _Console(sys.stdout)
-        handler.setFormatter(logging.Formatter("%(message)s"))
+        handler.setFormatter(_Printable("%(message)s"))
         logger.addHandler(handler)
         logger.propagate = False
+
+
+class _Printable(logging.Formatter):
+    """Messages name files that strangers named; nothing in them reaches a terminal as a command."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        """The message as text, with escape sequences shown instead of sent."""
+        return printable_lines(super().format(record))
 
 
 class _Console(logging.StreamHandler):
@@ -52,7 +60,7 @@ class _Console(logging.StreamHandler):
 def log_to_file(path: Path) -> Iterator[None]:
     """Append the messages of ppreid to a file as well, with the time of day, while the block runs."""
     handler = _LogFile(path)
-    handler.setFormatter(logging.Formatter("%(asctime)s %(message)s", datefmt="%Y-%m-%d %H:%M:%S"))
+    handler.setFormatter(_Printable("%(asctime)s %(message)s", datefmt="%Y-%m-%d %H:%M:%S"))
     logger.addHandler(handler)
     try:
         yield

@@ -7,6 +7,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
+from ppreid.base.errors import printable
+
 
 class Match(NamedTuple):
     """One image that was found.
@@ -67,12 +69,6 @@ def results_csv(results: Sequence[SearchResult]) -> str:
     for result in results:
         writer.writerows([result.query, rank, *match] for rank, match in _ranked(result))
     return text.getvalue()
-
-
-def printable(text: str) -> str:
-    """Text in which nothing can move the cursor or end the line, and that every terminal can encode."""
-    escaped = "".join(letter if letter.isprintable() else ascii(letter)[1:-1] for letter in text)
-    return escaped.encode("utf-8", "backslashreplace").decode("utf-8")
 
 
 def short_name(path: str, length: int) -> str:
