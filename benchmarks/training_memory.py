@@ -19,7 +19,7 @@ from ppreid import build
 from ppreid.base.progress import peak_memory
 from ppreid.config.schema import EvaluationModelConfig
 from ppreid.ise.memory import ClusterMemory, update_hard
-from ppreid.ise.objectives import ise_objective
+from ppreid.ise.objective import ise_objective
 from ppreid.training.finite import FiniteGuard, StepBatch
 from ppreid.training.optimizer import adam_with_l2
 from ppreid.training.step import micro_batches, training_step

@@ -19,7 +19,7 @@ from ppreid.datasets.loader import EvalLoader, TrainLoader, eval_loader
 from ppreid.datasets.transforms import eval_transform, train_transform
 from ppreid.evaluation.ranking import RankingResult, evaluate_features
 from ppreid.ise.memory import ClusterMemory
-from ppreid.ise.objectives import LossTerms
+from ppreid.ise.objective import LossTerms
 from ppreid.ise.schedule import pli_degree
 from ppreid.ise.support_samples import usable_topk
 from ppreid.models.reid_net import ReIDNet

@@ -31,7 +31,7 @@ from ppreid.datasets.msmt17 import MSMT17_COUNTS, read_msmt17
 from ppreid.datasets.summary import PublishedCounts
 from ppreid.evaluation.protocols import PROTOCOLS
 from ppreid.ise.memory import update_hard, update_sequential
-from ppreid.ise.objectives import LossTerms, ise_objective
+from ppreid.ise.objective import LossTerms, ise_objective
 from ppreid.models.pooling import GeMPool, average_pool, max_pool
 from ppreid.models.resnet import resnet
 from ppreid.neighbours.search import METHODS

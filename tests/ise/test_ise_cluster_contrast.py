@@ -4,7 +4,7 @@ import numpy as np
 import paddle
 import pytest
 
-from ppreid.ise.cluster_contrast import cluster_contrast_loss
+from ppreid.ise.objective import cluster_contrast_loss
 
 
 def test_loss_equals_loop(unit_rows):

@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ppreid.base.errors import TrainingError
-from ppreid.ise.label_preserving import label_preserving_loss
+from ppreid.ise.objective import hardest_negative_supports, hardest_positive_support, label_preserving_loss
 
 
 def loss_oracle(features, labels, support, support_labels, temperature):
@@ -53,6 +53,13 @@ def test_loss_at_chosen_angles(at_angles):
     loss = label_preserving_loss(features, np.array([0]), support, np.array([0, 0, 1, 1, 2]), temperature=0.5)
     positive, negative = math.exp(1.0), math.exp(0.0) + math.exp(-2.0)
     assert loss.item() == pytest.approx(-math.log(positive / (positive + negative)), abs=3e-6)
+
+
+def test_each_term_looks_at_its_classes_only():
+    by_class = paddle.to_tensor([[[2.0, 1.0], [3.0, 5.0], [0.5, 4.0]]])  # one sample, three classes of two supports
+    own = paddle.to_tensor([[0.0, 1.0, 0.0]])
+    assert hardest_positive_support(by_class, own).tolist() == [3.0]  # the minimum of its class
+    assert hardest_negative_supports(by_class, own).tolist() == [2.0 + 4.0]  # the maxima of the others
 
 
 def test_gradient_reaches_one_support_per_class(at_angles):

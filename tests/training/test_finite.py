@@ -10,7 +10,7 @@ import pytest
 from ppreid.base.errors import PpreidWarning, TrainingError
 from ppreid.failpoint import VARIABLE
 from ppreid.ise.memory import ClusterMemory, update_hard
-from ppreid.ise.objectives import LossTerms
+from ppreid.ise.objective import LossTerms
 from ppreid.training.finite import FiniteGuard, StepBatch, write_nonfinite_batch
 from ppreid.training.optimizer import adam_with_l2
 from ppreid.training.precision import INITIAL_SCALE, LossScale

@@ -6,7 +6,7 @@ import pytest
 
 from ppreid.base.errors import ConfigError
 from ppreid.ise.memory import ClusterMemory, update_hard
-from ppreid.ise.objectives import ise_objective
+from ppreid.ise.objective import ise_objective
 from ppreid.training.finite import FiniteGuard, StepBatch
 from ppreid.training.optimizer import adam_with_l2
 from ppreid.training.precision import GROW_EVERY, INITIAL_SCALE, LossScale, autocast, require_half_precision

@@ -8,7 +8,7 @@ import pytest
 
 from ppreid.base.errors import ConfigError
 from ppreid.ise.memory import ClusterMemory, update_sequential
-from ppreid.ise.objectives import LossTerms, ise_objective
+from ppreid.ise.objective import LossTerms, ise_objective
 from ppreid.models.reid_net import ReIDNet
 from ppreid.models.resnet import resnet
 from ppreid.training.finite import FiniteGuard, StepBatch

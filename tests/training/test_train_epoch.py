@@ -3,7 +3,7 @@ import paddle
 import pytest
 
 from ppreid.base.errors import TrainingError
-from ppreid.ise.objectives import LossTerms
+from ppreid.ise.objective import LossTerms
 from ppreid.training.finite import FiniteGuard
 from ppreid.training.optimizer import adam_with_l2
 from ppreid.training.train import EpochProgress, Schedule, train_epoch

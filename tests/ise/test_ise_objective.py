@@ -3,9 +3,8 @@ import paddle
 import pytest
 
 from ppreid.base.errors import PpreidWarning, TrainingError
-from ppreid.ise.cluster_contrast import cluster_contrast_loss
 from ppreid.ise.memory import ClusterMemory, update_hard, update_sequential
-from ppreid.ise.objectives import ise_objective
+from ppreid.ise.objective import cluster_contrast_loss, ise_objective
 from ppreid.ise.support_samples import support_samples, usable_topk
 
 UPDATES = {"hard": update_hard, "ori": update_sequential}
