@@ -12,43 +12,54 @@ import platform
 import sys
 from collections.abc import Sequence
 from difflib import get_close_matches
+from importlib import import_module
 from importlib.metadata import PackageNotFoundError, version
+from typing import NamedTuple, Protocol, cast
 
 import ppreid
 from ppreid.base.environment import launched_processes
 from ppreid.base.errors import ConfigError, Interrupted, PpreidError, unknown_choice
-from ppreid.commands import (
-    ablate,
-    cluster,
-    config,
-    convert_weights,
-    doctor,
-    evaluate,
-    export,
-    extract,
-    make_demo_data,
-    predict,
-    report,
-    search,
-    train,
-)
-from ppreid.commands.command import Command
 from ppreid.run.log import log_to_console
 
-COMMANDS: dict[str, Command] = {
-    "train": train.COMMAND,
-    "ablate": ablate.COMMAND,
-    "eval": evaluate.COMMAND,
-    "extract": extract.COMMAND,
-    "export": export.COMMAND,
-    "predict": predict.COMMAND,
-    "search": search.COMMAND,
-    "cluster": cluster.COMMAND,
-    "convert-weights": convert_weights.COMMAND,
-    "report": report.COMMAND,
-    "doctor": doctor.COMMAND,
-    "config": config.COMMAND,
-    "make-demo-data": make_demo_data.COMMAND,
+
+class Verb(NamedTuple):
+    """One command, known before its module is imported.
+
+    Attributes:
+        module: below ppreid.verbs.
+        what: one line for the help.
+    """
+
+    module: str
+    what: str
+
+
+class VerbModule(Protocol):
+    """What the module of a verb has."""
+
+    EXAMPLES: str  # worked examples for the help, three or more
+
+    def add_arguments(self, parser: argparse.ArgumentParser) -> None:
+        """Add its arguments to a parser."""
+
+    def run(self, args: argparse.Namespace) -> None:
+        """Do it, given the parsed arguments. Imports paddle only here, after the arguments were found good."""
+
+
+VERBS: dict[str, Verb] = {
+    "train": Verb("train", "train without identity labels"),
+    "ablate": Verb("ablate", "the paper's ablation: rows x seeds, with means and spreads"),
+    "eval": Verb("evaluate", "mAP and CMC of a trained network"),
+    "extract": Verb("extract", "features of images to a file"),
+    "export": Verb("export", "a network for programs without ppreid: Paddle Inference and ONNX"),
+    "predict": Verb("predict", "features with an exported network, without training code"),
+    "search": Verb("search", "find a person in a gallery of images"),
+    "cluster": Verb("cluster", "pseudo labels, or what every eps would do"),
+    "convert-weights": Verb("convert_weights", "weights of other code bases to ours, and back"),
+    "report": Verb("report", "one page to look at a run, or to compare several"),
+    "doctor": Verb("doctor", "check an environment and a data set before a long run"),
+    "config": Verb("config", "look configuration keys up, or print a complete configuration"),
+    "make-demo-data": Verb("make_demo_data", "draw pedestrians with the folders and names of Market-1501"),
 }
 
 EXIT_CODES = """\
@@ -69,7 +80,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     """
     arguments = sys.argv[1:] if argv is None else list(argv)
     if not arguments:
-        parser().print_help(sys.stderr)
+        parser([]).print_help(sys.stderr)
         return 2
     debug = "--debug" in arguments
     try:
@@ -77,7 +88,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         log_to_console()
         if launched_processes() > 1 and arguments[0] not in SEVERAL_PROCESSES:
             raise ConfigError(f"{arguments[0]} runs in one process; start it without paddle.distributed.launch")
-        args.run(args)
+        verb_module(arguments[0]).run(args)
     except PpreidError as error:
         if debug:
             raise
@@ -94,8 +105,18 @@ def main(argv: Sequence[str] | None = None) -> int:
     return 0
 
 
-def parser() -> argparse.ArgumentParser:
-    """Parser of all commands; programs that write shell completions take it (docs/command-line.md)."""
+def verb_module(name: str) -> VerbModule:
+    """The module of a command, which is imported here."""
+    return cast(VerbModule, import_module(f"ppreid.verbs.{VERBS[name].module}"))
+
+
+def parser(names: Sequence[str] = tuple(VERBS)) -> argparse.ArgumentParser:
+    """Parser of all commands; programs that write shell completions take it (docs/command-line.md).
+
+    Args:
+        names: commands whose arguments are wanted, which imports their modules; of the others there is only one line
+            of help.
+    """
     whole = argparse.ArgumentParser(
         prog="ppreid",
         description="Unsupervised person re-identification with ISE.",
@@ -104,30 +125,32 @@ def parser() -> argparse.ArgumentParser:
     )
     whole.add_argument("--version", action="version", version=_versions())
     parsers = whole.add_subparsers(required=True, metavar="command")
-    for name, command in COMMANDS.items():
+    for name, verb in VERBS.items():
         sub = parsers.add_parser(
             name,
-            help=command.what,
-            description=command.what,
-            epilog=f"examples:\n{command.examples}\n{EXIT_CODES}",
+            help=verb.what,
+            description=verb.what,
             formatter_class=argparse.RawDescriptionHelpFormatter,
         )
-        command.add_arguments(sub)
-        sub.add_argument("--debug", action="store_true", help="show the traceback of an error")
-        sub.set_defaults(run=command.run, options=list(sub._option_string_actions))
+        if name in names:
+            module = verb_module(name)
+            sub.epilog = f"examples:\n{module.EXAMPLES}\n{EXIT_CODES}"
+            module.add_arguments(sub)
+            sub.add_argument("--debug", action="store_true", help="show the traceback of an error")
+            sub.set_defaults(options=list(sub._option_string_actions))
     return whole
 
 
 def _parse(arguments: list[str]) -> argparse.Namespace:
     """Arguments as a namespace; a command or an option that does not exist is answered with the nearest one."""
-    command = arguments[0]
-    if not command.startswith("-") and command not in COMMANDS:
-        raise ConfigError(unknown_choice("the command", command, COMMANDS))
-    args, unknown = parser().parse_known_args(arguments)
+    name = arguments[0]
+    if not name.startswith("-") and name not in VERBS:
+        raise ConfigError(unknown_choice("the command", name, VERBS))
+    args, unknown = parser([name]).parse_known_args(arguments)
     if unknown:
         nearest = get_close_matches(unknown[0], args.options, n=1)
         hint = f"did you mean {nearest[0]}? " if nearest else ""
-        raise ConfigError(f"ppreid {command} does not take {unknown[0]!r}; {hint}ppreid {command} --help lists all")
+        raise ConfigError(f"ppreid {name} does not take {unknown[0]!r}; {hint}ppreid {name} --help lists all")
     return args
 
 

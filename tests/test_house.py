@@ -25,7 +25,7 @@ HOUSE = (
     ("build",),
     ("inputs",),
     ("app",),
-    ("commands",),
+    ("verbs",),
     ("cli",),
 )
 FLOORS = {room: floor for floor, rooms in enumerate(HOUSE) for room in rooms}

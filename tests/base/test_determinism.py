@@ -8,8 +8,8 @@ import pytest
 from ppreid.base.environment import DETERMINISTIC, ask_for_determinism, missing_for_determinism
 from ppreid.base.errors import ConfigError
 from ppreid.cli import main
-from ppreid.commands import train
 from ppreid.processes.device import require_determinism
+from ppreid.verbs import train
 
 COMMAND = """
 import os, sys
@@ -22,7 +22,7 @@ class Watch:
 sys.meta_path.insert(0, Watch())
 code = cli.main(["train", "-c", sys.argv[1], "-o", "data.root=missing", "-o", "deterministic=true"])
 from ppreid.cli import main
-from ppreid.commands import train
+from ppreid.verbs import train
 from ppreid.base.environment import DETERMINISTIC
 print(code, {name: seen.get(name) for name in DETERMINISTIC} == dict(DETERMINISTIC))
 """

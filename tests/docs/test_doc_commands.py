@@ -6,7 +6,7 @@ import pytest
 from pages import PAGES, ROOT, commands, page_name, words
 
 from ppreid.base.errors import ConfigError
-from ppreid.cli import COMMANDS, main, parser
+from ppreid.cli import VERBS, main, parser, verb_module
 from ppreid.config.load import find_config, load_config
 
 # what stands for a file of the user: a configuration that exists takes its place
@@ -29,8 +29,8 @@ OF_OTHERS = {
     "eval",
 }
 FOUND = [(page_name(page), command) for page in PAGES for command in commands(page.read_text("utf-8"))]
-for _name, _command in COMMANDS.items():
-    lines = [line.strip() for line in _command.examples.splitlines()]
+for _name in VERBS:
+    lines = [line.strip() for line in verb_module(_name).EXAMPLES.splitlines()]
     FOUND += [(f"{_name} --help", line) for line in lines if line.startswith(("python ", "ppreid "))]
 for _file in sorted((ROOT / "configs").glob("*.yaml")):
     FOUND += [
@@ -57,7 +57,7 @@ def check(command):
     """Assert that a command could be run; returns what kind it is."""
     program, *rest = words(command)
     own = arguments_of(command)
-    if own is not None and own[:1] == own and own[0] in COMMANDS:
+    if own is not None and own[:1] == own and own[0] in VERBS:
         return "name"  # "`ppreid train` and so on"
     if own is not None:
         check_own(own)

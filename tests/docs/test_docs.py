@@ -8,7 +8,7 @@ import pytest
 from pages import PAGES, ROOT, page_name
 
 from ppreid import build
-from ppreid.cli import COMMANDS
+from ppreid.cli import verb_module
 from ppreid.config.load import load_config
 
 LINK = re.compile(r"\]\(([^)#\s]+)")
@@ -38,7 +38,7 @@ def option_strings(command):
     import argparse
 
     parser = argparse.ArgumentParser()
-    COMMANDS[command].add_arguments(parser)
+    verb_module(command).add_arguments(parser)
     return [option for action in all_actions(parser) for option in action.option_strings]
 
 

@@ -130,8 +130,8 @@ def test_a_configuration_for_evaluation_needs_trained_weights_and_no_room_for_ch
 
 
 def test_a_broken_package_is_reported_before_it_is_needed(tiny_config, tmp_path, monkeypatch, capsys):
-    from ppreid.commands import doctor
     from ppreid.doctor.findings import problem
+    from ppreid.verbs import doctor
 
     monkeypatch.setattr(doctor, "check_packages", lambda: [problem("packages", "faiss is broken", "install it")])
     code, report = run(["doctor", "-c", str(tiny_config)], tmp_path)

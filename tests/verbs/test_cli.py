@@ -6,7 +6,7 @@ import sys
 import pytest
 
 from ppreid.base.errors import PpreidError
-from ppreid.cli import COMMANDS, EXIT_CODES, main, parser
+from ppreid.cli import EXIT_CODES, VERBS, main, parser
 
 
 def test_train_then_eval(tiny_config, tmp_path, capsys):
@@ -54,7 +54,7 @@ def test_debug_shows_the_traceback(tmp_path, monkeypatch):
         main(["train", "-c", "demo.yaml", "-o", "solver.lrr=1", "--debug"])
 
 
-@pytest.mark.parametrize("command", COMMANDS)
+@pytest.mark.parametrize("command", VERBS)
 def test_every_tool_shows_examples_and_exit_codes(command, checkout, tmp_path, monkeypatch, capsys):
     tool = f"tools/{command.replace('-', '_')}.py"
     monkeypatch.chdir(tmp_path)
@@ -100,7 +100,7 @@ def test_a_command_or_option_that_does_not_exist_is_answered_with_the_nearest(ar
 def test_nothing_shows_the_commands(capsys):
     assert main([]) == 2
     shown = capsys.readouterr().err
-    assert all(f"    {command}" in shown for command in COMMANDS)
+    assert all(f"    {command}" in shown for command in VERBS)
 
 
 def test_the_version_names_paddle_without_importing_it():
@@ -125,3 +125,10 @@ def test_ctrl_c_ends_with_130(monkeypatch, tiny_config, capsys):
     monkeypatch.setattr(app, "train", interrupted)
     assert main(["train", "-c", str(tiny_config)]) == 130
     assert capsys.readouterr().err == "interrupted\n"
+
+
+def test_the_help_of_a_command_imports_no_other_command():
+    code = "import sys; from ppreid.cli import parser; parser(['eval']); print(*sys.modules)"
+    loaded = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.split()
+    verbs = {name for name in loaded if name.startswith("ppreid.verbs.")}
+    assert verbs == {"ppreid.verbs.evaluate", "ppreid.verbs.command"}

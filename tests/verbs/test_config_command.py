@@ -4,9 +4,9 @@ import sys
 import pytest
 
 from ppreid.cli import main
-from ppreid.commands.config import describe, find_keys
 from ppreid.config.load import load_config
 from ppreid.config.reference import config_keys
+from ppreid.verbs.config import describe, find_keys
 
 
 def names(word):

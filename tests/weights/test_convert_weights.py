@@ -11,9 +11,9 @@ from PIL import Image
 from safetensors.numpy import load_file, save_file
 
 from ppreid.cli import main
-from ppreid.commands.convert_weights import NAMINGS_HELP
 from ppreid.models.reid_net import ReIDNet
 from ppreid.models.resnet import resnet
+from ppreid.verbs.convert_weights import NAMINGS_HELP
 from ppreid.weights.files import read_tensors, save_weights, write_tensors
 from ppreid.weights.names import NAMINGS, from_ppreid_names
 

@@ -5,11 +5,11 @@ import json
 from pathlib import Path
 
 from ppreid.base.errors import ConfigError, DataError, PpreidError
-from ppreid.commands.command import Command, add_config_arguments, read_config
 from ppreid.disk.files import write_text
 from ppreid.doctor.findings import findings_to_dict, format_findings, has_problem
 from ppreid.doctor.machine import check_packages
 from ppreid.run.log import logger
+from ppreid.verbs.command import add_config_arguments, read_config
 
 EXAMPLES = """\
   python tools/doctor.py -c ise_market1501.yaml
@@ -20,7 +20,8 @@ Exit codes: 0 no problem (there may be warnings); 3 a problem with the data set;
 """
 
 
-def _add_arguments(parser: argparse.ArgumentParser) -> None:
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """What the command line takes."""
     add_config_arguments(parser, default="base.yaml")
     group = parser.add_mutually_exclusive_group()
     group.add_argument("--data-only", action="store_true", help="check the data set and nothing else")
@@ -28,7 +29,8 @@ def _add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--json", type=Path, metavar="FILE", help="also write the findings, with all files concerned")
 
 
-def _run(args: argparse.Namespace) -> None:
+def run(args: argparse.Namespace) -> None:
+    """Do what the command line asks for."""
     cfg = read_config(args)
     packages = check_packages()
     if has_problem(packages):  # the import below needs all of them
@@ -52,6 +54,3 @@ def _write(path: Path | None, environment: list, data: list) -> None:
         except OSError as error:
             raise ConfigError(f"--json {path} cannot be written: {error}") from error
         logger.info("written: %s", path)
-
-
-COMMAND = Command("check an environment and a data set before a long run", EXAMPLES, _add_arguments, _run)

@@ -3,7 +3,7 @@
 import argparse
 
 from ppreid.base.environment import ask_for_determinism
-from ppreid.commands.command import Command, add_config_arguments, read_training_config
+from ppreid.verbs.command import add_config_arguments, read_training_config
 
 EXAMPLES = """\
   python tools/train.py -c demo.yaml
@@ -15,7 +15,8 @@ The files under configs/ are found by name. Every key can be set with -o; a wron
 """
 
 
-def _add_arguments(parser: argparse.ArgumentParser) -> None:
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """What the command line takes."""
     add_config_arguments(parser)
     group = parser.add_mutually_exclusive_group()
     group.add_argument(
@@ -29,13 +30,11 @@ def _add_arguments(parser: argparse.ArgumentParser) -> None:
     group.add_argument("--overwrite", action="store_true", help="replace an earlier run in output_dir")
 
 
-def _run(args: argparse.Namespace) -> None:
+def run(args: argparse.Namespace) -> None:
+    """Do what the command line asks for."""
     cfg = read_training_config(args)
     if cfg.deterministic:
         ask_for_determinism()
     from ppreid.app import train
 
     train(cfg, overwrite=args.overwrite, resume=args.resume)
-
-
-COMMAND = Command("train without identity labels", EXAMPLES, _add_arguments, _run)

@@ -5,9 +5,9 @@ import re
 from difflib import get_close_matches
 
 from ppreid.base.errors import ConfigError
-from ppreid.commands.command import Command
 from ppreid.config.load import config_text, load_config
 from ppreid.config.reference import ConfigKey, config_keys, section_meanings
+from ppreid.verbs.command import add_override
 
 EXAMPLES = """\
   python tools/config.py --list
@@ -19,11 +19,10 @@ With -c it prints the complete configuration, checked, which is a configuration 
 """
 
 
-def _add_arguments(parser: argparse.ArgumentParser) -> None:
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """What the command line takes."""
     parser.add_argument("-c", "--config", help="YAML file, found by name")
-    parser.add_argument(
-        "-o", "--override", dest="overrides", action="append", default=[], metavar="KEY=VALUE", help="set one key"
-    )
+    add_override(parser)
     parser.add_argument(
         "--list",
         nargs="?",
@@ -33,7 +32,8 @@ def _add_arguments(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def _run(args: argparse.Namespace) -> None:
+def run(args: argparse.Namespace) -> None:
+    """Do what the command line asks for."""
     if (args.config is None) == (args.list is None):
         raise ConfigError("give either -c FILE, to print a configuration, or --list, to look keys up")
     if args.config is not None:
@@ -67,6 +67,3 @@ def describe(key: ConfigKey) -> str:
     """Name, type, range and default in one line, and below it the meaning."""
     facts = ", ".join(fact for fact in (key.kind, key.allowed.replace("\\|", "|"), f"default {key.default}") if fact)
     return f"{key.name}: {facts}\n    {key.meaning}"
-
-
-COMMAND = Command("look configuration keys up, or print a complete configuration", EXAMPLES, _add_arguments, _run)

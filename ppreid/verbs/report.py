@@ -3,8 +3,8 @@
 import argparse
 from pathlib import Path
 
-from ppreid.commands.command import Command
 from ppreid.run.log import logger
+from ppreid.verbs.command import add_override
 
 EXAMPLES = """\
   python tools/report.py output/demo
@@ -15,29 +15,20 @@ The first writes output/demo/report.html, also while that run is going on. Sever
 """
 
 
-def _add_arguments(parser: argparse.ArgumentParser) -> None:
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """What the command line takes."""
     parser.add_argument("runs", nargs="+", type=Path, metavar="RUN", help="folder of a training run")
     parser.add_argument("--out", type=Path, metavar="FILE", help="HTML file to write; default report.html in RUN")
     parser.add_argument("--checkpoint", choices=("last", "best"), default="last", help="network to look at")
     parser.add_argument("--no-images", action="store_true", help="use neither network nor data set")
-    parser.add_argument(
-        "-o",
-        "--override",
-        dest="overrides",
-        action="append",
-        default=[],
-        metavar="KEY=VALUE",
-        help="set one key of the run's configuration, e.g. where its data set is now",
-    )
+    add_override(parser, what="set one key of the run's configuration, e.g. where its data set is now")
 
 
-def _run(args: argparse.Namespace) -> None:
+def run(args: argparse.Namespace) -> None:
+    """Do what the command line asks for."""
     from ppreid.app import report
 
     path = report(
         args.runs, out=args.out, overrides=args.overrides, checkpoint=args.checkpoint, images=not args.no_images
     )
     logger.info("written: %s", path)
-
-
-COMMAND = Command("one page to look at a run, or to compare several", EXAMPLES, _add_arguments, _run)

@@ -3,7 +3,7 @@
 import argparse
 from pathlib import Path
 
-from ppreid.commands.command import Command, add_config_arguments, read_config
+from ppreid.verbs.command import add_config_arguments, read_config
 
 NAMINGS_HELP = (
     "ppreid, paddle-vision, paddleclas-recmodel, paddleclas-backbone, torchvision, torchvision-parallel, "
@@ -17,7 +17,8 @@ EXAMPLES = """\
 """
 
 
-def _add_arguments(parser: argparse.ArgumentParser) -> None:
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """What the command line takes."""
     parser.add_argument(
         "source", type=Path, metavar="IN", help=".safetensors, .pdparams, or PyTorch's .pth, .pth.tar, .pt, .bin"
     )
@@ -30,7 +31,8 @@ def _add_arguments(parser: argparse.ArgumentParser) -> None:
     add_config_arguments(parser, default="base.yaml")
 
 
-def _run(args: argparse.Namespace) -> None:
+def run(args: argparse.Namespace) -> None:
+    """Do what the command line asks for."""
     cfg = read_config(args)
     from ppreid.app import convert_weights
 
@@ -42,6 +44,3 @@ def _run(args: argparse.Namespace) -> None:
         to_naming=args.to_naming,
         overwrite=args.overwrite,
     )
-
-
-COMMAND = Command("weights of other code bases to ours, and back", EXAMPLES, _add_arguments, _run)

@@ -4,7 +4,7 @@ import argparse
 from pathlib import Path
 
 from ppreid.base.errors import ConfigError
-from ppreid.commands.command import Command, add_config_arguments, read_config
+from ppreid.verbs.command import add_config_arguments, read_config
 
 EXAMPLES = """\
   python tools/export.py -c output/demo/config.yaml -o model.weights=output/demo/checkpoint_best.safetensors --out net
@@ -18,7 +18,8 @@ know. Nothing is written unless every format computes the features of the networ
 """
 
 
-def _add_arguments(parser: argparse.ArgumentParser) -> None:
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """What the command line takes."""
     add_config_arguments(parser, default="base.yaml")
     parser.add_argument(
         "--to", choices=("network", "fiftyone"), default="network", help="what to export (default: %(default)s)"
@@ -35,7 +36,8 @@ def _add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--overwrite", action="store_true", help="replace an earlier export in FOLDER")
 
 
-def _run(args: argparse.Namespace) -> None:
+def run(args: argparse.Namespace) -> None:
+    """Do what the command line asks for."""
     if args.to == "fiftyone":
         _run_fiftyone(args)
         return
@@ -53,6 +55,3 @@ def _run_fiftyone(args: argparse.Namespace) -> None:
     from ppreid.app import export_fiftyone
 
     export_fiftyone(args.features, args.out, labels_file=args.labels, overwrite=args.overwrite)
-
-
-COMMAND = Command("a network for programs without ppreid: Paddle Inference and ONNX", EXAMPLES, _add_arguments, _run)

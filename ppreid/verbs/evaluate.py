@@ -2,7 +2,7 @@
 
 import argparse
 
-from ppreid.commands.command import Command, add_config_arguments, read_config
+from ppreid.verbs.command import add_config_arguments, read_config
 
 EXAMPLES = """\
   python tools/eval.py -c output/demo/config.yaml -o model.weights=output/demo/checkpoint_best.safetensors
@@ -11,11 +11,14 @@ EXAMPLES = """\
 """
 
 
-def _run(args: argparse.Namespace) -> None:
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """What the command line takes."""
+    add_config_arguments(parser)
+
+
+def run(args: argparse.Namespace) -> None:
+    """Do what the command line asks for."""
     cfg = read_config(args)
     from ppreid.app import evaluate
 
     evaluate(cfg)
-
-
-COMMAND = Command("mAP and CMC of a trained network", EXAMPLES, add_config_arguments, _run)

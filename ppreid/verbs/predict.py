@@ -5,7 +5,6 @@ import json
 from pathlib import Path
 
 from ppreid.base.errors import ConfigError
-from ppreid.commands.command import Command
 
 EXAMPLES = """\
   python tools/predict.py net crops/ --out crops.npy
@@ -17,7 +16,8 @@ are those of tools/extract.py; tools/cluster.py --features reads them. An interr
 """
 
 
-def _add_arguments(parser: argparse.ArgumentParser) -> None:
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """What the command line takes."""
     parser.add_argument("exported", type=Path, metavar="EXPORTED", help="folder made by tools/export.py")
     parser.add_argument("images", type=Path, nargs="+", metavar="IMAGES", help="image files, and folders of them")
     what = parser.add_mutually_exclusive_group(required=True)
@@ -27,7 +27,8 @@ def _add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--batch-size", type=int, default=32, help="images per forward pass (default: %(default)s)")
 
 
-def _run(args: argparse.Namespace) -> None:
+def run(args: argparse.Namespace) -> None:
+    """Do what the command line asks for."""
     if args.batch_size < 1:
         raise ConfigError(f"--batch-size is {args.batch_size}; it must be at least 1")
     if args.compare and len(args.images) != 2:
@@ -40,6 +41,3 @@ def _run(args: argparse.Namespace) -> None:
         print(json.dumps({"images": [str(first), str(second)], "similarity": round(similarity, 6)}))
     else:
         predict(args.exported, args.images, args.out, runtime=args.runtime, batch_size=args.batch_size)
-
-
-COMMAND = Command("features with an exported network, without training code", EXAMPLES, _add_arguments, _run)

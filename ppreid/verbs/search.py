@@ -5,9 +5,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ppreid.base.errors import ConfigError, DataError, WriteError
-from ppreid.commands.command import Command, add_config_arguments, read_config
 from ppreid.disk.files import replacing, write_text
 from ppreid.run.log import logger
+from ppreid.verbs.command import add_config_arguments, add_override, read_config
 
 if TYPE_CHECKING:
     from ppreid.search.results import SearchResult
@@ -23,7 +23,8 @@ EXAMPLES = """\
 SHEET_ROWS, SHEET_COLUMNS = 12, 20  # more would not fit on a screen
 
 
-def _add_arguments(parser: argparse.ArgumentParser) -> None:
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """What the command line takes."""
     actions = parser.add_subparsers(dest="action", required=True, metavar="index|add|query")
     index = actions.add_parser("index", help="make an index", description="Make an index of a folder of images.")
     add_config_arguments(index)
@@ -45,20 +46,13 @@ def _add_arguments(parser: argparse.ArgumentParser) -> None:
         query.add_argument(option, type=Path, metavar="FILE", help=f"also write the results as {option[2:].upper()}")
     query.add_argument("--contact-sheet", type=Path, metavar="FILE.png", help="also draw the results")
     for action in (add, query):
-        action.add_argument(
-            "-o",
-            "--override",
-            dest="overrides",
-            action="append",
-            default=[],
-            metavar="KEY=VALUE",
-            help="set a key that does not change features, e.g. device=cpu or data.num_workers=0",
-        )
+        add_override(action, what="set a key that does not change features, e.g. device=cpu or data.num_workers=0")
     for action in (index, add, query):
         action.add_argument("--debug", action="store_true", default=argparse.SUPPRESS, help=argparse.SUPPRESS)
 
 
-def _run(args: argparse.Namespace) -> None:
+def run(args: argparse.Namespace) -> None:
+    """Do what the command line asks for."""
     if args.action == "index":
         cfg = read_config(args)
         from ppreid.app import build_index
@@ -120,6 +114,3 @@ def _draw(results: "list[SearchResult]", path: Path) -> None:
         raise DataError(text) from error
     drawn = f" (the first {SHEET_ROWS} of {len(results)} queries)" if len(results) > SHEET_ROWS else ""
     logger.info("written: %s%s", path, drawn)
-
-
-COMMAND = Command("find a person in a gallery of images", EXAMPLES, _add_arguments, _run)

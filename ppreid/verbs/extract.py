@@ -3,7 +3,7 @@
 import argparse
 from pathlib import Path
 
-from ppreid.commands.command import Command, add_config_arguments, read_config
+from ppreid.verbs.command import add_config_arguments, read_config
 
 EXAMPLES = """\
   python tools/extract.py -c output/demo/config.yaml -o model.weights=FILE --part train --out train.npy
@@ -15,7 +15,8 @@ reads the result.
 """
 
 
-def _add_arguments(parser: argparse.ArgumentParser) -> None:
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """What the command line takes."""
     add_config_arguments(parser)
     what = parser.add_mutually_exclusive_group(required=True)
     what.add_argument("--part", choices=("train", "query", "gallery"), help="part of the data set that data.name names")
@@ -23,11 +24,9 @@ def _add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--out", type=Path, required=True, metavar="FILE", help=".npy file to write, a .csv beside it")
 
 
-def _run(args: argparse.Namespace) -> None:
+def run(args: argparse.Namespace) -> None:
+    """Do what the command line asks for."""
     cfg = read_config(args)
     from ppreid.app import extract
 
     extract(cfg, args.out, part=args.part, images=args.images)
-
-
-COMMAND = Command("features of images to a file", EXAMPLES, _add_arguments, _run)

@@ -4,7 +4,6 @@ import argparse
 from pathlib import Path
 
 from ppreid.base.errors import ConfigError
-from ppreid.commands.command import Command
 from ppreid.disk.files import replacing
 from ppreid.run.log import logger
 
@@ -30,7 +29,8 @@ _RANGES = {
 }
 
 
-def _add_arguments(parser: argparse.ArgumentParser) -> None:
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """What the command line takes."""
     parser.add_argument("--out", type=Path, default=Path("data/demo"), help="folder to make (default: %(default)s)")
     parser.add_argument("--sheet", type=Path, metavar="FILE.png", help="also draw identities x cameras to look at")
     parser.add_argument(
@@ -47,7 +47,8 @@ def _add_arguments(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def _run(args: argparse.Namespace) -> None:
+def run(args: argparse.Namespace) -> None:
+    """Do what the command line asks for."""
     if args.sheet and args.sheet.suffix != ".png":
         raise ConfigError(f"--sheet {args.sheet} has another suffix than .png; it is a PNG picture")
     from ppreid.datasets.summary import summarise_split
@@ -69,6 +70,3 @@ def _run(args: argparse.Namespace) -> None:
         with replacing(args.sheet) as file:
             contact_sheet(split.train).save(file, "PNG")
         logger.info("written: %s", args.sheet)
-
-
-COMMAND = Command("draw pedestrians with the folders and names of Market-1501", EXAMPLES, _add_arguments, _run)

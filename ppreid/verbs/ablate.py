@@ -5,11 +5,11 @@ from pathlib import Path
 
 from ppreid.base.environment import ask_for_determinism
 from ppreid.base.errors import ConfigError, unknown_choice
-from ppreid.commands.command import Command
 from ppreid.config.choices import BUILTIN_CHOICES
 from ppreid.config.load import load_config
-from ppreid.config.schema import EvaluationConfig, TrainingConfig
+from ppreid.config.schema import TrainingConfig
 from ppreid.report.ablation_table import TITLES
+from ppreid.verbs.command import add_override, for_training
 
 EXAMPLES = """\
   python tools/ablate.py -c demo.yaml --seeds 3
@@ -23,19 +23,19 @@ ROWS = tuple(TITLES)
 _SET_HERE = {"ise.objective": "--rows", "output_dir": "--out"}
 
 
-def _add_arguments(parser: argparse.ArgumentParser) -> None:
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """What the command line takes."""
     source = parser.add_mutually_exclusive_group(required=True)
     source.add_argument("-c", "--config", help="YAML file for all rows, found by name; ise.objective is set here")
     source.add_argument("--dataset", choices=("market1501", "msmt17"), help="the paper's recipe for this data set")
     parser.add_argument("--rows", default=",".join(ROWS), help="rows of the table (default: %(default)s)")
     parser.add_argument("--seeds", type=int, default=3, metavar="N", help="runs per row (default: %(default)s)")
     parser.add_argument("--out", type=Path, metavar="FOLDER", help="default: output/ablation_ and the name of the data")
-    parser.add_argument(
-        "-o", "--override", dest="overrides", action="append", default=[], metavar="KEY=VALUE", help="set one key"
-    )
+    add_override(parser)
 
 
-def _run(args: argparse.Namespace) -> None:
+def run(args: argparse.Namespace) -> None:
+    """Do what the command line asks for."""
     if args.seeds < 1:
         raise ConfigError(f"--seeds is {args.seeds}; it takes the number of runs per row, 1 or more")
     configs = {row: _config(args, row) for row in _rows(args.rows)}
@@ -63,10 +63,4 @@ def _config(args: argparse.Namespace, row: str) -> TrainingConfig:
         if key in _SET_HERE:
             raise ConfigError(f"-o {override}: this command sets {key} for every run; use {_SET_HERE[key]}")
     file = f"{row}_{args.dataset}.yaml" if args.dataset else args.config
-    cfg = load_config(file, [*args.overrides, f"ise.objective={row}"])
-    if isinstance(cfg, EvaluationConfig):
-        raise ConfigError(f"{file} is for evaluation only (task: evaluate); it has no keys for this command")
-    return cfg
-
-
-COMMAND = Command("the paper's ablation: rows x seeds, with means and spreads", EXAMPLES, _add_arguments, _run)
+    return for_training(load_config(file, [*args.overrides, f"ise.objective={row}"]), file)

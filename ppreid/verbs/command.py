@@ -1,0 +1,58 @@
+"""What several verbs have: -c and -o, and the configuration that these mean."""
+
+import argparse
+from pathlib import Path
+
+from ppreid.base.errors import ConfigError
+from ppreid.config.load import find_config, load_config
+from ppreid.config.schema import Config, EvaluationConfig, TrainingConfig
+from ppreid.run.log import logger
+
+
+def add_override(parser: argparse.ArgumentParser, *, what: str = "set one key") -> None:
+    """Add -o, which may be given several times.
+
+    Args:
+        parser: of the verb or of one of its actions.
+        what: for the help, where not every key of a configuration can be set.
+    """
+    parser.add_argument(
+        "-o", "--override", dest="overrides", action="append", default=[], metavar="KEY=VALUE", help=what
+    )
+
+
+def add_config_arguments(parser: argparse.ArgumentParser, *, default: str | None = None) -> None:
+    """Add -c and -o; -c is required where there is no default."""
+    default_help = f"; default {default}" if default else ""
+    parser.add_argument(
+        "-c", "--config", required=default is None, default=default, help=f"YAML file, found by name{default_help}"
+    )
+    add_override(parser)
+
+
+def read_config(args: argparse.Namespace) -> Config:
+    """The configuration that -c and -o ask for; says which file it was."""
+    file: Path = find_config(args.config)
+    cfg = load_config(file, args.overrides)
+    logger.info("configuration: %s", file)
+    return cfg
+
+
+def for_training(cfg: Config, source: str) -> TrainingConfig:
+    """The same configuration, where it is one of training.
+
+    Args:
+        cfg: as it was read.
+        source: name of its file, for the message.
+
+    Raises:
+        ConfigError: it is for evaluation only.
+    """
+    if isinstance(cfg, EvaluationConfig):
+        raise ConfigError(f"{source} is for evaluation only (task: evaluate); it has no keys for this command")
+    return cfg
+
+
+def read_training_config(args: argparse.Namespace) -> TrainingConfig:
+    """As `read_config`; a file for evaluation only is an error."""
+    return for_training(read_config(args), args.config)
