@@ -14,7 +14,7 @@ import numpy as np
 import paddle
 from PIL import Image
 
-from ppreid import build
+from ppreid import tables, wiring
 from ppreid.config.schema import EvaluationModelConfig
 from ppreid.datasets.transforms import eval_transform
 from ppreid.export.inference import inference_forward, usable_precision
@@ -26,7 +26,7 @@ def main() -> None:
     args = _arguments()
     paddle.seed(0)
     rng = np.random.default_rng(0)
-    model = build.reid_net(EvaluationModelConfig(backbone=args.backbone))
+    model = wiring.reid_net(EvaluationModelConfig(backbone=args.backbone))
     model.eval()
     noise = rng.standard_normal((max(args.batch_sizes), 3, args.height, args.width), dtype=np.float32)
     print(f"{args.backbone}, {args.height} x {args.width}, {args.images} images, paddle {paddle.__version__}")
@@ -73,7 +73,7 @@ def _decode_rate(args: argparse.Namespace, rng: np.random.Generator) -> float:
 def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--images", type=int, default=256, help="images per measurement")
-    parser.add_argument("--backbone", default="resnet50", choices=sorted(build.BACKBONES))
+    parser.add_argument("--backbone", default="resnet50", choices=sorted(tables.BACKBONES))
     parser.add_argument("--height", type=int, default=256)
     parser.add_argument("--width", type=int, default=128)
     parser.add_argument("--batch-sizes", type=int, nargs="+", default=[32, 256], metavar="B")

@@ -15,7 +15,7 @@ from functools import partial
 import numpy as np
 import paddle
 
-from ppreid import build
+from ppreid import wiring
 from ppreid.base.progress import peak_memory
 from ppreid.config.schema import EvaluationModelConfig
 from ppreid.ise.memory import ClusterMemory, update_hard
@@ -43,7 +43,7 @@ def main() -> None:
 def _measure(args: argparse.Namespace, parts: int) -> str:
     """One line of the table."""
     paddle.set_device(args.device)
-    model = build.reid_net(EvaluationModelConfig(backbone=args.backbone), bn_chunks=CHUNKS // parts)
+    model = wiring.reid_net(EvaluationModelConfig(backbone=args.backbone), bn_chunks=CHUNKS // parts)
     model.train()
     rng = np.random.default_rng(0)
     rows = args.identities * args.images

@@ -6,11 +6,10 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from ppreid import build
 from ppreid.app.training import train
 from ppreid.base.errors import ClusteringError, ConfigError, Interrupted, PpreidError, TrainingError
 from ppreid.config.load import load_config
-from ppreid.config.schema import TrainingConfig
+from ppreid.config.schema import TrainingConfig, scaled_to_devices
 from ppreid.disk.csv_table import write_csv
 from ppreid.disk.files import write_text
 from ppreid.report.ablation_table import PAPER, FinishedRun, ablation_table, run_table
@@ -90,7 +89,7 @@ def _require_evaluation(cfg: TrainingConfig) -> None:
 
 def _cell(row: str, cfg: TrainingConfig, seed: int, out: Path) -> _Cell:
     """The run of a row with a seed, in a folder of its own."""
-    cfg, _ = build.scaled_to_devices(cfg, devices=1)  # as the run itself will write it down
+    cfg, _ = scaled_to_devices(cfg, devices=1)  # as the run itself will write it down
     return _Cell(row, cfg.model_copy(update={"seed": seed, "output_dir": str(out / f"{row}_seed{seed}")}))
 
 

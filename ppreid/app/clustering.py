@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
-from ppreid import build
+from ppreid import tables, wiring
 from ppreid.base.errors import ConfigError
 from ppreid.base.progress import Stopwatch
 from ppreid.base.records import ids
@@ -14,11 +14,11 @@ from ppreid.clustering.labels import require_clusters
 from ppreid.clustering.quality import PseudoLabelQuality, clustering_statistics, pseudo_label_quality, sweep_eps
 from ppreid.config.schema import TrainingConfig
 from ppreid.disk.features import Features, read_features
-from ppreid.inputs import load_trained_weights, read_split
 from ppreid.processes.device import available_memory, use_device, warn_if_labels_do_not_fit
 from ppreid.run.folder import BAD_IMAGES, LABELS, write_labels
 from ppreid.run.rows import sweep_table
 from ppreid.training.pseudo_labels import assign_pseudo_labels
+from ppreid.verbs.inputs import load_trained_weights, read_split
 
 logger = logging.getLogger("ppreid")
 
@@ -53,7 +53,7 @@ def cluster(
         _print_sweep(data, cfg, sweep, pids)
         return None
     watch = Stopwatch()
-    distance, clusterer = build.distance(cfg.labels, epoch=1), build.clusterer(cfg.labels)
+    distance, clusterer = wiring.distance(cfg.labels, epoch=1), wiring.clusterer(cfg.labels)
     labels, _ = assign_pseudo_labels(data.features, data.camids, method=distance, clusterer=clusterer, stopwatch=watch)
     require_clusters(labels, eps=cfg.labels.eps, min_samples=cfg.labels.min_samples)
     clusters, outliers, largest = clustering_statistics(labels)
@@ -72,9 +72,9 @@ def _extract(cfg: TrainingConfig, folder: Path) -> Features:
     """Features of the training images with the weights that the configuration names."""
     logger.info("device: %s", use_device(cfg.device))
     records = read_split(cfg.data, skipped_list=folder / BAD_IMAGES).train
-    model = build.reid_net(cfg.model)
+    model = wiring.reid_net(cfg.model)
     load_trained_weights(model, cfg.model)
-    features = build.extractor(cfg.eval)(model, build.feature_loader(records, cfg.data, cfg.eval))
+    features = wiring.extractor(cfg.eval)(model, wiring.feature_loader(records, cfg.data, cfg.eval))
     pids, camids = ids(records)
     return Features(features, [record.path for record in records], pids, camids)
 
@@ -84,11 +84,11 @@ def _print_sweep(data: Features, cfg: TrainingConfig, sweep: Sequence[float], pi
     if cfg.labels.clusterer == "hdbscan":
         raise ConfigError("labels.clusterer is 'hdbscan', which does not look at eps; there is nothing to sweep")
     settings = cfg.labels.model_copy(update={"eps": max(sweep)})
-    method = build.distance(settings, epoch=1)
+    method = wiring.distance(settings, epoch=1)
     distances = method.distance(data.features, method.search(data.features, data.camids))
 
     def at(distances: object, *, eps: float, min_samples: int) -> np.ndarray:
-        return build.CLUSTERERS[settings.clusterer](distances, settings.model_copy(update={"eps": eps}))
+        return tables.CLUSTERERS[settings.clusterer](distances, settings.model_copy(update={"eps": eps}))
 
     rows = sweep_eps(distances, sweep, min_samples=settings.min_samples, pids=pids, cluster=at)
     logger.info("%s", sweep_table(rows, len(data.features)))

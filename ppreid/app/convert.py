@@ -3,7 +3,7 @@
 import logging
 from pathlib import Path
 
-from ppreid import build
+from ppreid import wiring
 from ppreid.base.errors import ConfigError, unknown_choice
 from ppreid.config.schema import Config
 from ppreid.disk.files import file_sha256
@@ -42,7 +42,7 @@ def convert_weights(
             raise ConfigError(unknown_choice(option, naming, NAMINGS))
     _check_target(target, overwrite=overwrite)
     logger.info("network: %s (-o model.backbone and the other keys of model choose another)", cfg.model.backbone)
-    model = build.reid_net(cfg.model)
+    model = wiring.reid_net(cfg.model)
     tensors, report = match_weights(model, source, allow_missing=BEHIND_BACKBONE, naming=from_naming)
     logger.info("read: %s", report)
     write_tensors(target, from_ppreid_names(tensors, to_naming))

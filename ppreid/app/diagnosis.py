@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 import paddle
 
-from ppreid import build
+from ppreid import tables, wiring
 from ppreid.base.errors import PpreidError
 from ppreid.base.progress import progress
 from ppreid.base.records import ReIDSplit
@@ -29,10 +29,10 @@ from ppreid.doctor.machine import (
     check_processor,
     usable_cores,
 )
-from ppreid.inputs import load_initial_weights, load_trained_weights
 from ppreid.processes.device import LABEL_BYTES_PER_NEIGHBOUR, available_memory, use_device
 from ppreid.run.checkpoint import checkpoint_bytes
 from ppreid.training.precision import OFF, require_half_precision
+from ppreid.verbs.inputs import load_initial_weights, load_trained_weights
 from ppreid.weights.match import imagenet_cache
 
 CHECKPOINT_FILES = 4  # last, previous, best, and the one that is being written
@@ -85,7 +85,7 @@ def _check_machine(cfg: Config) -> list[Finding]:
         images += cfg.batch.identities * cfg.batch.images  # the workers of training wait while others extract features
         every, keep = cfg.checkpoint.every, cfg.checkpoint.keep
         kept = min(cfg.solver.epochs // every, keep or cfg.solver.epochs) if every else 0
-        checkpoints = (CHECKPOINT_FILES + kept) * checkpoint_bytes(build.reid_net(cfg.model))
+        checkpoints = (CHECKPOINT_FILES + kept) * checkpoint_bytes(wiring.reid_net(cfg.model))
     workers = cfg.data.num_workers
     return [
         check_processor(onednn=paddle.base.core.is_compiled_with_mkldnn()),
@@ -133,9 +133,9 @@ def _check_weights(cfg: Config) -> Finding:
                 text = f"the ImageNet weights of {cfg.model.backbone} are not here yet; the run will download them"
                 put = f"without a network, put the file at {imagenet_cache(cfg.model.backbone)}"
                 return warning("weights", text, put)
-            load_initial_weights(build.reid_net(cfg.model), cfg.model)
+            load_initial_weights(wiring.reid_net(cfg.model), cfg.model)
         else:
-            load_trained_weights(build.reid_net(cfg.model), cfg.model)
+            load_trained_weights(wiring.reid_net(cfg.model), cfg.model)
     except PpreidError as error:
         return problem("weights", str(error), advice)
     return ok("weights", f"model.weights {cfg.model.weights} can be used")
@@ -144,7 +144,7 @@ def _check_weights(cfg: Config) -> Finding:
 def _check_data(cfg: Config) -> list[Finding]:
     findings: list[Finding] = []
     logger.info("data set %s in %s", cfg.data.name, Path(cfg.data.root).absolute())
-    reader = build.DATASETS[cfg.data.name]
+    reader = tables.DATASETS[cfg.data.name]
     try:
         split, _, notes = reader.read(cfg.data)
     except PpreidError as error:

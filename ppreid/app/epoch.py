@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import paddle
 
-from ppreid import build
+from ppreid import wiring
 from ppreid.base.progress import Stopwatch
 from ppreid.base.records import ReIDSplit, ids
 from ppreid.clustering.labels import require_clusters
@@ -86,7 +86,7 @@ def one_epoch(run: Run, state: TrainingState, epoch: int) -> TrainingState:
 
     after = state._replace(epoch=epoch + 1, history=history, running=None, labels=labels, guard=run.guard.state())
     if run.ranks.is_first:
-        last_step = build.schedule(cfg, epoch).last()
+        last_step = wiring.schedule(cfg, epoch).last()
         row = epoch_row(epoch + 1, labels, state.labels, run.split.train, losses, last_step, watch.seconds)
         logger.info("%s", epoch_line(row, cfg.solver.epochs, history[-1] if is_due else None))
         with run.checkpoints.rescuing(reached):
@@ -121,8 +121,8 @@ def _pseudo_labels(run: Run, features: np.ndarray, epoch: int, watch: Stopwatch)
     pseudo = assign_pseudo_labels(
         features,
         ids(run.split.train)[1],
-        method=build.distance(settings, epoch),
-        clusterer=build.clusterer(settings),
+        method=wiring.distance(settings, epoch),
+        clusterer=wiring.clusterer(settings),
         stopwatch=watch,
     )
     require_clusters(pseudo.labels, eps=settings.eps, min_samples=settings.min_samples)
@@ -138,9 +138,9 @@ def _train(
         The mean losses of the whole epoch and how many of its steps were left out; the state with all steps done.
     """
     cfg, labels = run.cfg, running.labels
-    memory = build.cluster_memory(cfg.memory, running.centroids)  # (C, D); C changes every epoch
-    objective = build.objective(cfg.ise, num_clusters=len(running.centroids))
-    schedule = build.schedule(cfg, state.epoch)
+    memory = wiring.cluster_memory(cfg.memory, running.centroids)  # (C, D); C changes every epoch
+    objective = wiring.objective(cfg.ise, num_clusters=len(running.centroids))
+    schedule = wiring.schedule(cfg, state.epoch)
     done = EpochProgress(running.steps, running.sums, running.skipped)
 
     def pause() -> bool:
@@ -173,7 +173,7 @@ def _train(
                 schedule,
                 done,
                 guard=run.guard,
-                forward=build.forward(cfg.batch, cfg.amp, run.ranks),
+                forward=wiring.forward(cfg.batch, cfg.amp, run.ranks),
                 log_every=cfg.log.every,
                 pause=pause,
             )

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
-from ppreid import build
+from ppreid import wiring
 from ppreid.base.errors import EvaluationError
 from ppreid.config.run import EvaluationSettings
 from ppreid.config.schema import Config
@@ -14,12 +14,12 @@ from ppreid.disk.files import write_text
 from ppreid.evaluation.ranking import RankingResult
 from ppreid.evaluation.rerank import evaluate_reranked
 from ppreid.evaluation.results import format_results, result_to_dict
-from ppreid.inputs import load_trained_weights, read_split
 from ppreid.models.reid_net import FlipAveraged
 from ppreid.processes.device import use_device
 from ppreid.processes.ranks import Ranks, joined_ranks
 from ppreid.run.folder import BAD_IMAGES, CAMERAS, RESULTS
 from ppreid.training.evaluate import evaluate_model
+from ppreid.verbs.inputs import load_trained_weights, read_split
 
 logger = logging.getLogger("ppreid")
 
@@ -56,11 +56,11 @@ def _evaluate(cfg: Config, ranks: Ranks) -> RankingResult | None:
             "data.camera_folder.query and .gallery (docs/own-cameras.md), or look at the label-free health in the "
             "metrics.jsonl of the training run"
         )
-    model = build.reid_net(cfg.model)
+    model = wiring.reid_net(cfg.model)
     weights = load_trained_weights(model, cfg.model)
-    loader = build.feature_loader(split.query + split.gallery, cfg.data, cfg.eval, ranks=ranks)
+    loader = wiring.feature_loader(split.query + split.gallery, cfg.data, cfg.eval, ranks=ranks)
     network = FlipAveraged(model) if cfg.eval.flip else model
-    extract = build.extractor(cfg.eval)
+    extract = wiring.extractor(cfg.eval)
     results = evaluate_model(network, loader, split, rank=_rankings(cfg.eval), extract=extract, ranks=ranks)
     if results is None:
         return None
@@ -75,7 +75,7 @@ def _evaluate(cfg: Config, ranks: Ranks) -> RankingResult | None:
 
 def _rankings(cfg: EvaluationSettings) -> Callable[..., dict[str, RankingResult]]:
     """Features, identities and cameras of query and gallery to metrics, one row for each way to rank."""
-    methods: dict[str, Callable[..., RankingResult]] = {PLAIN: build.ranking(cfg)}
+    methods: dict[str, Callable[..., RankingResult]] = {PLAIN: wiring.ranking(cfg)}
     if cfg.rerank:
         methods[RERANKED] = partial(
             evaluate_reranked,

@@ -10,7 +10,7 @@ import paddle
 from PIL import Image
 
 import ppreid
-from ppreid import build
+from ppreid import wiring
 from ppreid.base.errors import ConfigError, WriteError, unknown_choice
 from ppreid.config.schema import Config
 from ppreid.datasets.transforms import IMAGE_MEAN, IMAGE_STD, normalise, resize
@@ -37,8 +37,8 @@ from ppreid.export.network import (
 )
 from ppreid.export.onnx_files import open_onnx_file
 from ppreid.export.paddle_files import open_paddle_files
-from ppreid.inputs import load_trained_weights
 from ppreid.processes.device import use_device
+from ppreid.verbs.inputs import load_trained_weights
 
 logger = logging.getLogger("ppreid")
 
@@ -64,7 +64,7 @@ def export(cfg: Config, output: Path, *, formats: Sequence[str] = FORMATS, overw
     """
     _check_request(output, formats, overwrite)
     use_device("cpu")
-    model = build.reid_net(cfg.model)
+    model = wiring.reid_net(cfg.model)
     weights = load_trained_weights(model, cfg.model)
     height, width = cfg.data.height, cfg.data.width
     network = PixelNetwork(model)

@@ -6,15 +6,15 @@ import logging
 from collections.abc import Sequence
 from pathlib import Path
 
-from ppreid import build
+from ppreid import wiring
 from ppreid.base.errors import DataError
 from ppreid.base.records import ImageRecord
 from ppreid.config.schema import Config
 from ppreid.disk.feature_writer import Blocks, write_features
-from ppreid.inputs import load_trained_weights, read_folder, read_split
 from ppreid.models.reid_net import ReIDNet
 from ppreid.processes.device import use_device
 from ppreid.training.extract import feature_blocks
+from ppreid.verbs.inputs import load_trained_weights, read_folder, read_split
 
 logger = logging.getLogger("ppreid")
 
@@ -41,7 +41,7 @@ def extract(cfg: Config, output: Path, *, part: str = "train", images: Path | No
         records = getattr(read_split(cfg.data, skipped_list=skipped_list), part)
     if not records:
         raise DataError(f"data set {cfg.data.name} has no image in its {part} part")
-    model = build.reid_net(cfg.model)
+    model = wiring.reid_net(cfg.model)
     weights = load_trained_weights(model, cfg.model)
     write_image_features(cfg, model, weights["sha256"], records, output)
 
@@ -78,7 +78,7 @@ def write_image_features(
 
     def blocks_from(first_row: int) -> Blocks:
         logger.info("%d images, %d of them already done", len(records), first_row)
-        loader = build.feature_loader(records, cfg.data, cfg.eval, first_row=first_row)
+        loader = wiring.feature_loader(records, cfg.data, cfg.eval, first_row=first_row)
         return feature_blocks(model, loader, engine=cfg.eval.engine, precision=cfg.eval.precision)
 
     write_features(output, records, dim=model.feature_dim, origin=origin, blocks_from=blocks_from)

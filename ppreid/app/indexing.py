@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from ppreid import build
+from ppreid import tables, wiring
 from ppreid.app.extraction import made_with, write_image_features
 from ppreid.base.errors import ConfigError, DataError
 from ppreid.base.records import DatasetContents, ImageRecord
@@ -17,7 +17,6 @@ from ppreid.config.method import EvaluationModelConfig
 from ppreid.config.run import EvaluationSettings
 from ppreid.config.schema import Config, EvaluationConfig
 from ppreid.disk.files import file_sha256, write_text
-from ppreid.inputs import load_trained_weights, read_gallery, read_split
 from ppreid.models.reid_net import ReIDNet
 from ppreid.processes.device import use_device
 from ppreid.run.lock import LOCK, run_lock
@@ -35,6 +34,7 @@ from ppreid.search.files import (
     write_manifest,
 )
 from ppreid.search.gallery import assign_lists, choose_method, learn_lists
+from ppreid.verbs.inputs import load_trained_weights, read_gallery, read_split
 from ppreid.weights.files import save_weights
 
 logger = logging.getLogger("ppreid")
@@ -82,7 +82,7 @@ def build_index(cfg: Config, folder: Path, *, images: Path | None = None, method
     with run_lock(folder):
         contents = _find_images(cfg, images, folder / SKIPPED.format(0))
         records = _absolute(contents.split.train)
-        model = build.reid_net(cfg.model)
+        model = wiring.reid_net(cfg.model)
         weights = load_trained_weights(model, cfg.model)
         save_weights(folder / NETWORK, model)
         write_text(folder / CONFIG, config_text(_own_config(cfg, file_sha256(folder / NETWORK))))
@@ -153,7 +153,7 @@ def open_index(folder: Path, overrides: Sequence[str] = ()) -> OpenIndex:
         DataError: the index is missing or damaged.
     """
     manifest = read_manifest(folder)
-    cfg = load_config(folder / CONFIG, overrides, choices=build.choices())
+    cfg = load_config(folder / CONFIG, overrides, choices=tables.choices())
     if not isinstance(cfg, EvaluationConfig):
         raise DataError(f"{folder / CONFIG} is not the configuration of an index; make the index anew")
     wanted, found = manifest.made_with, made_with(cfg, manifest.made_with.get("weights", ""))
@@ -164,7 +164,7 @@ def open_index(folder: Path, overrides: Sequence[str] = ()) -> OpenIndex:
         raise ConfigError(f"the index {folder} was made with {detail}; make another index for that")
     cfg = cfg.model_copy(update={"model": cfg.model.model_copy(update={"weights": str(folder / NETWORK)})})
     logger.info("device: %s", use_device(cfg.device))
-    model = build.reid_net(cfg.model)
+    model = wiring.reid_net(cfg.model)
     load_trained_weights(model, cfg.model)
     return OpenIndex(folder, manifest, cfg, model)
 
@@ -196,7 +196,7 @@ def _own_config(cfg: Config, network_sha256: str) -> EvaluationConfig:
         "model": {**model, "weights": NETWORK, "weights_sha256": network_sha256},
         "eval": settings,
     }
-    return EvaluationConfig.model_validate(values, context={"choices": build.choices()})
+    return EvaluationConfig.model_validate(values, context={"choices": tables.choices()})
 
 
 def _check_new(folder: Path) -> None:

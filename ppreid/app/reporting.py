@@ -7,14 +7,13 @@ from pathlib import Path
 
 import numpy as np
 
-from ppreid import build
+from ppreid import tables, wiring
 from ppreid.base.errors import ConfigError, DataError, EvaluationError, PpreidError, PpreidWarning
 from ppreid.base.records import ReIDSplit, ids
 from ppreid.config.load import load_config
 from ppreid.config.schema import TrainingConfig
 from ppreid.disk.files import write_text
 from ppreid.evaluation.inputs import Identities
-from ppreid.inputs import load_trained_weights, read_split
 from ppreid.models.reid_net import ReIDNet
 from ppreid.processes.device import use_device
 from ppreid.report.evidence import Evidence, MapEvidence, RankingEvidence, cluster_evidence, ranking_evidence
@@ -22,6 +21,7 @@ from ppreid.report.page import comparison_page, run_page
 from ppreid.report.run_files import RunFiles, read_run, same_images
 from ppreid.run.folder import BEST, CONFIG, LAST, REPORT
 from ppreid.run.lock import process_at_work
+from ppreid.verbs.inputs import load_trained_weights, read_split
 
 CHECKPOINTS = {"last": LAST, "best": BEST}
 
@@ -82,12 +82,12 @@ def report_of_training(folder: Path, cfg: TrainingConfig, split: ReIDSplit, mode
 def _evidence_from_disk(folder: Path, run: RunFiles, overrides: Sequence[str], checkpoint: str) -> Evidence:
     """Evidence from a checkpoint and the data set; where they are not there, the report is made without and says so."""
     try:
-        cfg = load_config(folder / CONFIG, overrides, choices=build.choices())
+        cfg = load_config(folder / CONFIG, overrides, choices=tables.choices())
         if not isinstance(cfg, TrainingConfig):
             raise DataError(f"{folder / CONFIG} is not the configuration of a training run")
         logger.info("device: %s", use_device(cfg.device))
         split = read_split(cfg.data, skipped_list=None)
-        model = build.reid_net(cfg.model)
+        model = wiring.reid_net(cfg.model)
         weights = {"weights": str(folder / CHECKPOINTS[checkpoint]), "weights_sha256": ""}
         load_trained_weights(model, cfg.model.model_copy(update=weights))
         return _evidence(cfg, split, model, run, network=f"the {checkpoint} network of the run")
@@ -127,8 +127,8 @@ def _evidence(cfg: TrainingConfig, split: ReIDSplit, model: ReIDNet, run: RunFil
 
 def _ranking(cfg: TrainingConfig, split: ReIDSplit, model: ReIDNet) -> RankingEvidence:
     """Rank the whole gallery for every query."""
-    loader = build.feature_loader(split.query + split.gallery, cfg.data, cfg.eval)
-    features = build.extractor(cfg.eval)(model, loader, description="report: ranking")
+    loader = wiring.feature_loader(split.query + split.gallery, cfg.data, cfg.eval)
+    features = wiring.extractor(cfg.eval)(model, loader, description="report: ranking")
     query_pids, query_camids = ids(split.query)
     gallery_pids, gallery_camids = ids(split.gallery)
     identities = Identities(query_pids, gallery_pids, query_camids, gallery_camids)
@@ -138,7 +138,7 @@ def _ranking(cfg: TrainingConfig, split: ReIDSplit, model: ReIDNet) -> RankingEv
         split.query,
         split.gallery,
         identities,
-        build.ranking(cfg.eval)(features[:count], features[count:], *identities),
+        wiring.ranking(cfg.eval)(features[:count], features[count:], *identities),
         per_kind=cfg.report.queries,
         ignore_camera=cfg.eval.ignore_camera,
         seed=cfg.seed,
@@ -149,15 +149,15 @@ def _feature_map(cfg: TrainingConfig, split: ReIDSplit, model: ReIDNet, labels: 
     """Project features of random training images."""
     rng = np.random.default_rng(cfg.seed)
     rows = np.sort(rng.permutation(len(split.train))[: cfg.report.map_images])
-    loader = build.feature_loader([split.train[row] for row in rows], cfg.data, cfg.eval)
-    features = build.extractor(cfg.eval)(model, loader, description="report: map")
-    points = build.PROJECTIONS[cfg.report.projection](features, seed=cfg.seed)
+    loader = wiring.feature_loader([split.train[row] for row in rows], cfg.data, cfg.eval)
+    features = wiring.extractor(cfg.eval)(model, loader, description="report: map")
+    points = tables.PROJECTIONS[cfg.report.projection](features, seed=cfg.seed)
     return MapEvidence(split.train, rows, points, None if labels is None else labels[rows], cfg.report.projection)
 
 
 def _reference() -> dict:
     """What every configuration is shown against."""
-    return load_config("base.yaml", choices=build.choices()).model_dump()
+    return load_config("base.yaml", choices=tables.choices()).model_dump()
 
 
 def _distinct_names(folders: Sequence[Path]) -> list[str]:

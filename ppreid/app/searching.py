@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from ppreid import build
+from ppreid import wiring
 from ppreid.app.indexing import open_index
 from ppreid.base.errors import ConfigError, DataError, PpreidWarning, unknown_choice
 from ppreid.base.records import ImageRecord
@@ -78,8 +78,8 @@ class Searcher:
         if other_cameras and (camids < 0).any():
             path = records[int(np.argmin(camids))].path
             raise ConfigError(f"the camera of query {path} is not known: it is not in the index; name it with --camera")
-        loader = build.feature_loader(records, self._index.cfg.data, self._index.cfg.eval)
-        features = build.extractor(self._index.cfg.eval)(self._index.model, loader)
+        loader = wiring.feature_loader(records, self._index.cfg.data, self._index.cfg.eval)
+        features = wiring.extractor(self._index.cfg.eval)(self._index.model, loader)
         answers = self._gallery.nearest(
             features,
             k,

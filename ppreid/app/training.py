@@ -10,16 +10,15 @@ from typing import Any
 
 import paddle
 
-from ppreid import build
+from ppreid import wiring
 from ppreid.app.epoch import Run, evaluated, one_epoch
 from ppreid.app.reporting import report_of_training
 from ppreid.base.environment import launched_processes
 from ppreid.base.records import ReIDSplit
 from ppreid.config.load import config_text
-from ppreid.config.schema import TrainingConfig
+from ppreid.config.schema import TrainingConfig, scaled_to_devices
 from ppreid.datasets.loader import TrainLoader
 from ppreid.disk.files import write_text
-from ppreid.inputs import load_initial_weights, read_split
 from ppreid.processes.collectives import tensors_from_first
 from ppreid.processes.device import require_determinism, use_device
 from ppreid.processes.ranks import Ranks, joined_ranks
@@ -47,6 +46,7 @@ from ppreid.run.stop import StopSignals, stop_signals
 from ppreid.training.evaluate import evaluate_model
 from ppreid.training.optimizer import adam_with_l2
 from ppreid.training.precision import require_half_precision
+from ppreid.verbs.inputs import load_initial_weights, read_split
 
 logger = logging.getLogger("ppreid")
 
@@ -88,7 +88,7 @@ def train(cfg: TrainingConfig, *, overwrite: bool = False, resume: str = "") -> 
         logger.info("device: %s, output: %s", device, folder)
         if cfg.deterministic:
             require_determinism(paddle.get_device())
-        cfg, batch = build.scaled_to_devices(cfg, devices=ranks.count)
+        cfg, batch = scaled_to_devices(cfg, devices=ranks.count)
         logger.info("%s", batch)
         with stop.interruptible():
             split = read_split(cfg.data, skipped_list=folder / BAD_IMAGES, camera_list=folder / CAMERAS)
@@ -98,7 +98,7 @@ def train(cfg: TrainingConfig, *, overwrite: bool = False, resume: str = "") -> 
         if ranks.is_first:
             write_text(folder / CONFIG, config_text(cfg))
             write_environment(folder / ENVIRONMENT)
-        with closing(build.train_loader(split.train, cfg, ranks)) as train_loader:
+        with closing(wiring.train_loader(split.train, cfg, ranks)) as train_loader:
             return _train_on(split, train_loader, cfg, folder, checkpoint, stop, ranks)
 
 
@@ -129,12 +129,12 @@ def _train_on(
 ) -> list[dict[str, Any]]:
     """Build the parts of a run, bring them to where it starts or goes on, and train."""
     paddle.seed(cfg.seed)
-    model = build.reid_net(cfg.model, bn_chunks=build.bn_chunks_per_pass(cfg, ranks))
+    model = wiring.reid_net(cfg.model, bn_chunks=wiring.bn_chunks_per_pass(cfg, ranks))
     optimizer = adam_with_l2(model, lr=cfg.solver.lr, weight_decay=cfg.solver.weight_decay)
-    extract = build.extractor(cfg.eval)
-    label_loader = build.feature_loader(split.train, cfg.data, cfg.eval, ranks=ranks)
-    eval_loader = build.feature_loader(split.query + split.gallery, cfg.data, cfg.eval, ranks=ranks)
-    rank = build.ranking(cfg.eval)
+    extract = wiring.extractor(cfg.eval)
+    label_loader = wiring.feature_loader(split.train, cfg.data, cfg.eval, ranks=ranks)
+    eval_loader = wiring.feature_loader(split.query + split.gallery, cfg.data, cfg.eval, ranks=ranks)
+    rank = wiring.ranking(cfg.eval)
     run = Run(
         cfg,
         folder,
@@ -154,7 +154,7 @@ def _train_on(
             last_is_good=checkpoint is None or checkpoint.path == folder / LAST,
             fallback=Path(os.path.expanduser(cfg.checkpoint.fallback_dir)) if cfg.checkpoint.fallback_dir else None,
         ),
-        guard=build.finite_guard(cfg, split.train),
+        guard=wiring.finite_guard(cfg, split.train),
         stop=stop,
         ranks=ranks,
     )

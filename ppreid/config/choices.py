@@ -5,9 +5,9 @@ from pydantic_core import PydanticCustomError
 
 from ppreid.base.errors import unknown_choice
 
-# The names that build/tables.py knows, repeated here so that a wrong name is reported before paddle is imported and
+# The names that ppreid/tables.py knows, repeated here so that a wrong name is reported before paddle is imported and
 # together with all other problems. tests/wiring/test_build.py holds both equal; whoever adds a row to a table
-# passes `choices=build.choices()` to load_config.
+# passes `choices=tables.choices()` to load_config.
 BUILTIN_CHOICES: dict[str, frozenset[str]] = {
     "data.name": frozenset({"market1501", "msmt17", "dukemtmc", "veri776", "demo", "camera_folder"}),
     "model.backbone": frozenset(

@@ -30,7 +30,7 @@ def load_config(
     Args:
         path: file, or a name that `find_config` looks up.
         overrides: "a.b=value" strings; the value is read as YAML.
-        choices: names allowed per key. Pass `build.choices()` after adding rows to the tables of `ppreid.build`.
+        choices: names allowed per key. Pass `tables.choices()` after adding rows to the tables of `ppreid.tables`.
 
     Returns:
         A `TrainingConfig`, or an `EvaluationConfig` when the file says `task: evaluate`.

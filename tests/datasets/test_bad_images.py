@@ -24,8 +24,8 @@ from ppreid.datasets.image_dataset import ImageDataset
 from ppreid.datasets.image_file import load_image
 from ppreid.datasets.transforms import eval_transform
 from ppreid.disk.features import read_features, write_records
-from ppreid.inputs import read_split
 from ppreid.run.folder import BAD_IMAGES, LABELS
+from ppreid.verbs.inputs import read_split
 
 PIXELS = np.random.default_rng(0).integers(0, 256, (32, 16, 3)).astype(np.uint8)
 PICTURE = Image.fromarray(PIXELS)

@@ -7,7 +7,7 @@ import sys
 import pytest
 from pages import PAGES, ROOT, page_name
 
-from ppreid import build
+from ppreid import tables
 from ppreid.cli import verb_module
 from ppreid.config.load import load_config
 
@@ -85,7 +85,7 @@ def test_files_of_the_package_that_docs_name_exist():
 
 def test_the_table_of_data_sets_names_all_of_them_with_the_published_counts():
     text = (ROOT / "docs" / "datasets.md").read_text(encoding="utf-8")
-    for name, reader in build.DATASETS.items():
+    for name, reader in tables.DATASETS.items():
         row = next(line for line in text.splitlines() if line.startswith(f"| `{name}` |"))
         if reader.published:
             counts = " / ".join(f"{part.images:,}" for part in reader.published)

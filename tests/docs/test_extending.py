@@ -5,7 +5,7 @@ import pytest
 from pages import ROOT, code_blocks
 from scipy.sparse import csr_matrix
 
-from ppreid import build
+from ppreid import tables
 from ppreid.config.load import load as config_module
 from ppreid.run.folder import METRICS
 from ppreid.run.metrics import read_metrics
@@ -25,7 +25,7 @@ def run(tiny_config, tmp_path, monkeypatch):
         return real(tiny_config, [*overrides, "solver.epochs=1", "labels.eps=0.6"], **kwargs)
 
     monkeypatch.setattr(config_module, "load_config", tiny)
-    before = {table: dict(getattr(build, table)) for table in TABLES}
+    before = {table: dict(getattr(tables, table)) for table in TABLES}
 
     def run_program(program):
         names = {}
@@ -34,13 +34,13 @@ def run(tiny_config, tmp_path, monkeypatch):
 
     yield run_program
     for table, rows in before.items():
-        getattr(build, table).clear()
-        getattr(build, table).update(rows)
+        getattr(tables, table).clear()
+        getattr(tables, table).update(rows)
 
 
 def test_there_is_a_program_for_each_of_the_three():
     assert len(PROGRAMS) == 3
-    assert all(f"build.{table}[" in program for table, program in zip(TABLES, PROGRAMS, strict=True))
+    assert all(f"tables.{table}[" in program for table, program in zip(TABLES, PROGRAMS, strict=True))
 
 
 @pytest.mark.parametrize("number", range(3))

@@ -8,7 +8,7 @@ import paddle
 import pytest
 from PIL import Image
 
-from ppreid import app, build
+from ppreid import app, wiring
 from ppreid.app import exporting
 from ppreid.base.errors import ConfigError, WeightsError
 from ppreid.cli import main
@@ -35,7 +35,7 @@ def config_with_weights(tiny_config, folder, *overrides):
     """The tiny configuration with weights of a random network whose running statistics are not the initial ones."""
     cfg = load_config(tiny_config, overrides)
     paddle.seed(3)
-    model = build.reid_net(cfg.model)
+    model = wiring.reid_net(cfg.model)
     model.train()
     model(paddle.rand([8, 3, 32, 16]) * 4 - 2)
     save_weights(folder / "net.safetensors", model)
@@ -281,7 +281,7 @@ def test_prediction_needs_no_code_of_training(exported, tiny_root, tmp_path):
         "ppreid.models",
         "ppreid.ise",
         "ppreid.clustering",
-        "ppreid.build",
+        "ppreid.wiring",
         "ppreid.app",
         "ppreid.training.train",
     )

@@ -4,7 +4,7 @@ import numpy as np
 import paddle
 import pytest
 
-from ppreid import build
+from ppreid import wiring
 from ppreid.base.errors import ConfigError, PpreidWarning
 from ppreid.config.schema import EvaluationModelConfig
 from ppreid.export import inference
@@ -30,7 +30,7 @@ class NoiseLoader:
 
 def tiny_net(**settings):
     paddle.seed(0)
-    return build.reid_net(EvaluationModelConfig(backbone="resnet18", base_width=8, **settings), bn_chunks=2)
+    return wiring.reid_net(EvaluationModelConfig(backbone="resnet18", base_width=8, **settings), bn_chunks=2)
 
 
 class Branching(paddle.nn.Layer):
@@ -67,7 +67,7 @@ def test_inference_gives_the_features_of_the_network(settings):
 
 
 def test_instance_normalisation_can_be_exported():
-    model = build.reid_net(EvaluationModelConfig(backbone="resnet50_ibn_a", base_width=8))
+    model = wiring.reid_net(EvaluationModelConfig(backbone="resnet50_ibn_a", base_width=8))
     loader = NoiseLoader(3)
     expected = extract_features(model, loader, engine="eager")
     np.testing.assert_allclose(extract_features(model, loader, engine="inference"), expected, atol=1e-5)

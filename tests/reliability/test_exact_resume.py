@@ -8,7 +8,7 @@ import threading
 
 import pytest
 
-from ppreid import app
+from ppreid import app, tables
 from ppreid.app import epoch as epoch_module
 from ppreid.base.errors import ConfigError, DataError, Interrupted, PpreidWarning, WeightsError
 from ppreid.base.progress import Stopwatch
@@ -316,13 +316,13 @@ def test_a_second_run_is_refused_whatever_it_asks_for(tiny_config, tmp_path):
 
 
 def test_losses_that_are_not_finite_do_not_become_a_checkpoint(tiny_config, tmp_path, monkeypatch):
-    real = epoch_module.build.OBJECTIVES["ise"]
+    real = tables.OBJECTIVES["ise"]
 
     def broken(features, labels, centroids, degree, **settings):
         terms = real(features, labels, centroids, degree, **settings)
         return terms._replace(total=terms.total * float("nan")) if degree > 0.1 else terms
 
-    monkeypatch.setitem(epoch_module.build.OBJECTIVES, "ise", broken)
+    monkeypatch.setitem(tables.OBJECTIVES, "ise", broken)
     with pytest.raises(Exception, match="became NaN"):
         app.train(load_config(tiny_config, ["checkpoint.every_steps=1"]))
     sums = [value for name, value in load_tensors(tmp_path / "run" / LAST).tensors.items() if "running.sum" in name]

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from ppreid import app, build
+from ppreid import app, wiring
 from ppreid.base.errors import ConfigError, DataError, PpreidWarning
 from ppreid.cli import main
 from ppreid.config.load import load_config
@@ -35,7 +35,7 @@ def crops(tiny_root, tmp_path):
 def config(tiny_config, crops, tmp_path):
     """Loads a configuration for the folder, with weights of a random network."""
     weights = tmp_path / "net.safetensors"
-    save_weights(weights, build.reid_net(load_config(tiny_config).model))
+    save_weights(weights, wiring.reid_net(load_config(tiny_config).model))
     overrides = [f"model.weights={weights}", "data.name=camera_folder", f"data.root={crops}"]
     return lambda *more: load_config(tiny_config, [*overrides, *more])
 
@@ -52,7 +52,7 @@ def made_once(write_tiny_config, tmp_path_factory):
     """An index of the gallery of the tiny data."""
     folder = tmp_path_factory.mktemp("index")
     cfg = load_config(write_tiny_config(folder))
-    save_weights(folder / "net.safetensors", build.reid_net(cfg.model))
+    save_weights(folder / "net.safetensors", wiring.reid_net(cfg.model))
     model = cfg.model.model_copy(update={"weights": str(folder / "net.safetensors")})
     assert app.build_index(cfg.model_copy(update={"model": model}), folder / "index") == 24
     return folder / "index"
@@ -342,6 +342,6 @@ def test_a_manifest_that_is_no_json_is_refused(any_index, queries, text):
 
 
 def test_the_network_of_another_index_is_refused(any_index, tiny_config, queries):
-    save_weights(any_index / NETWORK, build.reid_net(load_config(tiny_config).model))
+    save_weights(any_index / NETWORK, wiring.reid_net(load_config(tiny_config).model))
     with pytest.raises(DataError, match="of another index"):
         app.add_to_index(any_index, queries)

@@ -5,7 +5,7 @@ import shutil
 import numpy as np
 import pytest
 
-from ppreid import app, build
+from ppreid import app, tables
 from ppreid.app import epoch as epoch_module
 from ppreid.base.errors import ClusteringError, ConfigError, DataError, PpreidWarning, TrainingError
 from ppreid.config.load import load_config
@@ -164,7 +164,7 @@ def test_no_cluster_is_an_error_that_says_what_to_change(tiny_config):
 
 
 def test_one_cluster_trains_without_supports(tiny_config, monkeypatch):
-    monkeypatch.setitem(build.CLUSTERERS, "dbscan", lambda distances, cfg: np.zeros(distances.shape[0], np.int64))
+    monkeypatch.setitem(tables.CLUSTERERS, "dbscan", lambda distances, cfg: np.zeros(distances.shape[0], np.int64))
     with pytest.warns(PpreidWarning) as caught:
         history = app.train(load_config(tiny_config, ["solver.epochs=1"]))
     text = "\n".join(str(warning.message) for warning in caught)
@@ -173,7 +173,7 @@ def test_one_cluster_trains_without_supports(tiny_config, monkeypatch):
 
 
 def test_a_loss_that_is_not_finite_stops_the_run_and_keeps_the_last_checkpoint(tiny_config, tmp_path, monkeypatch):
-    real = build.OBJECTIVES["ise"]
+    real = tables.OBJECTIVES["ise"]
 
     def broken_in_second_epoch(features, labels, centroids, degree, **settings):
         terms = real(features, labels, centroids, degree, **settings)
@@ -181,7 +181,7 @@ def test_a_loss_that_is_not_finite_stops_the_run_and_keeps_the_last_checkpoint(t
             terms = terms._replace(total=terms.total * float("nan"))
         return terms
 
-    monkeypatch.setitem(build.OBJECTIVES, "ise", broken_in_second_epoch)
+    monkeypatch.setitem(tables.OBJECTIVES, "ise", broken_in_second_epoch)
     with pytest.raises(TrainingError, match="loss, gradient became NaN or infinite"):
         app.train(load_config(tiny_config))
     assert load_tensors(tmp_path / "run" / LAST).facts["epoch"] == 1

@@ -4,24 +4,24 @@ import numpy as np
 import paddle
 import pytest
 
-from ppreid import app, build
+from ppreid import app, tables, wiring
 from ppreid.base.errors import ConfigError, EvaluationError
 from ppreid.base.records import DatasetContents, ids
 from ppreid.config.load import load_config
 from ppreid.evaluation.ranking import evaluate_features
 from ppreid.evaluation.rerank import evaluate_reranked
-from ppreid.inputs import load_trained_weights, read_split
 from ppreid.models.reid_net import FlipAveraged
 from ppreid.run.folder import BAD_IMAGES, RESULTS
 from ppreid.training.evaluate import evaluate_model
 from ppreid.training.extract import extract_features
+from ppreid.verbs.inputs import load_trained_weights, read_split
 from ppreid.weights.files import save_weights
 
 
 @pytest.fixture(autouse=True)
 def hard_demo(monkeypatch):
     """The tiny data set with some identities of the gallery exchanged, so that no ranking is perfect."""
-    real = build.DATASETS["demo"]
+    real = tables.DATASETS["demo"]
 
     def read(data):
         split = real.read(data).split
@@ -32,7 +32,7 @@ def hard_demo(monkeypatch):
         ]
         return DatasetContents(split._replace(gallery=tuple(mixed)))
 
-    monkeypatch.setitem(build.DATASETS, "demo", real._replace(read=read))
+    monkeypatch.setitem(tables.DATASETS, "demo", real._replace(read=read))
 
 
 @pytest.fixture
@@ -43,7 +43,7 @@ def evaluate(tiny_config, tmp_path):
         weights, run = tmp_path / "weights.safetensors", tmp_path / "run"
         if not weights.exists():
             paddle.seed(3)
-            save_weights(weights, build.reid_net(load_config(tiny_config).model))
+            save_weights(weights, wiring.reid_net(load_config(tiny_config).model))
         result = app.evaluate(load_config(tiny_config, [f"model.weights={weights}", *overrides]))
         return result, json.loads((run / RESULTS).read_text(encoding="utf-8"))
 
@@ -57,9 +57,9 @@ def arrays_of(tiny_config, tmp_path):
     def extract(wrap=lambda model: model):
         cfg = load_config(tiny_config, [f"model.weights={tmp_path / 'weights.safetensors'}"])
         split = read_split(cfg.data, skipped_list=tmp_path / BAD_IMAGES)
-        model = build.reid_net(cfg.model)
+        model = wiring.reid_net(cfg.model)
         load_trained_weights(model, cfg.model)
-        loader = build.feature_loader(split.query + split.gallery, cfg.data, cfg.eval)
+        loader = wiring.feature_loader(split.query + split.gallery, cfg.data, cfg.eval)
         features = extract_features(wrap(model), loader)
         pids, camids = zip(ids(split.query), ids(split.gallery), strict=True)
         return *np.split(features, [len(split.query)]), *pids, *camids
@@ -115,7 +115,7 @@ def test_every_protocol_can_be_asked_for(evaluate, arrays_of, protocol, ignore_c
 
 
 def test_queries_without_a_match_are_counted_with_the_reason(evaluate, monkeypatch, caplog):
-    unchanged = build.DATASETS["demo"]
+    unchanged = tables.DATASETS["demo"]
 
     def relabelled(query_pids, query_camids):
         def read(data):
@@ -125,7 +125,7 @@ def test_queries_without_a_match_are_counted_with_the_reason(evaluate, monkeypat
             gallery = [record._replace(camid=1) if record.pid == 8 else record for record in split.gallery]
             return DatasetContents(split._replace(query=tuple(query), gallery=tuple(gallery)))
 
-        monkeypatch.setitem(build.DATASETS, "demo", unchanged._replace(read=read))
+        monkeypatch.setitem(tables.DATASETS, "demo", unchanged._replace(read=read))
 
     relabelled([7, 8, 8, 99, 98], [0, 1, 1, 0, 0])
     with caplog.at_level("INFO", "ppreid"):
@@ -188,7 +188,7 @@ def test_flip_leaves_the_mode_of_the_network(training):
 def test_evaluate_model_returns_what_ranking_returns(tiny_config, tmp_path):
     cfg = load_config(tiny_config)
     split = read_split(cfg.data, skipped_list=tmp_path / BAD_IMAGES)
-    loader = build.feature_loader(split.query + split.gallery, cfg.data, cfg.eval)
-    shapes = evaluate_model(build.reid_net(cfg.model), loader, split, rank=lambda *arrays: [a.shape for a in arrays])
+    loader = wiring.feature_loader(split.query + split.gallery, cfg.data, cfg.eval)
+    shapes = evaluate_model(wiring.reid_net(cfg.model), loader, split, rank=lambda *arrays: [a.shape for a in arrays])
     q, g = len(split.query), len(split.gallery)
     assert shapes == [(q, 64), (g, 64), (q,), (g,), (q,), (g,)]

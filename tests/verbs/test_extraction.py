@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from ppreid import app, build
+from ppreid import app, wiring
 from ppreid.app import extraction
 from ppreid.base.errors import ConfigError, DataError, PpreidWarning
 from ppreid.base.records import ImageRecord
@@ -21,7 +21,7 @@ from ppreid.weights.files import save_weights
 def config(tiny_config, tmp_path):
     """Loads the tiny configuration, 48 training images in batches of 16, with weights of a random network."""
     weights = tmp_path / "net.safetensors"
-    save_weights(weights, build.reid_net(load_config(tiny_config).model))
+    save_weights(weights, wiring.reid_net(load_config(tiny_config).model))
     return lambda *overrides: load_config(tiny_config, [f"model.weights={weights}", *overrides])
 
 
@@ -66,9 +66,9 @@ def test_an_interrupted_extraction_continues_and_gives_the_same_file(batches, co
         app.extract(config(), resumed)
     assert not resumed.exists()
     starts = []
-    real = build.feature_loader
+    real = wiring.feature_loader
     monkeypatch.setattr(
-        build, "feature_loader", lambda *args, first_row: starts.append(first_row) or real(*args, first_row=first_row)
+        wiring, "feature_loader", lambda *args, first_row: starts.append(first_row) or real(*args, first_row=first_row)
     )
     app.extract(config(), resumed)
     assert starts == [16 * batches]

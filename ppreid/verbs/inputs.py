@@ -7,7 +7,6 @@ from pathlib import Path
 
 from ppreid.base.errors import ConfigError, PpreidWarning
 from ppreid.base.records import DatasetContents, ImageRecord, ReIDSplit
-from ppreid.build import DATASETS
 from ppreid.config.data import DataConfig
 from ppreid.config.method import EvaluationModelConfig, ModelConfig
 from ppreid.datasets.image_dataset import without_unreadable
@@ -16,6 +15,7 @@ from ppreid.datasets.summary import summarise_split
 from ppreid.disk.files import write_text
 from ppreid.models.reid_net import ReIDNet
 from ppreid.run.folder import write_camera_names
+from ppreid.tables import DATASETS
 from ppreid.weights.match import BEHIND_BACKBONE, imagenet_weights_path, load_weights
 
 logger = logging.getLogger("ppreid")

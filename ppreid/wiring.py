@@ -9,7 +9,6 @@ from scipy.sparse import csr_matrix
 
 from ppreid.base.errors import ConfigError
 from ppreid.base.records import ImageRecord
-from ppreid.build.tables import BACKBONES, CLUSTERERS, DISTANCES, MEMORY_UPDATES, OBJECTIVES, POOLINGS
 from ppreid.config.data import DataConfig
 from ppreid.config.method import EvaluationModelConfig, ISEConfig, LabelsConfig, MemoryConfig
 from ppreid.config.run import AmpConfig, BatchConfig, EvaluationSettings
@@ -24,6 +23,7 @@ from ppreid.ise.schedule import pli_degree
 from ppreid.ise.support_samples import usable_topk
 from ppreid.models.reid_net import ReIDNet
 from ppreid.processes.ranks import ALONE, Ranks
+from ppreid.tables import BACKBONES, CLUSTERERS, DISTANCES, MEMORY_UPDATES, OBJECTIVES, POOLINGS
 from ppreid.training.extract import extract_features
 from ppreid.training.finite import FiniteGuard, write_nonfinite_batch
 from ppreid.training.optimizer import learning_rate

@@ -2,7 +2,7 @@ import pytest
 
 from ppreid.base.errors import DataError
 from ppreid.config.schema import TrainingConfig
-from ppreid.inputs import read_split
+from ppreid.verbs.inputs import read_split
 
 
 def test_a_part_of_unreadable_images_only_is_an_error(tmp_path):

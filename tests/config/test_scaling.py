@@ -4,10 +4,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ppreid import build
 from ppreid.base.errors import ConfigError
 from ppreid.config.load import config_text, load_config
-from ppreid.config.schema import TrainingConfig
+from ppreid.config.schema import TrainingConfig, scaled_to_devices
 
 
 @pytest.fixture
@@ -19,17 +18,17 @@ def recipe(checkout):
 
 
 def scaled(cfg, devices=1):
-    found, line = build.scaled_to_devices(cfg, devices=devices)
+    found, line = scaled_to_devices(cfg, devices=devices)
     return (found.batch.identities, found.solver.iters, found.solver.lr, found.model.bn_chunks), line
 
 
 def test_without_per_device_the_batch_is_that_of_the_recipe_and_a_line_says_how(recipe):
     cfg = recipe()
-    found, line = build.scaled_to_devices(cfg, devices=1)
+    found, line = scaled_to_devices(cfg, devices=1)
     assert found is cfg
     assert line == "a step takes 256 images on 1 device; batch normalisation in 4 parts of 64, as on 4 devices"
-    assert build.scaled_to_devices(cfg, devices=4)[1].endswith("on 4 devices; batch normalisation in 4 parts of 64")
-    assert build.scaled_to_devices(recipe("model.bn_chunks=1"), devices=1)[1].endswith("in one part")
+    assert scaled_to_devices(cfg, devices=4)[1].endswith("on 4 devices; batch normalisation in 4 parts of 64")
+    assert scaled_to_devices(recipe("model.bn_chunks=1"), devices=1)[1].endswith("in one part")
 
 
 @pytest.mark.parametrize(
@@ -58,12 +57,12 @@ def test_the_line_shows_what_changed(recipe):
 
 
 def test_what_was_scaled_can_be_run_again_as_it_is(recipe, tmp_path):
-    found, _ = build.scaled_to_devices(recipe("batch.per_device=128"), devices=1)
+    found, _ = scaled_to_devices(recipe("batch.per_device=128"), devices=1)
     path = tmp_path / "config.yaml"
     path.write_text(config_text(found))
     again = load_config(path)
     assert again == found and again.batch.per_device == 0
-    assert build.scaled_to_devices(again, devices=1)[0] == again
+    assert scaled_to_devices(again, devices=1)[0] == again
 
 
 def test_a_share_of_broken_identities_is_refused_with_one_that_fits(recipe):
