@@ -6,7 +6,7 @@ from pages import ROOT, code_blocks
 from scipy.sparse import csr_matrix
 
 from ppreid import tables
-from ppreid.config.load import load as config_module
+from ppreid.config import load as config_module
 from ppreid.run.folder import METRICS
 from ppreid.run.metrics import read_metrics
 
