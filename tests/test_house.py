@@ -24,7 +24,6 @@ HOUSE = (
     ("report",),
     ("tables",),
     ("wiring",),
-    ("verbs",),
     ("app",),
     ("verbs",),
     ("cli",),

@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from ppreid import tables, wiring
+from ppreid.app.inputs import load_trained_weights, read_split
 from ppreid.base.errors import ConfigError
 from ppreid.base.progress import Stopwatch
 from ppreid.base.records import ids
@@ -18,7 +19,6 @@ from ppreid.processes.device import available_memory, use_device, warn_if_labels
 from ppreid.run.folder import BAD_IMAGES, LABELS, write_labels
 from ppreid.run.rows import sweep_table
 from ppreid.training.pseudo_labels import assign_pseudo_labels
-from ppreid.verbs.inputs import load_trained_weights, read_split
 
 logger = logging.getLogger("ppreid")
 

@@ -9,6 +9,7 @@ from typing import NamedTuple
 import paddle
 
 from ppreid import tables, wiring
+from ppreid.app.inputs import load_initial_weights, load_trained_weights
 from ppreid.base.errors import PpreidError
 from ppreid.base.progress import progress
 from ppreid.base.records import ReIDSplit
@@ -32,7 +33,6 @@ from ppreid.doctor.machine import (
 from ppreid.processes.device import LABEL_BYTES_PER_NEIGHBOUR, available_memory, use_device
 from ppreid.run.checkpoint import checkpoint_bytes
 from ppreid.training.precision import OFF, require_half_precision
-from ppreid.verbs.inputs import load_initial_weights, load_trained_weights
 from ppreid.weights.match import imagenet_cache
 
 CHECKPOINT_FILES = 4  # last, previous, best, and the one that is being written

@@ -7,6 +7,7 @@ from functools import partial
 from pathlib import Path
 
 from ppreid import wiring
+from ppreid.app.inputs import load_trained_weights, read_split
 from ppreid.base.errors import EvaluationError
 from ppreid.config.run import EvaluationSettings
 from ppreid.config.schema import Config
@@ -19,7 +20,6 @@ from ppreid.processes.device import use_device
 from ppreid.processes.ranks import Ranks, joined_ranks
 from ppreid.run.folder import BAD_IMAGES, CAMERAS, RESULTS
 from ppreid.training.evaluate import evaluate_model
-from ppreid.verbs.inputs import load_trained_weights, read_split
 
 logger = logging.getLogger("ppreid")
 

@@ -11,6 +11,7 @@ from PIL import Image
 
 import ppreid
 from ppreid import wiring
+from ppreid.app.inputs import load_trained_weights
 from ppreid.base.errors import ConfigError, WriteError, unknown_choice
 from ppreid.config.schema import Config
 from ppreid.datasets.transforms import IMAGE_MEAN, IMAGE_STD, normalise, resize
@@ -38,7 +39,6 @@ from ppreid.export.network import (
 from ppreid.export.onnx_files import open_onnx_file
 from ppreid.export.paddle_files import open_paddle_files
 from ppreid.processes.device import use_device
-from ppreid.verbs.inputs import load_trained_weights
 
 logger = logging.getLogger("ppreid")
 

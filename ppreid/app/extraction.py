@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from ppreid import wiring
+from ppreid.app.inputs import load_trained_weights, read_folder, read_split
 from ppreid.base.errors import DataError
 from ppreid.base.records import ImageRecord
 from ppreid.config.schema import Config
@@ -14,7 +15,6 @@ from ppreid.disk.feature_writer import Blocks, write_features
 from ppreid.models.reid_net import ReIDNet
 from ppreid.processes.device import use_device
 from ppreid.training.extract import feature_blocks
-from ppreid.verbs.inputs import load_trained_weights, read_folder, read_split
 
 logger = logging.getLogger("ppreid")
 

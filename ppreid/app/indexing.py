@@ -10,6 +10,7 @@ import numpy as np
 
 from ppreid import tables, wiring
 from ppreid.app.extraction import made_with, write_image_features
+from ppreid.app.inputs import load_trained_weights, read_gallery, read_split
 from ppreid.base.errors import ConfigError, DataError
 from ppreid.base.records import DatasetContents, ImageRecord
 from ppreid.config.load import config_text, load_config
@@ -34,7 +35,6 @@ from ppreid.search.files import (
     write_manifest,
 )
 from ppreid.search.gallery import assign_lists, choose_method, learn_lists
-from ppreid.verbs.inputs import load_trained_weights, read_gallery, read_split
 from ppreid.weights.files import save_weights
 
 logger = logging.getLogger("ppreid")

@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from ppreid import tables, wiring
+from ppreid.app.inputs import load_trained_weights, read_split
 from ppreid.base.errors import ConfigError, DataError, EvaluationError, PpreidError, PpreidWarning
 from ppreid.base.records import ReIDSplit, ids
 from ppreid.config.load import load_config
@@ -21,7 +22,6 @@ from ppreid.report.page import comparison_page, run_page
 from ppreid.report.run_files import RunFiles, read_run, same_images
 from ppreid.run.folder import BEST, CONFIG, LAST, REPORT
 from ppreid.run.lock import process_at_work
-from ppreid.verbs.inputs import load_trained_weights, read_split
 
 CHECKPOINTS = {"last": LAST, "best": BEST}
 

@@ -15,6 +15,7 @@ import pytest
 from PIL import Image
 
 from ppreid import app
+from ppreid.app.inputs import read_split
 from ppreid.base.errors import DataError, PpreidWarning, printable
 from ppreid.base.records import ImageRecord
 from ppreid.cli import main
@@ -25,7 +26,6 @@ from ppreid.datasets.image_file import load_image
 from ppreid.datasets.transforms import eval_transform
 from ppreid.disk.features import read_features, write_records
 from ppreid.run.folder import BAD_IMAGES, LABELS
-from ppreid.verbs.inputs import read_split
 
 PIXELS = np.random.default_rng(0).integers(0, 256, (32, 16, 3)).astype(np.uint8)
 PICTURE = Image.fromarray(PIXELS)

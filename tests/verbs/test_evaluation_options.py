@@ -5,6 +5,7 @@ import paddle
 import pytest
 
 from ppreid import app, tables, wiring
+from ppreid.app.inputs import load_trained_weights, read_split
 from ppreid.base.errors import ConfigError, EvaluationError
 from ppreid.base.records import DatasetContents, ids
 from ppreid.config.load import load_config
@@ -14,7 +15,6 @@ from ppreid.models.reid_net import FlipAveraged
 from ppreid.run.folder import BAD_IMAGES, RESULTS
 from ppreid.training.evaluate import evaluate_model
 from ppreid.training.extract import extract_features
-from ppreid.verbs.inputs import load_trained_weights, read_split
 from ppreid.weights.files import save_weights
 
 
