@@ -15,7 +15,7 @@ FILES = sorted(PACKAGE.rglob("*.py"))
 # from the ground up; a file imports from lower floors and from its own room
 HOUSE = (
     ("base",),
-    ("config", "disk", "failpoint"),
+    ("config", "contracts", "disk", "failpoint"),
     ("datasets", "models", "neighbours", "ise"),
     ("clustering", "evaluation", "weights", "processes"),
     ("demo", "search", "run"),

@@ -1,17 +1,13 @@
 """The cluster memory: one centroid per cluster, moved by the features of every training step."""
 
-from collections.abc import Callable
-
 import numpy as np
 import paddle
 import paddle.nn.functional as F
 from paddle import Tensor
 
 from ppreid.base.errors import ConfigError, TrainingError
+from ppreid.contracts import MemoryUpdate
 from ppreid.ise.class_rows import check_labels, host_labels, rows_by_class
-
-# (centroids, features, labels, *, momentum) -> centroids
-MemoryUpdate = Callable[..., Tensor]
 
 
 @paddle.no_grad()

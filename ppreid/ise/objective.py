@@ -1,33 +1,16 @@
 """The training objective of ISE: its terms, and what the memory learns from a step."""
 
-from typing import NamedTuple
-
 import numpy as np
 import paddle
 import paddle.nn.functional as F
 from paddle import Tensor
 
 from ppreid.base.errors import TrainingError
+from ppreid.contracts import LossTerms
 from ppreid.ise.class_rows import check_labels, host_labels, rows_by_class
 from ppreid.ise.support_samples import support_samples
 
 EPSILON = 1e-6  # keeps quotient and logarithm finite; the value of the released code
-
-
-class LossTerms(NamedTuple):
-    """What an objective hands to the training step.
-
-    Attributes:
-        total: scalar to minimise.
-        logs: detached scalars by name: "loss", "loss_contrast" and, where it is used, "loss_lp".
-        memory_features: (M, D) rows that move the memory after the gradient step, detached.
-        memory_labels: (M,) int64, their clusters.
-    """
-
-    total: Tensor
-    logs: dict[str, Tensor]
-    memory_features: Tensor
-    memory_labels: np.ndarray
 
 
 def ise_objective(

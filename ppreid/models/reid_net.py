@@ -1,13 +1,13 @@
 """The network of ISE: backbone, pooling, optional embedding, batch-normalisation neck, unit length."""
 
 import math
-from collections.abc import Callable
 
 import paddle
 import paddle.nn.functional as F
 from paddle import Tensor, nn
 from paddle.nn import functional
 
+from ppreid.contracts import Pooling
 from ppreid.models.batch_norm import FrozenBiasBatchNorm, interleave_chunks, restore_chunks, use_ghost_batch_norm
 from ppreid.models.pooling import average_pool
 
@@ -37,7 +37,7 @@ class ReIDNet(nn.Layer):
         self,
         backbone: nn.Layer,
         *,
-        pooling: Callable[[Tensor], Tensor] = average_pool,
+        pooling: Pooling = average_pool,
         embedding_dim: int = 0,
         bn_chunks: int = 1,
     ) -> None:

@@ -1,0 +1,157 @@
+"""What a user of ppreid may replace: a Protocol for each, with the shapes that go in and come out.
+
+A plain function with these parameters fulfils one; nothing has to be inherited. The paddle types stand for readers and
+type checkers only: this file imports neither paddle nor numpy.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, TypeVar
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    import numpy as np
+    from paddle import Tensor, nn
+    from scipy.sparse import csr_matrix
+
+    from ppreid.base.progress import Stopwatch
+
+Result_co = TypeVar("Result_co", covariant=True)
+
+
+class Backbone(Protocol):
+    """Images to feature maps; a layer, so that its weights are trained.
+
+    Attributes:
+        feature_dim: C, channels of the maps.
+    """
+
+    feature_dim: int
+
+    def __call__(self, images: Tensor, /) -> Tensor:
+        """Images (B, 3, H, W), normalised, to maps (B, C, h, w)."""
+
+
+class Pooling(Protocol):
+    """Feature maps to one vector per image; a layer where it has weights of its own."""
+
+    def __call__(self, maps: Tensor, /) -> Tensor:
+        """Maps (B, C, h, w) to (B, C)."""
+
+
+class FeatureLoader(Protocol):
+    """All images of a data set once, in batches, or one process's share of them; row i is image i.
+
+    Attributes:
+        num_images: of the whole data set.
+        rows: those that this loader gives.
+    """
+
+    num_images: int
+    rows: range
+
+    def __len__(self) -> int:
+        """Number of batches."""
+
+    def __iter__(self) -> Iterator[tuple[Tensor, np.ndarray]]:
+        """Pairs of images (B, 3, H, W) and their rows (B,)."""
+
+
+class Extractor(Protocol):
+    """Network and images to features."""
+
+    def __call__(
+        self,
+        model: nn.Layer,
+        loader: FeatureLoader,
+        /,
+        *,
+        ranks: Any = ...,  # noqa: ANN401 - a `processes.ranks.Ranks`, which stands above this file
+        description: str = ...,
+    ) -> np.ndarray:
+        """Features (N, D) float32 unit rows, row i of image i; the network's train/eval mode is what it was before."""
+
+
+class Distance(Protocol):
+    """Features to the distances that pseudo labels are clustered by."""
+
+    def __call__(self, features: np.ndarray, camids: np.ndarray, /, *, stopwatch: Stopwatch) -> csr_matrix:
+        """Features (N, D), unit rows, and cameras (N,), -1 unknown, to float32 distances (N, N).
+
+        The matrix is symmetric and its diagonal stored. A pair that is not stored is farther than the largest distance
+        that matters to the clusterer. Stages of the work are timed with `stopwatch.stage(name)`.
+        """
+
+
+class Clusterer(Protocol):
+    """Distances to pseudo labels."""
+
+    def __call__(self, distances: csr_matrix, /) -> np.ndarray:
+        """Distances (N, N) as from a `Distance` to labels (N,) int64: 0 to C - 1 without gaps, or -1 for an outlier."""
+
+
+class LossTerms(NamedTuple):
+    """What an objective hands to the training step.
+
+    Attributes:
+        total: scalar to minimise.
+        logs: detached scalars by name: "loss", "loss_contrast" and, where it is used, "loss_lp".
+        memory_features: (M, D) rows that move the memory after the gradient step, detached.
+        memory_labels: (M,) int64, their clusters.
+    """
+
+    total: Tensor
+    logs: dict[str, Tensor]
+    memory_features: Tensor
+    memory_labels: np.ndarray
+
+
+class Objective(Protocol):
+    """What one training step minimises."""
+
+    def __call__(self, features: Tensor, labels: np.ndarray, centroids: Tensor, degree: float, /) -> LossTerms:
+        """Features (B, D), their clusters (B,), the memory (C, D), and the degree of the PLI, within [0, 0.25 * base].
+
+        Gradients flow into `features` only, which arrive as the end of a graph of their own. `centroids` are those of
+        the step before and must not be changed.
+        """
+
+
+class MemoryUpdate(Protocol):
+    """How the centroids of the memory move."""
+
+    def __call__(self, centroids: Tensor, features: Tensor, labels: np.ndarray, /, *, momentum: float) -> Tensor:
+        """Centroids (C, D), features (M, D) and their clusters (M,) to new centroids (C, D); all are unit rows.
+
+        No argument is changed. `momentum`, within [0, 1], is the weight of the old centroid.
+        """
+
+
+class Memory(Protocol):
+    """What a training step needs of a cluster memory.
+
+    Attributes:
+        centroids: (C, D) float32 unit rows, never part of a gradient.
+    """
+
+    centroids: Tensor
+
+    def update(self, features: Tensor, labels: np.ndarray, /) -> None:
+        """Move the centroids of the clusters in `labels` (M,) by the rows of `features` (M, D)."""
+
+
+class Ranker(Protocol[Result_co]):
+    """Evaluation of features, e.g. `ppreid.evaluate_features`; the result is whatever its caller wants to have."""
+
+    def __call__(
+        self,
+        query_features: np.ndarray,
+        gallery_features: np.ndarray,
+        query_pids: np.ndarray,
+        gallery_pids: np.ndarray,
+        query_camids: np.ndarray,
+        gallery_camids: np.ndarray,
+        /,
+    ) -> Result_co:
+        """Features (Q, D) and (G, D), identities and cameras (Q,) and (G,) to metrics."""
