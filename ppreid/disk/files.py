@@ -6,13 +6,15 @@ docs/reliability.md says what this promises; `tests/test_house.py` that nothing 
 import errno
 import hashlib
 import os
-import tempfile
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
+from io import BytesIO
 from pathlib import Path
 from typing import BinaryIO
 
 from ppreid.base.errors import DataError, WriteError
+from ppreid.disk.streams import followed, is_stream, not_through_links, write_into
+from ppreid.disk.temporary import locked_temporary, remove_abandoned
 
 CHECKSUM_SUFFIX = ".sha256"
 _NO_RENAME = (errno.EXDEV, errno.ENOSYS, errno.ENOTSUP)
@@ -26,6 +28,9 @@ def replacing(path: str | Path, *, keep_as: Path | None = None) -> Iterator[Bina
     The bytes go to a temporary sibling (the same file system, so that the rename is atomic), are flushed to the disk,
     and only then take the place of `path`. An error inside the block leaves an existing file as it was.
 
+    A symbolic link stays and the file that it leads to is replaced. What is no regular file (a pipe, a device,
+    /dev/stdout; "-" is standard output) is written into once the block has ended, never replaced.
+
     Args:
         path: file to write; its folder must exist. The mode of an existing file is kept.
         keep_as: name in the same folder for the file that is replaced, once the new one is on the disk; None drops it.
@@ -38,20 +43,26 @@ def replacing(path: str | Path, *, keep_as: Path | None = None) -> Iterator[Bina
             that cannot rename cannot replace a file safely; writing into the old one is no way out.
     """
     path = Path(path)
-    with _explained(path):
-        descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".tmp")
+    with explained(path):
+        if is_stream(path):
+            content = BytesIO()
+            yield content
+            write_into(path, content.getbuffer())
+            return
+        target = followed(path)
+        descriptor, temporary = locked_temporary(target)
         try:
             with os.fdopen(descriptor, "wb") as file:
                 yield file
                 file.flush()
-                os.fchmod(file.fileno(), _mode_for(path))
+                os.fchmod(file.fileno(), _mode_for(target))
                 os.fsync(file.fileno())
-            _rename(Path(name), path, keep_as)
+                _rename(temporary, target, keep_as)  # while it is locked, or another process might remove it
         except BaseException:
             with suppress(OSError):  # it is gone already, or the folder has become read-only
-                os.unlink(name)
+                os.unlink(temporary)
             raise
-        _sync_folder(path.parent)
+        _sync_folder(target.parent)
 
 
 def write_text(path: str | Path, text: str) -> None:
@@ -64,7 +75,7 @@ def append_line(path: Path, line: str, *, flush: bool = True) -> None:
     """Append a line to a text file completely or not at all; an unfinished last line of a killed process is ended.
 
     Args:
-        path: file, made if it is not there.
+        path: file, made if it is not there; not a symbolic link, since a stranger's folder might lead it anywhere.
         line: text without its newline; characters that are no UTF-8 are escaped.
         flush: return only when the line is on the disk, and not merely in the system's memory.
 
@@ -72,7 +83,7 @@ def append_line(path: Path, line: str, *, flush: bool = True) -> None:
         WriteError: the file cannot be written; it is as it was.
     """
     is_new = not path.exists()
-    with _explained(path), open(path, "a+b", buffering=0) as file:
+    with explained(path), open(path, "a+b", buffering=0, opener=not_through_links) as file:
         end = file.seek(0, os.SEEK_END)
         unfinished = end > 0 and os.pread(file.fileno(), 1, end - 1) != b"\n"
         rest = memoryview(("\n" * unfinished + line + "\n").encode("utf-8", "backslashreplace"))
@@ -99,7 +110,7 @@ def publish(temporary: Path, path: Path) -> None:
     Raises:
         WriteError: it cannot be flushed or renamed.
     """
-    with _explained(path):
+    with explained(path):
         with open(temporary, "rb") as file:
             os.fsync(file.fileno())
         write_text(_checksum_file(path), f"{file_sha256(temporary)}  {path.name}\n")
@@ -122,16 +133,16 @@ def check_published(path: Path) -> None:
 def remove_leftovers(folder: Path, names: Iterable[str]) -> None:
     """Remove the temporary files that killed processes left behind in a folder.
 
+    Whoever writes one of the files again does so for that file (`replacing`).
+
     Args:
         folder: where to look.
-        names: of the files that were being written, with * for anything. Temporary files for others are not touched.
-
-    Raises:
-        OSError: a file cannot be removed.
+        names: of the files that were being written, with * for anything. Temporary files for others are not touched,
+            nor those that a living process is writing.
     """
     for name in names:
         for file in folder.glob(f".{name}.*.tmp"):
-            file.unlink()
+            remove_abandoned(file)
 
 
 def file_sha256(path: str | Path) -> str:
@@ -144,8 +155,12 @@ def file_sha256(path: str | Path) -> str:
 
 
 @contextmanager
-def _explained(path: Path) -> Iterator[None]:
-    """Turn what the system says about a file that cannot be written into a WriteError that says what to do."""
+def explained(path: Path) -> Iterator[None]:
+    """Turn what the system says about a file that cannot be written into a WriteError that says what to do.
+
+    Args:
+        path: as the user knows it.
+    """
     try:
         yield
     except WriteError:
@@ -154,6 +169,8 @@ def _explained(path: Path) -> Iterator[None]:
         reason = os.strerror(error.errno) if error.errno else str(error)
         if error.errno in _NO_RENAME:
             advice = "its file system cannot rename, so that no file can be replaced safely; choose a folder elsewhere"
+        elif error.errno == errno.ELOOP:
+            advice = "it is a symbolic link that is not followed; remove it, or choose another name"
         elif error.errno in (errno.ENOENT, errno.ENOTDIR):
             advice = "make its folder first, or choose another one"
         else:

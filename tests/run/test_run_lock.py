@@ -116,3 +116,18 @@ def test_a_file_in_the_place_of_the_folder_is_reported(tmp_path):
     (tmp_path / "file").write_text("")
     with pytest.raises(ConfigError, match="cannot be written to"), run_lock(tmp_path / "file"):
         pass
+
+
+@pytest.mark.parametrize("exists", [True, False])
+def test_a_link_in_the_place_of_the_lock_is_not_followed(exists, tmp_path):
+    if exists:
+        (tmp_path / "precious").write_text("mine")
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run" / LOCK).symlink_to(tmp_path / "precious")
+    with (
+        pytest.raises(ConfigError, match=r"cannot be written to: .*symbolic links: .*run\.lock"),
+        run_lock(tmp_path / "run"),
+    ):
+        pass
+    assert (tmp_path / "precious").exists() == exists
+    assert not exists or (tmp_path / "precious").read_text() == "mine"
