@@ -13,6 +13,7 @@ from ppreid.base.errors import DataError, PpreidWarning
 from ppreid.clustering.jaccard import check_ranking, jaccard_rows
 from ppreid.neighbours.checks import at_most_all, check_features
 from ppreid.neighbours.encoding import average_rows, neighbour_weights
+from ppreid.neighbours.inverted_lists import DEFAULT_PROBES
 from ppreid.neighbours.reciprocal import reciprocal_neighbours
 from ppreid.neighbours.search import camera_neighbours
 
@@ -29,7 +30,7 @@ def camera_jaccard_distance(
     method: str = "exact",
     backend: str = "auto",
     num_lists: int | None = None,
-    num_probes: int = 32,
+    num_probes: int = DEFAULT_PROBES,
     rng: np.random.Generator | None = None,
 ) -> sparse.csr_matrix:
     """Camera-aware k-reciprocal Jaccard distance between all images that are closer than a limit.

@@ -10,6 +10,7 @@ from ppreid.base.errors import DataError
 from ppreid.neighbours.checks import at_most_all, check_features
 from ppreid.neighbours.compiled import SparseRows, compiled, fill_rows, part_bounds
 from ppreid.neighbours.encoding import average_rows, neighbour_weights
+from ppreid.neighbours.inverted_lists import DEFAULT_PROBES
 from ppreid.neighbours.reciprocal import expand_neighbours, reciprocal_neighbours
 from ppreid.neighbours.search import nearest_neighbours
 
@@ -23,7 +24,7 @@ def jaccard_distance(
     method: str = "exact",
     backend: str = "auto",
     num_lists: int | None = None,
-    num_probes: int = 32,
+    num_probes: int = DEFAULT_PROBES,
     rng: np.random.Generator | None = None,
 ) -> sparse.csr_matrix:
     """k-reciprocal Jaccard distance between all images that are closer than a limit.

@@ -11,6 +11,7 @@ from ppreid.base.errors import DataError, PpreidWarning, unknown_choice
 from ppreid.base.progress import progress
 from ppreid.neighbours.checks import at_most_all, check_features, check_row_ids
 from ppreid.neighbours.device_search import rank_on_device
+from ppreid.neighbours.inverted_lists import DEFAULT_PROBES, default_num_lists
 from ppreid.neighbours.ranking import Ranking, Tile
 from ppreid.neighbours.tiles import ROWS_PER_TILE, choose_backend, choose_matmul, exact_tiles, inverted_list_tiles
 
@@ -35,7 +36,7 @@ def nearest_neighbours(
     method: str = "exact",
     backend: str = "auto",
     num_lists: int | None = None,
-    num_probes: int = 32,
+    num_probes: int = DEFAULT_PROBES,
     rng: np.random.Generator | None = None,
 ) -> tuple[np.ndarray, np.ndarray]:
     """Find the k most similar images of every image by cosine similarity.
@@ -50,7 +51,7 @@ def nearest_neighbours(
             exact up to `AUTO_EXACT_IMAGES` images, "ivf" above, where the recall on a sample of images goes to the log,
             with a warning when it is low.
         backend: "cpu", "paddle", or "auto" (Paddle if the program has selected a GPU in it, otherwise the CPU).
-        num_lists: "ivf" only: number of inverted lists; None is 4 * sqrt(N).
+        num_lists: "ivf" only: number of inverted lists; None is `default_num_lists`.
         num_probes: "ivf" only: lists that are searched per image; more find more true neighbours and cost more time.
         rng: "ivf" only: draws what k-means learns from and the sample for recall; None is `default_rng(0)`.
 
@@ -89,7 +90,7 @@ def camera_neighbours(
     method: str = "exact",
     backend: str = "auto",
     num_lists: int | None = None,
-    num_probes: int = 32,
+    num_probes: int = DEFAULT_PROBES,
     rng: np.random.Generator | None = None,
 ) -> tuple[np.ndarray, np.ndarray]:
     """Find the most similar images of every image within its camera and among the other cameras, in one pass.
@@ -197,7 +198,7 @@ def _tiles(
     if exact:
         num_tiles = math.ceil(len(features) / ROWS_PER_TILE) ** 2
         return progress(exact_tiles(features, matmul=matmul), total=num_tiles, description="neighbours", unit="tile")
-    num_lists = num_lists or min(len(features), round(4 * math.sqrt(len(features))))
+    num_lists = num_lists or default_num_lists(len(features))
     if num_probes < 1 or not 1 <= num_lists <= len(features):
         raise DataError(
             f"num_lists is {num_lists} and num_probes {num_probes}; both must be positive, and num_lists at most the "

@@ -7,14 +7,13 @@ import numpy as np
 
 from ppreid.base.errors import DataError, unknown_choice
 from ppreid.base.progress import progress
+from ppreid.neighbours.inverted_lists import EVERY_EPOCH, learn_centres
 from ppreid.neighbours.ranking import Ranking, Tile
 
 Matmul = Callable[[np.ndarray, np.ndarray], np.ndarray]
 
 # 4096 x 4096 similarities are 64 MB, and large enough for the matrix product to run at full speed.
 ROWS_PER_TILE = 4096
-# k-means learns from at most this many images per list; more change the lists little.
-TRAINING_IMAGES_PER_LIST = 32
 
 
 def exact_tiles(features: np.ndarray, *, matmul: Matmul) -> Iterator[Tile]:
@@ -57,7 +56,7 @@ def inverted_list_tiles(
     Yields:
         Tiles that cover every pair of an image and a member of its lists once.
     """
-    centres = _list_centres(features, num_lists, rng)  # (L, D)
+    centres = learn_centres(features, num_lists, learning=EVERY_EPOCH, rng=rng)  # (L, D)
     probes = _nearest_centres(features, centres, num_probes, matmul)  # (N, num_probes)
     members = np.argsort(probes[:, 0], kind="stable")
     member_bounds = np.searchsorted(probes[members, 0], np.arange(num_lists + 1))
@@ -109,18 +108,6 @@ def _paddle_matmul(a: np.ndarray, b: np.ndarray) -> np.ndarray:
 
 
 _MATMULS: dict[str, Matmul] = {"cpu": _cpu_matmul, "paddle": _paddle_matmul}
-
-
-def _list_centres(features: np.ndarray, num_lists: int, rng: np.random.Generator) -> np.ndarray:
-    import faiss  # large, and needed by the approximate search only
-
-    count = min(len(features), TRAINING_IMAGES_PER_LIST * num_lists)
-    sample = _float32(features[np.sort(rng.choice(len(features), count, replace=False))])
-    kmeans = faiss.Kmeans(
-        features.shape[1], num_lists, niter=6, spherical=True, seed=int(rng.integers(2**31)), min_points_per_centroid=1
-    )
-    kmeans.train(sample)
-    return np.asarray(kmeans.centroids)
 
 
 def _nearest_centres(features: np.ndarray, centres: np.ndarray, num_probes: int, matmul: Matmul) -> np.ndarray:

@@ -1,6 +1,5 @@
 """Search among the features of a gallery with faiss: exact, or within inverted lists."""
 
-import math
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, NamedTuple
 
@@ -8,13 +7,12 @@ import numpy as np
 
 from ppreid.base.errors import DataError, unknown_choice
 from ppreid.neighbours.checks import check_features
+from ppreid.neighbours.inverted_lists import DEFAULT_PROBES, ONCE, default_num_lists, learn_centres
 
 METHODS = ("auto", "exact", "ivf")
 # Up to this many images "auto" compares a query with all of them.
 AUTO_EXACT_IMAGES = 500_000
-DEFAULT_PROBES = 32
 _ROWS_PER_BLOCK = 8192
-_IMAGES_PER_LIST, _ROUNDS = 64, 10  # of the sample that the lists are learned from, and of k-means
 _FIRST_WIDTH, _WIDER = 16, 4  # neighbours that are asked for beyond k, and the factor when too few of them may be shown
 
 
@@ -63,16 +61,8 @@ def learn_lists(features: np.ndarray, *, seed: int = 0) -> InvertedLists:
     Returns:
         The lists.
     """
-    import faiss
-
-    num_lists = max(1, min(len(features), round(4 * math.sqrt(len(features)))))
     rng = np.random.default_rng(seed)
-    count = min(len(features), _IMAGES_PER_LIST * num_lists)
-    sample = np.ascontiguousarray(features[np.sort(rng.choice(len(features), count, replace=False))])
-    settings = {"niter": _ROUNDS, "spherical": True, "seed": seed, "min_points_per_centroid": 1}
-    kmeans = faiss.Kmeans(features.shape[1], num_lists, **settings)
-    kmeans.train(sample)
-    centroids = np.asarray(kmeans.centroids, dtype=np.float32)
+    centroids = learn_centres(features, default_num_lists(len(features)), learning=ONCE, rng=rng)
     return InvertedLists(centroids, assign_lists(centroids, features))
 
 
