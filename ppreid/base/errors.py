@@ -90,10 +90,10 @@ class PpreidWarning(UserWarning):
 
 
 def printable(text: str) -> str:
-    """Text from a stranger (the name of a file, camera or tensor) on one line, with nothing that a terminal obeys.
+    r"""Text from a stranger (the name of a file, camera or tensor) on one line, with nothing that a terminal obeys.
 
     Letters of every script stay; control characters, line ends, marks that turn the direction of writing, and bytes
-    that are no UTF-8 are shown as Python writes them, e.g. "\\x1b".
+    that are no UTF-8 are shown as Python writes them, e.g. "\x1b".
     """
     if text.isprintable():
         return text

@@ -12,6 +12,8 @@ from safetensors.numpy import save
 
 from ppreid.base.errors import WeightsError
 from ppreid.disk.files import replacing
+from ppreid.disk.reading import is_there, reading
+from ppreid.disk.safetensors_header import BFLOAT16, read_bfloat16, read_header
 
 
 class TensorFile(NamedTuple):
@@ -56,13 +58,12 @@ def load_tensors(path: str | Path) -> TensorFile:
         WeightsError: the file is missing, is not a safetensors file, or is damaged.
     """
     path = Path(path)
-    if not path.is_file():
-        raise WeightsError(f"{path} does not exist" if not path.exists() else f"{path} is not a file")
+    if not is_there(path, WeightsError):
+        raise WeightsError(f"{path} does not exist")
     try:
-        with safe_open(path, framework="numpy") as file:
-            metadata = file.metadata() or {}
-            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - not a dict
-    except (SafetensorError, OSError, ValueError, TypeError) as error:
+        with reading(path, WeightsError):
+            tensors, metadata = _contents(path)
+    except (SafetensorError, ValueError, TypeError, MemoryError) as error:
         text = f"{path} cannot be read as safetensors: {error}. The file is truncated, damaged or of another kind"
         raise WeightsError(text) from None
     if "ppreid" not in metadata:
@@ -70,7 +71,30 @@ def load_tensors(path: str | Path) -> TensorFile:
     digest, _, text = metadata["ppreid"].partition(" ")
     if digest != _digest(tensors, text):
         raise WeightsError(f"{path} is damaged: its contents do not match the checksum in its header")
-    return TensorFile(tensors, json.loads(text))
+    return TensorFile(tensors, _facts(path, text))
+
+
+def _contents(path: Path) -> tuple[dict[str, np.ndarray], dict[str, str]]:
+    """Tensors and metadata of a safetensors file; bfloat16 becomes float32, which holds it exactly."""
+    header = read_header(path)
+    with safe_open(path, framework="numpy") as file:
+        tensors = {
+            name: read_bfloat16(path, entry) if entry.type_name == BFLOAT16 else file.get_tensor(name)
+            for name, entry in header.items()
+        }
+        return tensors, file.metadata() or {}
+
+
+def _facts(path: Path, text: str) -> dict[str, Any]:
+    """The facts of a file of ours; anybody can write a right checksum, so they may be anything."""
+    try:
+        facts = json.loads(text)
+    except (ValueError, RecursionError) as error:
+        reason = "nested too deeply" if isinstance(error, RecursionError) else str(error)
+        raise WeightsError(f"{path} is damaged: its facts are no JSON ({reason})") from None
+    if not isinstance(facts, dict):
+        raise WeightsError(f"{path} is damaged: its facts are a {type(facts).__name__}, expected an object")
+    return facts
 
 
 def _digest(tensors: Mapping[str, np.ndarray], text: str) -> str:
