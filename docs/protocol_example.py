@@ -4,8 +4,8 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from ppreid.evaluation.protocols import PROTOCOLS
 from ppreid.evaluation.ranking import RankingResult, evaluate_distances
+from ppreid.tables import PROTOCOLS
 
 # (pid, camera): query A has two matches; B has one; C has one on its own camera only; D has none
 QUERY = np.array([(1, 0), (2, 0), (3, 0), (4, 0)])

@@ -1,150 +1,152 @@
-"""The choices: each is one plain dict, from a name in the configuration to what it stands for.
+"""The choices: each table is one plain dict, from a name in the configuration to a row that says what it stands for.
 
-Names stand in `ppreid.config.choices` as well, and a test holds both equal.
+A row names its function as "module:name", which is imported when it is used: a configuration is checked without paddle.
+What others must know about a choice is a field of its row, so that nobody compares names. To add a choice from outside,
+put a row into the table before the configuration is loaded; the function may then be the function itself:
+
+    tables.CLUSTERERS["mine"] = tables.Clusterer(my_labels, looks_at_eps=False)
 """
 
-from collections.abc import Callable
-from functools import partial
-from pathlib import Path
-from typing import NamedTuple
+from collections.abc import Mapping
+from typing import Any
 
-import numpy as np
-from paddle import nn
-from scipy.sparse import csr_matrix
-
-from ppreid.base.records import DatasetContents, ReIDSplit
-from ppreid.clustering.alternative_labels import agglomerative_labels, hdbscan_labels, infomap_labels
-from ppreid.clustering.labels import dbscan_labels
-from ppreid.config.data import DataConfig
-from ppreid.config.method import LabelsConfig
-from ppreid.datasets.camera_folder import read_camera_folder
-from ppreid.datasets.market1501 import (
-    DUKEMTMC_COUNTS,
-    MARKET1501_COUNTS,
-    VERI776_COUNTS,
-    read_demo,
-    read_dukemtmc,
-    read_market1501,
-    read_veri776,
+from ppreid.base.table_rows import (
+    Backbone,
+    Clusterer,
+    Dataset,
+    Distance,
+    MemoryUpdate,
+    Neighbours,
+    Objective,
+    Pooling,
+    Projection,
+    Protocol,
+    resolve,
 )
-from ppreid.datasets.msmt17 import MSMT17_COUNTS, read_msmt17
-from ppreid.datasets.summary import PublishedCounts
-from ppreid.evaluation.protocols import PROTOCOLS
-from ppreid.ise.memory import update_hard, update_sequential
-from ppreid.ise.objective import LossTerms, ise_objective
-from ppreid.models.pooling import GeMPool, average_pool, max_pool
-from ppreid.models.resnet import resnet
-from ppreid.neighbours.search import METHODS
-from ppreid.report.evidence import pca_map, tsne_map
-from ppreid.training.pseudo_labels import DistanceMethod, camera_jaccard_method, jaccard_method
 
+__all__ = [
+    "Backbone",
+    "Clusterer",
+    "Dataset",
+    "Distance",
+    "MemoryUpdate",
+    "Neighbours",
+    "Objective",
+    "Pooling",
+    "Projection",
+    "Protocol",
+    "resolve",
+]
 
-class DatasetReader(NamedTuple):
-    """How a data set is read, and how large it was published (None: nobody published it)."""
-
-    read: Callable[[DataConfig], DatasetContents]
-    published: PublishedCounts | None
-
-
-def _in_root(read: Callable[[Path], ReIDSplit]) -> Callable[[DataConfig], DatasetContents]:
-    """A reader that needs to know nothing but data.root."""
-    return lambda cfg: DatasetContents(read(Path(cfg.root)))
-
-
-def _read_camera_folder(cfg: DataConfig) -> DatasetContents:
-    own = cfg.camera_folder
-    return read_camera_folder(
-        Path(cfg.root),
-        camera=own.camera,
-        pattern=own.pattern,
-        table=Path(own.csv) if own.csv else None,
-        unmatched=own.unmatched,
-        query=Path(own.query) if own.query else None,
-        gallery=Path(own.gallery) if own.gallery else None,
-        label_pattern=own.label_pattern,
-    )
-
-
-DATASETS: dict[str, DatasetReader] = {
-    "market1501": DatasetReader(_in_root(read_market1501), MARKET1501_COUNTS),
-    "msmt17": DatasetReader(_in_root(read_msmt17), MSMT17_COUNTS),
-    "dukemtmc": DatasetReader(_in_root(read_dukemtmc), DUKEMTMC_COUNTS),
-    "veri776": DatasetReader(_in_root(read_veri776), VERI776_COUNTS),
-    "demo": DatasetReader(_in_root(read_demo), None),
-    "camera_folder": DatasetReader(_read_camera_folder, None),
-}
-
-# (base_width, last_stride) -> images to feature maps
-BACKBONES: dict[str, Callable[..., nn.Layer]] = {
-    "resnet18": partial(resnet, 18),
-    "resnet34": partial(resnet, 34),
-    "resnet50": partial(resnet, 50),
-    "resnet101": partial(resnet, 101),
-    "resnet152": partial(resnet, 152),
-    "resnet50_ibn_a": partial(resnet, 50, ibn=True),
-    "resnet101_ibn_a": partial(resnet, 101, ibn=True),
-}
-
-# () -> feature maps to vectors
-POOLINGS: dict[str, Callable[[], Callable]] = {"avg": lambda: average_pool, "gem": GeMPool, "max": lambda: max_pool}
-
-# (the labels section, epoch from 0) -> neighbour search and distance
-DISTANCES: dict[str, Callable[[LabelsConfig, int], DistanceMethod]] = {
-    "jaccard": lambda cfg, epoch: jaccard_method(
-        k1=cfg.k1, k2=cfg.k2, max_distance=_max_distance(cfg), search=cfg.neighbours, num_probes=cfg.num_probes
-    ),
-    "camera_jaccard": lambda cfg, epoch: camera_jaccard_method(
-        k1_intra=cfg.camera.k1_intra,
-        k1_inter=cfg.camera.k1_inter,
-        k2_intra=cfg.camera.k2_intra if epoch else cfg.camera.k2_intra_first,
-        k2_inter=cfg.camera.k2_inter if epoch else cfg.camera.k2_inter_first,
-        max_distance=_max_distance(cfg),
-        search=cfg.neighbours,
-        num_probes=cfg.num_probes,
+ISE = "ppreid.ise.objective:ise_objective"
+RESNET = "ppreid.models.resnet:resnet"
+MARKET = "ppreid.datasets.market1501"  # and those with its layout
+DATASETS = {
+    "market1501": Dataset(f"{MARKET}:read_market1501", f"{MARKET}:MARKET1501_COUNTS"),
+    "msmt17": Dataset("ppreid.datasets.msmt17:read_msmt17", "ppreid.datasets.msmt17:MSMT17_COUNTS"),
+    "dukemtmc": Dataset(f"{MARKET}:read_dukemtmc", f"{MARKET}:DUKEMTMC_COUNTS"),
+    "veri776": Dataset(f"{MARKET}:read_veri776", f"{MARKET}:VERI776_COUNTS"),
+    "demo": Dataset(f"{MARKET}:read_demo"),
+    "camera_folder": Dataset(
+        "ppreid.datasets.camera_folder:read_camera_folder", settings="camera_folder", any_folder=True
     ),
 }
 
-# (distances, the labels section) -> labels
-CLUSTERERS: dict[str, Callable[[csr_matrix, LabelsConfig], np.ndarray]] = {
-    "dbscan": lambda distances, cfg: dbscan_labels(distances, eps=cfg.eps, min_samples=cfg.min_samples),
-    "hdbscan": lambda distances, cfg: hdbscan_labels(distances, min_samples=cfg.min_samples),
-    "agglomerative": lambda distances, cfg: agglomerative_labels(distances, eps=cfg.eps, min_samples=cfg.min_samples),
-    "infomap": lambda distances, cfg: infomap_labels(distances, eps=cfg.eps, min_samples=cfg.min_samples),
-}
-# those that never look at a pair farther than eps, so that such pairs need not be stored
-CLUSTERERS_WITHIN_EPS = {"dbscan", "infomap"}
-
-MEMORY_UPDATES: dict[str, Callable[..., object]] = {"hard": update_hard, "sequential": update_sequential}
-
-# the four rows of the paper's ablation
-OBJECTIVES: dict[str, Callable[..., LossTerms]] = {
-    "baseline": partial(ise_objective, supports_in_contrast=False, label_preserving=False),
-    "ise_pli": partial(ise_objective, supports_in_contrast=True, label_preserving=False),
-    "ise_lp": partial(ise_objective, supports_in_contrast=False, label_preserving=True),
-    "ise": partial(ise_objective, supports_in_contrast=True, label_preserving=True),
+BACKBONES = {
+    "resnet18": Backbone(RESNET, {"depth": 18}),
+    "resnet34": Backbone(RESNET, {"depth": 34}),
+    "resnet50": Backbone(RESNET, {"depth": 50}),
+    "resnet101": Backbone(RESNET, {"depth": 101}),
+    "resnet152": Backbone(RESNET, {"depth": 152}),
+    "resnet50_ibn_a": Backbone(RESNET, {"depth": 50, "ibn": True}),
+    "resnet101_ibn_a": Backbone(RESNET, {"depth": 101, "ibn": True}),
 }
 
+POOLINGS = {
+    "avg": Pooling("ppreid.models.pooling:average_pool"),
+    "gem": Pooling("ppreid.models.pooling:GeMPool", is_layer=True),
+    "max": Pooling("ppreid.models.pooling:max_pool"),
+}
 
-# features (N, D) to points (N, 2) in the unit square
-PROJECTIONS: dict[str, Callable[..., np.ndarray]] = {"pca": pca_map, "tsne": tsne_map}
+NEIGHBOURS = {
+    "exact": Neighbours(exact_up_to=float("inf")),
+    "ivf": Neighbours(exact_up_to=0),
+    # the time of exact search grows with the square of the number of images (docs/scaling.md has what was measured)
+    "auto": Neighbours(exact_up_to=100_000, shows_recall=True),
+}
 
+DISTANCES = {
+    "jaccard": Distance("ppreid.clustering.jaccard:jaccard_distance", keys=("k1", "k2")),
+    "camera_jaccard": Distance(
+        "ppreid.clustering.camera_jaccard:camera_jaccard_distance", keys=("camera",), needs_cameras=True
+    ),
+}
 
-def choices() -> dict[str, set[str]]:
-    """Names that the tables hold now, by configuration key."""
-    return {
-        "data.name": set(DATASETS),
-        "model.backbone": set(BACKBONES),
-        "model.pooling": set(POOLINGS),
-        "labels.neighbours": set(METHODS),
-        "labels.distance": set(DISTANCES),
-        "labels.clusterer": set(CLUSTERERS),
-        "memory.update": set(MEMORY_UPDATES),
-        "ise.objective": set(OBJECTIVES),
-        "report.projection": set(PROJECTIONS),
-        "eval.protocol": set(PROTOCOLS),
-    }
+CLUSTERERS = {
+    "dbscan": Clusterer("ppreid.clustering.labels:dbscan_labels", within_eps=True),
+    "hdbscan": Clusterer("ppreid.clustering.alternative_labels:hdbscan_labels", looks_at_eps=False),
+    "agglomerative": Clusterer("ppreid.clustering.alternative_labels:agglomerative_labels"),
+    "infomap": Clusterer("ppreid.clustering.alternative_labels:infomap_labels", within_eps=True),
+}
 
+MEMORY_UPDATES = {
+    "hard": MemoryUpdate("ppreid.ise.memory:update_hard"),
+    "sequential": MemoryUpdate("ppreid.ise.memory:update_sequential"),
+}
 
-def _max_distance(cfg: LabelsConfig) -> float:
-    """Pairs farther than this do not matter to the clusterer."""
-    return cfg.eps if cfg.clusterer in CLUSTERERS_WITHIN_EPS else 1.0
+# the four rows of the paper's ablation; the first is what the others are compared with
+OBJECTIVES = {
+    "baseline": Objective(
+        ISE,
+        "Baseline",
+        {"supports_in_contrast": False, "label_preserving": False},
+        has_supports=False,
+        paper={"market1501": (82.5, 92.5), "msmt17": (30.1, 58.6)},
+    ),
+    "ise_pli": Objective(
+        ISE,
+        "ISE (+PIL)",
+        {"supports_in_contrast": True, "label_preserving": False},
+        paper={"market1501": (83.9, 93.9), "msmt17": (33.5, 63.9)},
+    ),
+    "ise_lp": Objective(
+        ISE,
+        "ISE (+LP)",
+        {"supports_in_contrast": False, "label_preserving": True},
+        paper={"market1501": (83.6, 92.7), "msmt17": (31.4, 59.9)},
+    ),
+    "ise": Objective(
+        ISE,
+        "ISE (+PIL+LP)",
+        {"supports_in_contrast": True, "label_preserving": True},
+        paper={"market1501": (84.7, 94.0), "msmt17": (35.0, 64.7)},
+    ),
+}
+
+PROJECTIONS = {
+    "pca": Projection("ppreid.report.evidence:pca_map"),
+    "tsne": Projection("ppreid.report.evidence:tsne_map"),
+}
+
+PROTOCOLS = {
+    "market1501": Protocol("ppreid.evaluation.protocols:average_precision"),  # released ISE, scikit-learn
+    # MATLAB code of the data set
+    "market1501_trapezoid": Protocol("ppreid.evaluation.protocols:average_precision_trapezoid"),
+    "fastreid": Protocol("ppreid.evaluation.protocols:average_precision_by_rank"),  # ties in a defined order
+    # for galleries that lack some of the identities
+    "all_queries": Protocol("ppreid.evaluation.protocols:average_precision", count_invalid=True),
+}
+
+# configuration key -> the table of its choices
+CHOICES: dict[str, Mapping[str, Any]] = {
+    "data.name": DATASETS,
+    "model.backbone": BACKBONES,
+    "model.pooling": POOLINGS,
+    "labels.neighbours": NEIGHBOURS,
+    "labels.distance": DISTANCES,
+    "labels.clusterer": CLUSTERERS,
+    "memory.update": MEMORY_UPDATES,
+    "ise.objective": OBJECTIVES,
+    "report.projection": PROJECTIONS,
+    "eval.protocol": PROTOCOLS,
+}

@@ -1,34 +1,34 @@
 """From configuration to the objects of a run."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
-from scipy.sparse import csr_matrix
 
+from ppreid import tables
 from ppreid.base.errors import ConfigError
-from ppreid.base.records import ImageRecord
+from ppreid.base.records import DatasetContents, ImageRecord, ReIDSplit
 from ppreid.config.data import DataConfig
 from ppreid.config.method import EvaluationModelConfig, ISEConfig, LabelsConfig, MemoryConfig
 from ppreid.config.run import AmpConfig, BatchConfig, EvaluationSettings
 from ppreid.config.schema import TrainingConfig
+from ppreid.contracts import Clusterer, Distance, Extractor, Objective
 from ppreid.datasets.image_dataset import ImageDataset
 from ppreid.datasets.loader import EvalLoader, TrainLoader, eval_loader
+from ppreid.datasets.summary import PublishedCounts
 from ppreid.datasets.transforms import eval_transform, train_transform
 from ppreid.evaluation.ranking import RankingResult, evaluate_features
 from ppreid.ise.memory import ClusterMemory
-from ppreid.ise.objective import LossTerms
 from ppreid.ise.schedule import pli_degree
 from ppreid.ise.support_samples import usable_topk
 from ppreid.models.reid_net import ReIDNet
 from ppreid.processes.ranks import ALONE, Ranks
-from ppreid.tables import BACKBONES, CLUSTERERS, DISTANCES, MEMORY_UPDATES, OBJECTIVES, POOLINGS
 from ppreid.training.extract import extract_features
 from ppreid.training.finite import FiniteGuard, write_nonfinite_batch
 from ppreid.training.optimizer import learning_rate
 from ppreid.training.precision import OFF, LossScale, autocast
-from ppreid.training.pseudo_labels import DistanceMethod
 from ppreid.training.step import Forward, all_ranks, micro_batches
 from ppreid.training.train import Schedule
 
@@ -49,11 +49,31 @@ def bn_chunks_per_pass(cfg: TrainingConfig, ranks: Ranks) -> int:
     return chunks // passes
 
 
+def dataset(cfg: DataConfig) -> DatasetContents:
+    """Read the data set that the data section names.
+
+    Raises:
+        DataError: it is missing or incomplete.
+    """
+    row = tables.DATASETS[cfg.name]
+    settings = getattr(cfg, row.settings).model_dump() if row.settings else {}
+    found = tables.resolve(row.read)(Path(cfg.root), **settings)
+    return DatasetContents(found) if isinstance(found, ReIDSplit) else found
+
+
+def published_counts(cfg: DataConfig) -> PublishedCounts | None:
+    """How large the data set was published; None: nobody published it."""
+    published = tables.DATASETS[cfg.name].published
+    return tables.resolve(published) if published else None
+
+
 def reid_net(cfg: EvaluationModelConfig, *, bn_chunks: int = 1) -> ReIDNet:
     """The network with random weights."""
+    row, pooling = tables.BACKBONES[cfg.backbone], tables.POOLINGS[cfg.pooling]
+    pool = tables.resolve(pooling.function)
     return ReIDNet(
-        BACKBONES[cfg.backbone](base_width=cfg.base_width, last_stride=cfg.last_stride),
-        pooling=POOLINGS[cfg.pooling](),
+        tables.resolve(row.function)(base_width=cfg.base_width, last_stride=cfg.last_stride, **row.settings),
+        pooling=pool() if pooling.is_layer else pool,
         embedding_dim=cfg.embedding_dim,
         bn_chunks=bn_chunks,
     )
@@ -81,7 +101,7 @@ def feature_loader(
     )
 
 
-def extractor(settings: EvaluationSettings) -> Callable[..., np.ndarray]:
+def extractor(settings: EvaluationSettings) -> Extractor:
     """Network and loader to features (N, D)."""
     return partial(extract_features, engine=settings.engine, precision=settings.precision)
 
@@ -110,30 +130,52 @@ def train_loader(records: Sequence[ImageRecord], cfg: TrainingConfig, ranks: Ran
     )
 
 
-def distance(cfg: LabelsConfig, epoch: int) -> DistanceMethod:
-    """Neighbour search and distance of the pseudo labels of an epoch, from 0."""
-    return DISTANCES[cfg.distance](cfg, epoch)
+def distance(cfg: LabelsConfig, epoch: int) -> Distance:
+    """Features and cameras to the distances of the pseudo labels of an epoch, from 0."""
+    row, clusterer = tables.DISTANCES[cfg.distance], tables.CLUSTERERS[cfg.clusterer]
+    compute = partial(
+        tables.resolve(row.function),
+        **_of_epoch(cfg.model_dump(include=set(row.keys)), epoch),
+        max_distance=cfg.eps if clusterer.within_eps else 1.0,
+        method=cfg.neighbours,
+        num_probes=cfg.num_probes,
+    )
+    if row.needs_cameras:
+        return compute
+    return lambda features, camids, *, stopwatch: compute(features, stopwatch=stopwatch)
 
 
-def clusterer(cfg: LabelsConfig) -> Callable[[csr_matrix], np.ndarray]:
+def _of_epoch(keys: Mapping[str, Any], epoch: int) -> dict[str, Any]:
+    """Keys of a section and those of the sections in it, by name; NAME_first stands for NAME in the first epoch."""
+    sections = [value if isinstance(value, dict) else {name: value} for name, value in keys.items()]
+    flat = {name: value for section in sections for name, value in section.items()}
+    first = {name.removesuffix("_first"): value for name, value in flat.items() if name.endswith("_first")}
+    later = {name: value for name, value in flat.items() if not name.endswith("_first")}
+    return later if epoch else {**later, **first}
+
+
+def clusterer(cfg: LabelsConfig) -> Clusterer:
     """Sparse distances (N, N) to labels (N,)."""
-    return lambda distances: CLUSTERERS[cfg.clusterer](distances, cfg)
+    row = tables.CLUSTERERS[cfg.clusterer]
+    eps = {"eps": cfg.eps} if row.looks_at_eps else {}
+    return partial(tables.resolve(row.function), min_samples=cfg.min_samples, **eps)
 
 
 def cluster_memory(cfg: MemoryConfig, centroids: np.ndarray) -> ClusterMemory:
     """A memory that starts at the centroids (C, D) of the pseudo labels."""
-    return ClusterMemory(centroids, MEMORY_UPDATES[cfg.update], cfg.momentum)
+    return ClusterMemory(centroids, tables.resolve(tables.MEMORY_UPDATES[cfg.update].function), cfg.momentum)
 
 
-def objective(cfg: ISEConfig, *, num_clusters: int) -> Callable[..., LossTerms]:
+def objective(cfg: ISEConfig, *, num_clusters: int) -> Objective:
     """The objective of one epoch; warns when there are too few clusters for ise.topk."""
-    topk = 0 if cfg.objective == "baseline" else usable_topk(cfg.topk, num_clusters)
+    row = tables.OBJECTIVES[cfg.objective]
     return partial(
-        OBJECTIVES[cfg.objective],
-        topk=topk,
+        tables.resolve(row.function),
+        topk=usable_topk(cfg.topk, num_clusters) if row.has_supports else 0,
         temperature=cfg.temperature,
         lp_temperature=cfg.lp_temperature,
         lp_weight=cfg.lp_weight,
+        **row.settings,
     )
 
 

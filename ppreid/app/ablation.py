@@ -12,7 +12,7 @@ from ppreid.config.load import load_config
 from ppreid.config.schema import TrainingConfig, scaled_to_devices
 from ppreid.disk.csv_table import write_csv
 from ppreid.disk.files import write_text
-from ppreid.report.ablation_table import PAPER, FinishedRun, ablation_table, run_table
+from ppreid.report.ablation_table import FinishedRun, ablation_table, paper_numbers, run_table
 from ppreid.run.checkpoint_set import AUTO
 from ppreid.run.folder import CONFIG, METRICS
 from ppreid.run.metrics import read_metrics
@@ -80,10 +80,10 @@ def ablate(configs: Mapping[str, TrainingConfig], out: Path, *, seeds: int) -> l
 
 def _require_evaluation(cfg: TrainingConfig) -> None:
     """Refuse a data set whose runs cannot be compared, before hours are spent on them."""
-    if cfg.data.name == "camera_folder" and not (cfg.data.camera_folder.query and cfg.data.camera_folder.gallery):
+    if not cfg.data.is_labelled:
         raise ConfigError(
-            "an ablation compares evaluations, and data.camera_folder has no labelled images; set "
-            "data.camera_folder.query and data.camera_folder.gallery (docs/own-cameras.md)"
+            f"an ablation compares evaluations, and data.{cfg.data.name} has no labelled images; set "
+            f"data.{cfg.data.name}.query and data.{cfg.data.name}.gallery (docs/own-cameras.md)"
         )
 
 
@@ -123,7 +123,7 @@ def _write(cells: Sequence[_Cell], out: Path) -> list[FinishedRun]:
     cfg = cells[0].cfg
     table = ablation_table(runs, list(dict.fromkeys(cell.row for cell in cells)), cfg.data.name)
     facts = {"dataset": cfg.data.name, "epochs": cfg.solver.epochs, "runs": [run._asdict() for run in runs]}
-    facts["paper_mAP_Rank-1"] = PAPER.get(cfg.data.name, {})
+    facts["paper_mAP_Rank-1"] = paper_numbers(cfg.data.name)
     write_text(out / TABLE, f"{table}\n{LEGEND}\n")
     write_csv(out / RUNS, *run_table(runs))
     write_text(out / SUMMARY, json.dumps(facts, indent=2, ensure_ascii=False) + "\n")

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
+from scipy.sparse import csr_matrix
 
 from ppreid import tables, wiring
 from ppreid.app.inputs import load_trained_weights, read_split
@@ -54,7 +55,9 @@ def cluster(
         return None
     watch = Stopwatch()
     distance, clusterer = wiring.distance(cfg.labels, epoch=1), wiring.clusterer(cfg.labels)
-    labels, _ = assign_pseudo_labels(data.features, data.camids, method=distance, clusterer=clusterer, stopwatch=watch)
+    labels, _ = assign_pseudo_labels(
+        data.features, data.camids, distance=distance, clusterer=clusterer, stopwatch=watch
+    )
     require_clusters(labels, eps=cfg.labels.eps, min_samples=cfg.labels.min_samples)
     clusters, outliers, largest = clustering_statistics(labels)
     logger.info("%d clusters, %d outliers, largest %d", clusters, outliers, largest)
@@ -81,14 +84,15 @@ def _extract(cfg: TrainingConfig, folder: Path) -> Features:
 
 def _print_sweep(data: Features, cfg: TrainingConfig, sweep: Sequence[float], pids: np.ndarray | None) -> None:
     """One distance computation, then one clustering per eps."""
-    if cfg.labels.clusterer == "hdbscan":
-        raise ConfigError("labels.clusterer is 'hdbscan', which does not look at eps; there is nothing to sweep")
+    name = cfg.labels.clusterer
+    if not tables.CLUSTERERS[name].looks_at_eps:
+        raise ConfigError(f"labels.clusterer is {name!r}, which does not look at eps; there is nothing to sweep")
     settings = cfg.labels.model_copy(update={"eps": max(sweep)})
-    method = wiring.distance(settings, epoch=1)
-    distances = method.distance(data.features, method.search(data.features, data.camids))
+    distances = wiring.distance(settings, epoch=1)(data.features, data.camids, stopwatch=Stopwatch())
 
-    def at(distances: object, *, eps: float, min_samples: int) -> np.ndarray:
-        return tables.CLUSTERERS[settings.clusterer](distances, settings.model_copy(update={"eps": eps}))
+    def at(distances: csr_matrix, *, eps: float, min_samples: int) -> np.ndarray:
+        changed = settings.model_copy(update={"eps": eps, "min_samples": min_samples})
+        return wiring.clusterer(changed)(distances)
 
     rows = sweep_eps(distances, sweep, min_samples=settings.min_samples, pids=pids, cluster=at)
     logger.info("%s", sweep_table(rows, len(data.features)))

@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 import paddle
 
-from ppreid import tables, wiring
+from ppreid import wiring
 from ppreid.app.inputs import load_initial_weights, load_trained_weights
 from ppreid.base.errors import PpreidError
 from ppreid.base.progress import progress
@@ -144,14 +144,13 @@ def _check_weights(cfg: Config) -> Finding:
 def _check_data(cfg: Config) -> list[Finding]:
     findings: list[Finding] = []
     logger.info("data set %s in %s", cfg.data.name, Path(cfg.data.root).absolute())
-    reader = tables.DATASETS[cfg.data.name]
     try:
-        split, _, notes = reader.read(cfg.data)
+        split, _, notes = wiring.dataset(cfg.data)
     except PpreidError as error:
         findings.append(problem("data set", str(error), "see data/README.md for the folders that are expected"))
         logger.info("%s", format_findings(findings))
         return findings
-    summary = summarise_split(split, reader.published)
+    summary = summarise_split(split, wiring.published_counts(cfg.data))
     advice = "is the download complete, and is it the version that was published?"
     counts = [ok("data set", "\n".join([summary.table, *notes]))]
     counts += [warning("data set", text, advice) for text in summary.warnings]

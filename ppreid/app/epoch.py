@@ -121,7 +121,7 @@ def _pseudo_labels(run: Run, features: np.ndarray, epoch: int, watch: Stopwatch)
     pseudo = assign_pseudo_labels(
         features,
         ids(run.split.train)[1],
-        method=wiring.distance(settings, epoch),
+        distance=wiring.distance(settings, epoch),
         clusterer=wiring.clusterer(settings),
         stopwatch=watch,
     )

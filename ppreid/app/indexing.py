@@ -153,7 +153,7 @@ def open_index(folder: Path, overrides: Sequence[str] = ()) -> OpenIndex:
         DataError: the index is missing or damaged.
     """
     manifest = read_manifest(folder)
-    cfg = load_config(folder / CONFIG, overrides, choices=tables.choices())
+    cfg = load_config(folder / CONFIG, overrides)
     if not isinstance(cfg, EvaluationConfig):
         raise DataError(f"{folder / CONFIG} is not the configuration of an index; make the index anew")
     wanted, found = manifest.made_with, made_with(cfg, manifest.made_with.get("weights", ""))
@@ -173,7 +173,7 @@ def _find_images(cfg: Config, images: Path | None, skipped_list: Path) -> Datase
     """Images of a folder, or of the data set, as training part."""
     if images is not None:
         return read_gallery(images, cfg.data, skipped_list=skipped_list)
-    if cfg.data.name == "camera_folder":
+    if tables.DATASETS[cfg.data.name].any_folder:
         return read_gallery(Path(cfg.data.root), cfg.data, skipped_list=skipped_list)
     split = read_split(cfg.data, skipped_list=skipped_list)
     last = max((record.camid for record in split.gallery), default=-1)
@@ -196,7 +196,7 @@ def _own_config(cfg: Config, network_sha256: str) -> EvaluationConfig:
         "model": {**model, "weights": NETWORK, "weights_sha256": network_sha256},
         "eval": settings,
     }
-    return EvaluationConfig.model_validate(values, context={"choices": tables.choices()})
+    return EvaluationConfig.model_validate(values)
 
 
 def _check_new(folder: Path) -> None:

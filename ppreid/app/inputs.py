@@ -5,6 +5,7 @@ import warnings
 from collections import Counter
 from pathlib import Path
 
+from ppreid import tables, wiring
 from ppreid.base.errors import ConfigError, PpreidWarning
 from ppreid.base.records import DatasetContents, ImageRecord, ReIDSplit
 from ppreid.config.data import DataConfig
@@ -15,7 +16,6 @@ from ppreid.datasets.summary import summarise_split
 from ppreid.disk.files import write_text
 from ppreid.models.reid_net import ReIDNet
 from ppreid.run.folder import write_camera_names
-from ppreid.tables import DATASETS
 from ppreid.weights.match import BEHIND_BACKBONE, imagenet_weights_path, load_weights
 
 logger = logging.getLogger("ppreid")
@@ -32,10 +32,9 @@ def read_split(cfg: DataConfig, *, skipped_list: Path | None, camera_list: Path 
     Raises:
         DataError: the data set is missing or incomplete, or a part has no image.
     """
-    reader = DATASETS[cfg.name]
-    contents = reader.read(cfg)
+    contents = wiring.dataset(cfg)
     found = _readable(contents.split, cfg, skipped_list)
-    summary = summarise_split(found, reader.published)
+    summary = summarise_split(found, wiring.published_counts(cfg))
     logger.info("data set: %s in %s\n%s", cfg.name, Path(cfg.root).resolve(), summary.table)
     for note in contents.notes:
         logger.info("%s", note)
@@ -62,11 +61,11 @@ def read_folder(folder: Path, cfg: DataConfig, *, skipped_list: Path) -> tuple[I
 
 
 def read_gallery(folder: Path, cfg: DataConfig, *, skipped_list: Path) -> DatasetContents:
-    """Find the images of a folder and its subfolders, and their cameras where data.camera_folder says how.
+    """Find the images of a folder and its subfolders, and their cameras where the data section says how.
 
     Args:
         folder: where to look.
-        cfg: the data section; unless its name is camera_folder, cameras are unknown.
+        cfg: the data section; unless it reads any folder, as camera_folder does, cameras are unknown.
         skipped_list: see `read_split`.
 
     Returns:
@@ -75,9 +74,10 @@ def read_gallery(folder: Path, cfg: DataConfig, *, skipped_list: Path) -> Datase
     Raises:
         DataError: there is no image, or a path does not say the camera.
     """
-    if cfg.name == "camera_folder":
-        own = cfg.camera_folder.model_copy(update={"query": "", "gallery": ""})
-        contents = DATASETS[cfg.name].read(cfg.model_copy(update={"root": str(folder), "camera_folder": own}))
+    row = tables.DATASETS[cfg.name]
+    if row.any_folder:
+        section = getattr(cfg, row.settings).model_copy(update={"query": "", "gallery": ""})
+        contents = wiring.dataset(cfg.model_copy(update={"root": str(folder), row.settings: section}))
     else:
         contents = DatasetContents(ReIDSplit(train=find_images(folder), query=(), gallery=()))
     for note in contents.notes:

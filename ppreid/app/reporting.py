@@ -82,7 +82,7 @@ def report_of_training(folder: Path, cfg: TrainingConfig, split: ReIDSplit, mode
 def _evidence_from_disk(folder: Path, run: RunFiles, overrides: Sequence[str], checkpoint: str) -> Evidence:
     """Evidence from a checkpoint and the data set; where they are not there, the report is made without and says so."""
     try:
-        cfg = load_config(folder / CONFIG, overrides, choices=tables.choices())
+        cfg = load_config(folder / CONFIG, overrides)
         if not isinstance(cfg, TrainingConfig):
             raise DataError(f"{folder / CONFIG} is not the configuration of a training run")
         logger.info("device: %s", use_device(cfg.device))
@@ -151,13 +151,19 @@ def _feature_map(cfg: TrainingConfig, split: ReIDSplit, model: ReIDNet, labels: 
     rows = np.sort(rng.permutation(len(split.train))[: cfg.report.map_images])
     loader = wiring.feature_loader([split.train[row] for row in rows], cfg.data, cfg.eval)
     features = wiring.extractor(cfg.eval)(model, loader, description="report: map")
-    points = tables.PROJECTIONS[cfg.report.projection](features, seed=cfg.seed)
-    return MapEvidence(split.train, rows, points, None if labels is None else labels[rows], cfg.report.projection)
+    project = tables.resolve(tables.PROJECTIONS[cfg.report.projection].function)
+    return MapEvidence(
+        split.train,
+        rows,
+        project(features, seed=cfg.seed),
+        None if labels is None else labels[rows],
+        cfg.report.projection,
+    )
 
 
 def _reference() -> dict:
     """What every configuration is shown against."""
-    return load_config("base.yaml", choices=tables.choices()).model_dump()
+    return load_config("base.yaml").model_dump()
 
 
 def _distinct_names(folders: Sequence[Path]) -> list[str]:

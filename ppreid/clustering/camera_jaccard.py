@@ -10,6 +10,7 @@ import numpy as np
 from scipy import sparse
 
 from ppreid.base.errors import DataError, PpreidWarning
+from ppreid.base.progress import Stopwatch
 from ppreid.clustering.jaccard import check_ranking, jaccard_rows
 from ppreid.neighbours.checks import at_most_all, check_features
 from ppreid.neighbours.encoding import average_rows, neighbour_weights
@@ -32,6 +33,7 @@ def camera_jaccard_distance(
     num_lists: int | None = None,
     num_probes: int = DEFAULT_PROBES,
     rng: np.random.Generator | None = None,
+    stopwatch: Stopwatch | None = None,
 ) -> sparse.csr_matrix:
     """Camera-aware k-reciprocal Jaccard distance between all images that are closer than a limit.
 
@@ -50,6 +52,7 @@ def camera_jaccard_distance(
         num_lists: see `nearest_neighbours`.
         num_probes: see `nearest_neighbours`.
         rng: see `nearest_neighbours`.
+        stopwatch: receives the stages "neighbours" and "jaccard".
 
     Returns:
         (N, N) float32 CSR, with the same meaning as that of `jaccard_distance`.
@@ -63,27 +66,30 @@ def camera_jaccard_distance(
     """
     features = check_features(features)
     n = len(features)
-    intra, inter = camera_neighbours(
-        features,
-        camids,
-        k_intra=min(max(at_most_all("k1_intra", k1_intra, n) + 1, at_most_all("k2_intra", k2_intra, n)), n),
-        k_inter=min(max(at_most_all("k1_inter", k1_inter, n) + 1, at_most_all("k2_inter", k2_inter, n)), n),
-        method=method,
-        backend=backend,
-        num_lists=num_lists,
-        num_probes=num_probes,
-        rng=rng,
-    )
-    return camera_jaccard_from_neighbours(
-        features,
-        intra,
-        inter,
-        k1_intra=k1_intra,
-        k1_inter=k1_inter,
-        k2_intra=k2_intra,
-        k2_inter=k2_inter,
-        max_distance=max_distance,
-    )
+    stopwatch = stopwatch or Stopwatch()
+    with stopwatch.stage("neighbours"):
+        intra, inter = camera_neighbours(
+            features,
+            camids,
+            k_intra=min(max(at_most_all("k1_intra", k1_intra, n) + 1, at_most_all("k2_intra", k2_intra, n)), n),
+            k_inter=min(max(at_most_all("k1_inter", k1_inter, n) + 1, at_most_all("k2_inter", k2_inter, n)), n),
+            method=method,
+            backend=backend,
+            num_lists=num_lists,
+            num_probes=num_probes,
+            rng=rng,
+        )
+    with stopwatch.stage("jaccard"):
+        return camera_jaccard_from_neighbours(
+            features,
+            intra,
+            inter,
+            k1_intra=k1_intra,
+            k1_inter=k1_inter,
+            k2_intra=k2_intra,
+            k2_inter=k2_inter,
+            max_distance=max_distance,
+        )
 
 
 def camera_jaccard_from_neighbours(

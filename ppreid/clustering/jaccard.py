@@ -7,6 +7,7 @@ import numpy as np
 from scipy import sparse
 
 from ppreid.base.errors import DataError
+from ppreid.base.progress import Stopwatch
 from ppreid.neighbours.checks import at_most_all, check_features
 from ppreid.neighbours.compiled import SparseRows, compiled, fill_rows, part_bounds
 from ppreid.neighbours.encoding import average_rows, neighbour_weights
@@ -26,6 +27,7 @@ def jaccard_distance(
     num_lists: int | None = None,
     num_probes: int = DEFAULT_PROBES,
     rng: np.random.Generator | None = None,
+    stopwatch: Stopwatch | None = None,
 ) -> sparse.csr_matrix:
     """k-reciprocal Jaccard distance between all images that are closer than a limit.
 
@@ -40,6 +42,7 @@ def jaccard_distance(
         num_lists: see `nearest_neighbours`.
         num_probes: see `nearest_neighbours`.
         rng: see `nearest_neighbours`.
+        stopwatch: receives the stages "neighbours" and "jaccard".
 
     Returns:
         (N, N) float32 CSR, exactly symmetric. A stored entry is the distance of a pair within max_distance (it may be
@@ -54,16 +57,19 @@ def jaccard_distance(
     """
     features = check_features(features)
     k1, k2 = at_most_all("k1", k1, len(features)), at_most_all("k2", k2, len(features))
-    _, indices = nearest_neighbours(
-        features,
-        max(k1, k2),
-        method=method,
-        backend=backend,
-        num_lists=num_lists,
-        num_probes=num_probes,
-        rng=rng,
-    )
-    return jaccard_from_neighbours(features, indices, k1=k1, k2=k2, max_distance=max_distance)
+    stopwatch = stopwatch or Stopwatch()
+    with stopwatch.stage("neighbours"):
+        _, indices = nearest_neighbours(
+            features,
+            max(k1, k2),
+            method=method,
+            backend=backend,
+            num_lists=num_lists,
+            num_probes=num_probes,
+            rng=rng,
+        )
+    with stopwatch.stage("jaccard"):
+        return jaccard_from_neighbours(features, indices, k1=k1, k2=k2, max_distance=max_distance)
 
 
 def jaccard_from_neighbours(

@@ -8,6 +8,7 @@ from pydantic_core import PydanticCustomError
 
 from ppreid.config.choices import one_of
 from ppreid.config.section import Probability, Section
+from ppreid.tables import DATASETS
 
 
 def _pattern_problem(key: str, pattern: str, groups: tuple[str, ...]) -> str:
@@ -73,6 +74,22 @@ class DataConfig(Section):
     on_bad_image: Literal["error", "skip"] = "error"
     """An unreadable image stops the run (error) or is left out of the whole run and counted (skip)."""
     camera_folder: CameraFolderConfig = CameraFolderConfig()
+
+    @property
+    def has_cameras(self) -> bool:
+        """Whether the data set says which camera an image is from."""
+        return getattr(self._own_section(), "camera", "") != "none"
+
+    @property
+    def is_labelled(self) -> bool:
+        """Whether there are query and gallery images to evaluate with."""
+        section = self._own_section()
+        return not DATASETS[self.name].any_folder or bool(section and section.query and section.gallery)
+
+    def _own_section(self) -> CameraFolderConfig | None:
+        """The section with the keys of this data set; None where it has none."""
+        name = DATASETS[self.name].settings
+        return getattr(self, name) if name else None
 
 
 class AugmentConfig(Section):

@@ -4,7 +4,7 @@ A file may name a `base:` file whose keys it inherits, relative to its own folde
 both. All problems are reported at once, each with the key, the file and line, what was found and what is allowed.
 """
 
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
@@ -14,7 +14,6 @@ from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
 from ppreid.base.errors import ConfigError, unknown_choice
-from ppreid.config.choices import BUILTIN_CHOICES
 from ppreid.config.plain_yaml import parse_yaml
 from ppreid.config.schema import Config, EvaluationConfig, TrainingConfig
 
@@ -22,15 +21,12 @@ Key = tuple[str, ...]
 SCHEMAS: dict[str, type[BaseModel]] = {"train": TrainingConfig, "evaluate": EvaluationConfig}
 
 
-def load_config(
-    path: str | Path, overrides: Sequence[str] = (), *, choices: Mapping[str, Collection[str]] = BUILTIN_CHOICES
-) -> Config:
+def load_config(path: str | Path, overrides: Sequence[str] = ()) -> Config:
     """Load a configuration file with its bases and overrides, and check all of it.
 
     Args:
         path: file, or a name that `find_config` looks up.
         overrides: "a.b=value" strings; the value is read as YAML.
-        choices: names allowed per key. Pass `tables.choices()` after adding rows to the tables of `ppreid.tables`.
 
     Returns:
         A `TrainingConfig`, or an `EvaluationConfig` when the file says `task: evaluate`.
@@ -46,7 +42,7 @@ def load_config(
     if not isinstance(task, str) or task not in SCHEMAS:
         raise ConfigError(f"{file}: {unknown_choice('task', task, SCHEMAS)}")
     try:
-        return SCHEMAS[task].model_validate(values, context={"choices": choices})  # type: ignore[return-value]
+        return SCHEMAS[task].model_validate(values)  # type: ignore[return-value]
     except ValidationError as error:
         problems = [_explain(detail, SCHEMAS[task], places) for detail in error.errors()]
         count = "1 problem" if len(problems) == 1 else f"{len(problems)} problems"

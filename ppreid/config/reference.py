@@ -9,8 +9,8 @@ from typing import Any, NamedTuple
 
 from pydantic import BaseModel
 
-from ppreid.config.choices import BUILTIN_CHOICES
 from ppreid.config.schema import EvaluationConfig, TrainingConfig
+from ppreid.tables import CHOICES
 
 PAGE_HEAD = """\
 # Configuration reference
@@ -105,7 +105,7 @@ def _leaves(schema: type[BaseModel]) -> Iterator[tuple[str, Mapping[str, Any]]]:
 def _config_key(name: str, facts: Mapping[str, Any], in_evaluation: bool) -> ConfigKey:
     """One key from its JSON-schema facts."""
     variants = facts.get("anyOf", [facts])
-    names = BUILTIN_CHOICES.get(name)
+    names = CHOICES.get(name)
     allowed = [", ".join(sorted(names))] if names else [_allowed(variant) for variant in variants]
     return ConfigKey(
         name,

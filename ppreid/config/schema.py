@@ -25,6 +25,7 @@ from ppreid.config.run import (
     TrainingEvaluationSettings,
 )
 from ppreid.config.section import Section
+from ppreid.tables import DISTANCES
 
 
 class RunConfig(Section):
@@ -79,9 +80,10 @@ class TrainingConfig(RunConfig):
             problems.append(f"model.bn_chunks is {self.model.bn_chunks}; it must divide the batch of {rows} images")
         if rows // self.model.bn_chunks < 2:
             problems.append(f"a batch of {rows} images in {self.model.bn_chunks} parts cannot be normalised; use more")
-        is_without_cameras = self.data.name == "camera_folder" and self.data.camera_folder.camera == "none"
-        if is_without_cameras and self.labels.distance == "camera_jaccard":
-            problems.append("labels.distance camera_jaccard needs cameras, but data.camera_folder.camera is none")
+        if DISTANCES[self.labels.distance].needs_cameras and not self.data.has_cameras:
+            problems.append(
+                f"labels.distance {self.labels.distance} needs cameras, but data.{self.data.name}.camera is none"
+            )
         if self.model.bn_chunks % self.batch.accumulate:
             problems.append(
                 f"batch.accumulate is {self.batch.accumulate} and model.bn_chunks is {self.model.bn_chunks}; "

@@ -25,10 +25,10 @@ def read_camera_folder(
     *,
     camera: str = "folder",
     pattern: str = "",
-    table: Path | None = None,
+    csv: str | Path = "",
     unmatched: str = "error",
-    query: Path | None = None,
-    gallery: Path | None = None,
+    query: str | Path = "",
+    gallery: str | Path = "",
     label_pattern: str = "",
 ) -> DatasetContents:
     """Read the images of a folder and its subfolders as training part, and labelled images where there are any.
@@ -38,9 +38,9 @@ def read_camera_folder(
         camera: where cameras come from: "folder" (the first subfolder below root), "regex", "csv" or "none".
         pattern: for "regex": it is searched in the path below root; its groups `camera` and, if there is one, `pid`
             are the names.
-        table: for "csv": see `read_camera_table`; its images are the training part, the folder is not searched.
+        csv: for "csv": a file, see `read_camera_table`; its images are the training part, the folder is not searched.
         unmatched: what becomes of images whose path does not say the camera: "error", "skip", or "unknown".
-        query: labelled images to search for: a CSV, or a folder whose paths `label_pattern` describes.
+        query: labelled images to search for: a CSV, or a folder whose paths `label_pattern` describes; "" is none.
         gallery: labelled images to search among.
         label_pattern: as `pattern`, with both groups, for folders of labelled images.
 
@@ -53,14 +53,14 @@ def read_camera_folder(
         DataError: there is no image, a path or a line does not parse, or training images are in query or gallery.
     """
     root, notes = root.expanduser(), []
-    if camera == "csv" and table:
-        train, found = read_camera_table(table, root), ""
+    if camera == "csv" and csv:
+        train, found = read_camera_table(Path(csv), root), ""
     else:
         train, found = _read_folder(root, names_in_path(camera, pattern), unmatched)
     notes += [found] if found else []
     parts = [train]
     for name, source in (("query", query), ("gallery", gallery)):
-        labelled, unlabelled = _read_labelled(source, root, label_pattern) if source else ([], 0)
+        labelled, unlabelled = _read_labelled(Path(source), root, label_pattern) if source else ([], 0)
         notes += [f"{name}: {unlabelled:,} images without a known identity are left out"] if unlabelled else []
         parts.append(labelled)
     _check_disjoint(parts)

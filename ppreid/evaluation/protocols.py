@@ -1,7 +1,4 @@
-"""What re-identification papers do differently when they compute average precision, one entry per convention."""
-
-from collections.abc import Callable
-from typing import NamedTuple
+"""What re-identification papers do differently when they compute average precision; `ppreid.tables` names them."""
 
 import numpy as np
 
@@ -53,23 +50,3 @@ def average_precision_trapezoid(hits: Hits) -> float:
     at_hit = (found + 1) / (hits.ranks + 1)
     before = np.where(hits.ranks > 0, found / np.maximum(hits.ranks, 1), 1.0)
     return float(np.mean((before + at_hit) / 2))
-
-
-class Protocol(NamedTuple):
-    """A convention of evaluation.
-
-    Attributes:
-        average_precision: value of one query that has a valid match.
-        count_invalid: whether a query without a valid match counts as a miss with precision 0, or is left out.
-    """
-
-    average_precision: Callable[[Hits], float]
-    count_invalid: bool
-
-
-PROTOCOLS = {
-    "market1501": Protocol(average_precision, count_invalid=False),  # released ISE, scikit-learn
-    "market1501_trapezoid": Protocol(average_precision_trapezoid, count_invalid=False),  # MATLAB code of the data set
-    "fastreid": Protocol(average_precision_by_rank, count_invalid=False),  # fast-reid, with ties in a defined order
-    "all_queries": Protocol(average_precision, count_invalid=True),  # for galleries that lack some of the identities
-}

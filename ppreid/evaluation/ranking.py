@@ -8,8 +8,8 @@ import numpy as np
 from ppreid.base.errors import ConfigError, EvaluationError, unknown_choice
 from ppreid.base.progress import progress
 from ppreid.evaluation.inputs import Identities, checked_features, checked_identities
-from ppreid.evaluation.protocols import PROTOCOLS
 from ppreid.evaluation.scores import score_queries
+from ppreid.tables import PROTOCOLS, resolve
 
 
 class RankingResult(NamedTuple):
@@ -165,7 +165,8 @@ def evaluate_blocks(
         raise ConfigError(unknown_choice("eval.protocol", protocol, PROTOCOLS))
     if max_rank < 1:
         raise ConfigError(f"max_rank is {max_rank}; the CMC curve needs at least rank 1")
-    scores = score_queries(blocks, ids, PROTOCOLS[protocol].average_precision, ignore_camera=ignore_camera)
+    average_precision = resolve(PROTOCOLS[protocol].average_precision)
+    scores = score_queries(blocks, ids, average_precision, ignore_camera=ignore_camera)
     num_queries, num_valid = len(ids.query_pids), int(np.count_nonzero(~np.isnan(scores.average_precision)))
     num_absent = int(np.count_nonzero(~np.isin(ids.query_pids, ids.gallery_pids) | (ids.query_pids == -1)))
     num_same_camera = num_queries - num_valid - num_absent

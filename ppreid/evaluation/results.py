@@ -3,8 +3,8 @@
 from collections.abc import Mapping
 from typing import Any
 
-from ppreid.evaluation.protocols import PROTOCOLS
 from ppreid.evaluation.ranking import RankingResult
+from ppreid.tables import PROTOCOLS
 
 RANKS = (1, 5, 10, 20)
 

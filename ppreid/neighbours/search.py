@@ -14,11 +14,8 @@ from ppreid.neighbours.device_search import rank_on_device
 from ppreid.neighbours.inverted_lists import DEFAULT_PROBES, default_num_lists
 from ppreid.neighbours.ranking import Ranking, Tile
 from ppreid.neighbours.tiles import ROWS_PER_TILE, choose_backend, choose_matmul, exact_tiles, inverted_list_tiles
+from ppreid.tables import NEIGHBOURS
 
-METHODS = ("exact", "ivf", "auto")
-# Above this many images "auto" searches approximately: the time of exact search grows with the square of their number
-# (docs/scaling.md has what was measured).
-AUTO_EXACT_IMAGES = 100_000
 # "ivf" follows this many neighbours of each image's neighbours. At 32,621 images that raised the recall of 30
 # neighbours from 0.85 to 0.90, and that of the first 8 from 0.96 to 0.99, in about a fifth of the time of the search.
 FOLLOWED_NEIGHBOURS = 20
@@ -48,8 +45,8 @@ def nearest_neighbours(
         features: (N, D) rows of unit L2 norm, float32 or float16, in memory or an np.memmap.
         k: number of columns, the image itself included; clamped to N with a warning.
         method: "exact"; "ivf", approximate: inverted lists, then the neighbours of the neighbours found; or "auto":
-            exact up to `AUTO_EXACT_IMAGES` images, "ivf" above, where the recall on a sample of images goes to the log,
-            with a warning when it is low.
+            exact up to the number of images in `tables.NEIGHBOURS`, "ivf" above, where the recall on a sample of images
+            goes to the log, with a warning when it is low.
         backend: "cpu", "paddle", or "auto" (Paddle if the program has selected a GPU in it, otherwise the CPU).
         num_lists: "ivf" only: number of inverted lists; None is `default_num_lists`.
         num_probes: "ivf" only: lists that are searched per image; more find more true neighbours and cost more time.
@@ -76,7 +73,7 @@ def nearest_neighbours(
     if not exact:
         ranking.refine(features, ranking.indices[:, :FOLLOWED_NEIGHBOURS])
     similarities, indices = ranking.with_self_first()
-    if method == "auto" and not exact:
+    if NEIGHBOURS[method].shows_recall and not exact:
         _report_recall(estimate_recall(features, indices, rng=rng, backend=backend), num_probes)
     return similarities, indices
 
@@ -169,9 +166,9 @@ def estimate_recall(
 
 
 def _is_exact(method: str, num_images: int) -> bool:
-    if method not in METHODS:
-        raise DataError(unknown_choice("method", method, METHODS))
-    return method == "exact" or (method == "auto" and num_images <= AUTO_EXACT_IMAGES)
+    if method not in NEIGHBOURS:
+        raise DataError(unknown_choice("method", method, NEIGHBOURS))
+    return num_images <= NEIGHBOURS[method].exact_up_to
 
 
 def _search(

@@ -5,14 +5,9 @@ import statistics
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
-TITLES = {"baseline": "Baseline", "ise_pli": "ISE (+PIL)", "ise_lp": "ISE (+LP)", "ise": "ISE (+PIL+LP)"}
-METRICS = ("mAP", "Rank-1")
+from ppreid.tables import OBJECTIVES
 
-# mAP and Rank-1 in percent as reported in the ablation table of Zhang et al., CVPR 2022; not measured with ppreid
-PAPER: dict[str, dict[str, tuple[float, float]]] = {
-    "market1501": {"baseline": (82.5, 92.5), "ise_pli": (83.9, 93.9), "ise_lp": (83.6, 92.7), "ise": (84.7, 94.0)},
-    "msmt17": {"baseline": (30.1, 58.6), "ise_pli": (33.5, 63.9), "ise_lp": (31.4, 59.9), "ise": (35.0, 64.7)},
-}
+METRICS = ("mAP", "Rank-1")
 
 
 class FinishedRun(NamedTuple):
@@ -54,10 +49,20 @@ def spread(values: Sequence[float]) -> Spread:
     return Spread(mean, std, len(values))
 
 
+def paper_numbers(dataset: str) -> dict[str, tuple[float, float]]:
+    """The paper's mAP and Rank-1 in percent for each row; empty where it has none for the data set."""
+    return {name: row.paper[dataset] for name, row in OBJECTIVES.items() if dataset in row.paper}
+
+
+def baseline() -> str:
+    """The row that the others are compared with, the first of the table."""
+    return next(iter(OBJECTIVES))
+
+
 def gain_over_baseline(runs: Sequence[FinishedRun], row: str) -> Spread:
     """Difference of the last mAP to the baseline of the same seed, which began with the same weights."""
-    baseline = {run.seed: run.last["mAP"] for run in runs if run.row == "baseline"}
-    return spread([run.last["mAP"] - baseline[run.seed] for run in runs if run.row == row and run.seed in baseline])
+    plain = {run.seed: run.last["mAP"] for run in runs if run.row == baseline()}
+    return spread([run.last["mAP"] - plain[run.seed] for run in runs if run.row == row and run.seed in plain])
 
 
 def ablation_table(runs: Sequence[FinishedRun], rows: Sequence[str], dataset: str) -> str:
@@ -69,17 +74,17 @@ def ablation_table(runs: Sequence[FinishedRun], rows: Sequence[str], dataset: st
         dataset: data.name.
     """
     header = ["row", "mAP, last epoch", "Rank-1, last epoch", "mAP, best epoch", "mAP - Baseline, same seeds"]
-    paper = PAPER.get(dataset, {})
+    paper = paper_numbers(dataset)
     if paper:
         header.append(f"the paper, {dataset}: mAP (Rank-1)")
     lines = [header, ["---"] * len(header)]
     for row in rows:
         mine = [run for run in runs if run.row == row]
-        cells = [TITLES.get(row, row), *(str(spread([run.last[name] for run in mine])) for name in METRICS)]
+        cells = [OBJECTIVES[row].title, *(str(spread([run.last[name] for run in mine])) for name in METRICS)]
         cells.append(str(spread([run.best["mAP"] for run in mine])))
-        cells.append("" if row == "baseline" else str(gain_over_baseline(runs, row)))
+        cells.append("" if row == baseline() else str(gain_over_baseline(runs, row)))
         if paper:
-            cells.append("{:.1f} ({:.1f})".format(*paper[row]))
+            cells.append("{:.1f} ({:.1f})".format(*paper[row]) if row in paper else "")
         lines.append(cells)
     return "".join(f"| {' | '.join(cells)} |\n" for cells in lines)
 

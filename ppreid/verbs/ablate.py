@@ -5,10 +5,9 @@ from pathlib import Path
 
 from ppreid.base.environment import ask_for_determinism
 from ppreid.base.errors import ConfigError, unknown_choice
-from ppreid.config.choices import BUILTIN_CHOICES
 from ppreid.config.load import load_config
 from ppreid.config.schema import TrainingConfig
-from ppreid.report.ablation_table import TITLES
+from ppreid.tables import OBJECTIVES
 from ppreid.verbs.command import add_override, for_training
 
 EXAMPLES = """\
@@ -19,7 +18,7 @@ EXAMPLES = """\
 The same command again goes on where it was interrupted and does not repeat finished runs. --dataset takes the
 configurations of the paper's table: baseline_market1501.yaml, ise_pli_market1501.yaml and so on.
 """
-ROWS = tuple(TITLES)
+ROWS = tuple(OBJECTIVES)
 _SET_HERE = {"ise.objective": "--rows", "output_dir": "--out"}
 
 
@@ -51,8 +50,8 @@ def _rows(text: str) -> list[str]:
     """Rows of "baseline,ise", each once."""
     rows = list(dict.fromkeys(text.split(",")))
     for row in rows:
-        if row not in BUILTIN_CHOICES["ise.objective"]:
-            raise ConfigError(unknown_choice("--rows", row, BUILTIN_CHOICES["ise.objective"]))
+        if row not in OBJECTIVES:
+            raise ConfigError(unknown_choice("--rows", row, OBJECTIVES))
     return rows
 
 

@@ -3,8 +3,8 @@ from pathlib import Path
 import pytest
 import yaml
 
+from ppreid import tables
 from ppreid.base.errors import ConfigError
-from ppreid.config.choices import BUILTIN_CHOICES
 from ppreid.config.load import config_text, find_config, load_config
 from ppreid.config.schema import EvaluationConfig, TrainingConfig
 
@@ -116,11 +116,11 @@ def test_the_resolved_text_can_be_run_again(tmp_path):
     assert again == cfg
 
 
-def test_new_names_are_allowed_when_the_caller_says_so(tmp_path):
+def test_a_name_is_known_as_soon_as_its_row_is_in_the_table(tmp_path, monkeypatch):
     path = write(tmp_path, "a.yaml", "labels: {clusterer: mine}\n")
     assert "labels.clusterer is 'mine'" in refusal(path)
-    choices = {**BUILTIN_CHOICES, "labels.clusterer": {"mine"}}
-    assert load_config(path, choices=choices).labels.clusterer == "mine"
+    monkeypatch.setitem(tables.CLUSTERERS, "mine", tables.Clusterer(lambda distances, *, eps, min_samples: None))
+    assert load_config(path).labels.clusterer == "mine"
 
 
 def test_a_file_is_found_by_name_and_by_the_paths_of_the_published_documentation(checkout, tmp_path, monkeypatch):

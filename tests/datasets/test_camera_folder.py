@@ -178,7 +178,7 @@ def test_a_wrong_line_is_named(tmp_path, text, message):
 def test_a_csv_lists_the_training_part_and_paths_may_be_absolute(tmp_path):
     file = tmp_path / "c.csv"
     file.write_text("path,camid,pid\nb/1.jpg,10,\n/x/2.jpg,2,7\nb/3.jpg,-1,\n")
-    contents = read_camera_folder(tmp_path / "root", camera="csv", table=file)
+    contents = read_camera_folder(tmp_path / "root", camera="csv", csv=file)
     assert contents.split.train == (
         ImageRecord(f"{tmp_path}/root/b/1.jpg", -1, 1),
         ImageRecord(f"{tmp_path}/root/b/3.jpg", -1, -1),

@@ -3,9 +3,8 @@ import runpy
 import numpy as np
 import pytest
 
-from ppreid.config.choices import BUILTIN_CHOICES
-from ppreid.evaluation.protocols import PROTOCOLS
 from ppreid.evaluation.ranking import evaluate_distances
+from ppreid.tables import PROTOCOLS
 
 
 @pytest.fixture(scope="module")
@@ -22,7 +21,7 @@ def evaluate(example, **settings):
 def test_the_document_shows_the_example_and_every_protocol(example, checkout):
     text = (checkout / "docs" / "evaluation.md").read_text(encoding="utf-8")
     assert "\n".join(example["example_rows"]()) in text
-    for name in BUILTIN_CHOICES["eval.protocol"]:
+    for name in PROTOCOLS:
         assert text.count(f"\n| {name} |") == 2
 
 

@@ -6,8 +6,8 @@ from sklearn.metrics import average_precision_score
 
 from ppreid.base.errors import ConfigError, DataError, EvaluationError
 from ppreid.evaluation.inputs import Identities
-from ppreid.evaluation.protocols import PROTOCOLS
 from ppreid.evaluation.ranking import evaluate_blocks, evaluate_distances, evaluate_features
+from ppreid.tables import PROTOCOLS
 
 
 def valid_ranking(distances, query_pid, gallery_pids, query_camid, gallery_camids, ignore_camera=False):

@@ -12,6 +12,7 @@ from ppreid.base.errors import DataError, PpreidWarning
 from ppreid.neighbours import ranking, tiles
 from ppreid.neighbours import search as neighbours
 from ppreid.neighbours.search import camera_neighbours, estimate_recall, nearest_neighbours
+from ppreid.tables import NEIGHBOURS
 
 
 def ranking_oracle(features, k):
@@ -127,7 +128,7 @@ def test_auto_is_exact_below_its_limit_and_reports_recall_above(clustered_featur
         _, indices = nearest_neighbours(features, 5, method="auto")
         assert not caplog.records
         np.testing.assert_array_equal(indices, nearest_neighbours(features, 5)[1])
-        monkeypatch.setattr(neighbours, "AUTO_EXACT_IMAGES", 199)
+        monkeypatch.setitem(NEIGHBOURS, "auto", NEIGHBOURS["auto"]._replace(exact_up_to=199))
         nearest_neighbours(features, 5, method="auto", num_lists=8, num_probes=8)
     assert "recall 1.000" in caplog.text
     with pytest.warns(PpreidWarning, match="raise num_probes"):

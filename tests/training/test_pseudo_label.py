@@ -2,10 +2,9 @@ import numpy as np
 import pytest
 
 from ppreid.base.progress import Stopwatch
-from ppreid.clustering.camera_jaccard import camera_jaccard_distance
 from ppreid.clustering.jaccard import jaccard_distance
 from ppreid.clustering.labels import dbscan_labels
-from ppreid.training.pseudo_labels import assign_pseudo_labels, camera_jaccard_method, jaccard_method
+from ppreid.training.pseudo_labels import assign_pseudo_labels
 
 
 @pytest.fixture
@@ -23,7 +22,9 @@ def test_the_stages_together_find_the_groups(blobs):
     labels, centroids = assign_pseudo_labels(
         features,
         camids,
-        method=jaccard_method(k1=8, k2=3, max_distance=0.5, search="exact", num_probes=1),
+        distance=lambda features, camids, *, stopwatch: jaccard_distance(
+            features, k1=8, k2=3, max_distance=0.5, stopwatch=stopwatch
+        ),
         clusterer=lambda distances: dbscan_labels(distances, eps=0.5, min_samples=4),
         stopwatch=watch,
     )
@@ -31,15 +32,3 @@ def test_the_stages_together_find_the_groups(blobs):
     means = features.reshape(5, 8, 16).mean(axis=1)
     np.testing.assert_allclose(centroids, means / np.linalg.norm(means, axis=1, keepdims=True), atol=1e-6)
     assert list(watch.seconds) == ["neighbours", "jaccard", "cluster"]
-
-
-def test_both_methods_are_the_distances_in_two_stages(blobs):
-    features, camids = blobs
-    plain = jaccard_method(k1=8, k2=3, max_distance=0.7, search="exact", num_probes=1)
-    found = plain.distance(features, plain.search(features, camids))
-    assert (found != jaccard_distance(features, k1=8, k2=3, max_distance=0.7)).nnz == 0
-
-    ks = {"k1_intra": 3, "k1_inter": 6, "k2_intra": 2, "k2_inter": 3, "max_distance": 0.7}
-    aware = camera_jaccard_method(**ks, search="exact", num_probes=1)
-    found = aware.distance(features, aware.search(features, camids))
-    assert (found != camera_jaccard_distance(features, camids, **ks)).nnz == 0

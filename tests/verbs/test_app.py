@@ -164,7 +164,8 @@ def test_no_cluster_is_an_error_that_says_what_to_change(tiny_config):
 
 
 def test_one_cluster_trains_without_supports(tiny_config, monkeypatch):
-    monkeypatch.setitem(tables.CLUSTERERS, "dbscan", lambda distances, cfg: np.zeros(distances.shape[0], np.int64))
+    one = tables.Clusterer(lambda distances, **_: np.zeros(distances.shape[0], np.int64))
+    monkeypatch.setitem(tables.CLUSTERERS, "dbscan", one)
     with pytest.warns(PpreidWarning) as caught:
         history = app.train(load_config(tiny_config, ["solver.epochs=1"]))
     text = "\n".join(str(warning.message) for warning in caught)
@@ -173,7 +174,8 @@ def test_one_cluster_trains_without_supports(tiny_config, monkeypatch):
 
 
 def test_a_loss_that_is_not_finite_stops_the_run_and_keeps_the_last_checkpoint(tiny_config, tmp_path, monkeypatch):
-    real = tables.OBJECTIVES["ise"]
+    row = tables.OBJECTIVES["ise"]
+    real = tables.resolve(row.function)
 
     def broken_in_second_epoch(features, labels, centroids, degree, **settings):
         terms = real(features, labels, centroids, degree, **settings)
@@ -181,7 +183,7 @@ def test_a_loss_that_is_not_finite_stops_the_run_and_keeps_the_last_checkpoint(t
             terms = terms._replace(total=terms.total * float("nan"))
         return terms
 
-    monkeypatch.setitem(tables.OBJECTIVES, "ise", broken_in_second_epoch)
+    monkeypatch.setitem(tables.OBJECTIVES, "ise", row._replace(function=broken_in_second_epoch))
     with pytest.raises(TrainingError, match="loss, gradient became NaN or infinite"):
         app.train(load_config(tiny_config))
     assert load_tensors(tmp_path / "run" / LAST).facts["epoch"] == 1

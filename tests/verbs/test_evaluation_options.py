@@ -7,7 +7,7 @@ import pytest
 from ppreid import app, tables, wiring
 from ppreid.app.inputs import load_trained_weights, read_split
 from ppreid.base.errors import ConfigError, EvaluationError
-from ppreid.base.records import DatasetContents, ids
+from ppreid.base.records import ids
 from ppreid.config.load import load_config
 from ppreid.evaluation.ranking import evaluate_features
 from ppreid.evaluation.rerank import evaluate_reranked
@@ -23,14 +23,14 @@ def hard_demo(monkeypatch):
     """The tiny data set with some identities of the gallery exchanged, so that no ranking is perfect."""
     real = tables.DATASETS["demo"]
 
-    def read(data):
-        split = real.read(data).split
+    def read(root):
+        split = tables.resolve(real.read)(root)
         order = np.random.default_rng(5).permutation(len(split.gallery))
         mixed = [
             record._replace(pid=split.gallery[i].pid) if i % 3 == 0 else record
             for record, i in zip(split.gallery, order, strict=True)
         ]
-        return DatasetContents(split._replace(gallery=tuple(mixed)))
+        return split._replace(gallery=tuple(mixed))
 
     monkeypatch.setitem(tables.DATASETS, "demo", real._replace(read=read))
 
@@ -118,12 +118,12 @@ def test_queries_without_a_match_are_counted_with_the_reason(evaluate, monkeypat
     unchanged = tables.DATASETS["demo"]
 
     def relabelled(query_pids, query_camids):
-        def read(data):
-            split = unchanged.read(data).split
+        def read(root):
+            split = tables.resolve(unchanged.read)(root)
             ends = zip(split.query, query_pids, query_camids, strict=False)
             query = [record._replace(pid=pid, camid=camid) for record, pid, camid in ends]
             gallery = [record._replace(camid=1) if record.pid == 8 else record for record in split.gallery]
-            return DatasetContents(split._replace(query=tuple(query), gallery=tuple(gallery)))
+            return split._replace(query=tuple(query), gallery=tuple(gallery))
 
         monkeypatch.setitem(tables.DATASETS, "demo", unchanged._replace(read=read))
 

@@ -1,0 +1,132 @@
+"""What a row of each table of choices says, see `ppreid.tables`."""
+
+from collections.abc import Callable, Mapping
+from importlib import import_module
+from typing import Any, NamedTuple
+
+Function = str | Callable[..., Any]  # "module:name", or the function
+
+
+def resolve(function: Function) -> Any:  # noqa: ANN401 - whatever the row names
+    """What a row names, imported now; a function that is one already is given back."""
+    if not isinstance(function, str):
+        return function
+    module, _, name = function.partition(":")
+    return getattr(import_module(module), name)
+
+
+class Dataset(NamedTuple):
+    """How a data set is read.
+
+    Attributes:
+        read: (root, **settings) -> ReIDSplit, or DatasetContents where cameras have names.
+        published: how large it was published, a PublishedCounts; None: nobody published it.
+        settings: section of `data` whose keys `read` takes by name; "" is none. Its key `camera`, if it has one, is
+            "none" where cameras are unknown.
+        any_folder: the images of any folder are read, with cameras by name; labelled images may be missing.
+    """
+
+    read: Function
+    published: Function | None = None
+    settings: str = ""
+    any_folder: bool = False
+
+
+class Backbone(NamedTuple):
+    """A network from images to feature maps: function(base_width=, last_stride=, **settings) -> contracts.Backbone."""
+
+    function: Function
+    settings: Mapping[str, Any] = {}
+
+
+class Pooling(NamedTuple):
+    """From maps to vectors, a contracts.Pooling; is_layer: a class that is instantiated, as it has weights."""
+
+    function: Function
+    is_layer: bool = False
+
+
+class Neighbours(NamedTuple):
+    """A neighbour search: exact up to a number of images, approximate above.
+
+    Attributes:
+        exact_up_to: images; 0 is never exact.
+        shows_recall: where the user did not ask for an approximate search and gets one, its recall is measured.
+    """
+
+    exact_up_to: float
+    shows_recall: bool = False
+
+
+class Distance(NamedTuple):
+    """A distance between images.
+
+    Attributes:
+        function: (features, *, max_distance, method, num_probes, stopwatch, and the keys below) -> sparse distances
+            (N, N), as in contracts.Distance.
+        keys: of the section `labels` that it takes by name; of a section, all of its keys. NAME_first takes the place
+            of NAME in the first epoch.
+        needs_cameras: the second argument are the cameras, (N,), and they must be known.
+    """
+
+    function: Function
+    keys: tuple[str, ...] = ()
+    needs_cameras: bool = False
+
+
+class Clusterer(NamedTuple):
+    """From distances to labels.
+
+    Attributes:
+        function: (distances, *, min_samples, eps) -> labels (N,), as in contracts.Clusterer.
+        looks_at_eps: otherwise it does not take eps.
+        within_eps: it never looks at a pair farther than eps, so that such pairs need not be stored.
+    """
+
+    function: Function
+    looks_at_eps: bool = True
+    within_eps: bool = False
+
+
+class MemoryUpdate(NamedTuple):
+    """How the centroids of the memory move: a contracts.MemoryUpdate."""
+
+    function: Function
+
+
+class Objective(NamedTuple):
+    """What is minimised.
+
+    Attributes:
+        function: (features, labels, centroids, degree, *, topk, temperature, lp_temperature, lp_weight, **settings) ->
+            LossTerms, as in contracts.Objective.
+        title: in the table of the ablation.
+        settings: what the function takes beside the configuration.
+        has_supports: it makes support samples, for which there must be other clusters; otherwise its topk is 0.
+        paper: data set -> mAP and Rank-1 in percent as reported in the ablation table of Zhang et al., CVPR 2022; not
+            measured with ppreid.
+    """
+
+    function: Function
+    title: str
+    settings: Mapping[str, Any] = {}
+    has_supports: bool = True
+    paper: Mapping[str, tuple[float, float]] = {}
+
+
+class Projection(NamedTuple):
+    """Features (N, D) to points (N, 2) in the unit square: function(features, *, seed)."""
+
+    function: Function
+
+
+class Protocol(NamedTuple):
+    """A convention of evaluation.
+
+    Attributes:
+        average_precision: function(hits) -> value of one query that has a valid match.
+        count_invalid: whether a query without a valid match counts as a miss with precision 0, or is left out.
+    """
+
+    average_precision: Function
+    count_invalid: bool = False
