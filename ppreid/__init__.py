@@ -1,8 +1,80 @@
 """ppreid: unsupervised person re-identification with ISE on PaddlePaddle.
 
-Importing this package imports neither paddle nor numpy; `ppreid.app` is the place where the commands live.
+    from ppreid import jaccard_distance, dbscan_labels
+
+What users call is importable from here, wherever its file lives, and is imported when it is asked for: importing this
+package imports neither paddle nor numpy.
 """
 
 import zlib as _zlib  # noqa: F401 - paddle 2.6 crashes in PNG reading when it is loaded before zlib
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from ppreid.app.evaluation import evaluate as evaluate
+    from ppreid.app.training import train as train
+    from ppreid.base.records import ImageRecord as ImageRecord
+    from ppreid.base.records import ReIDSplit as ReIDSplit
+    from ppreid.clustering.camera_jaccard import camera_jaccard_distance as camera_jaccard_distance
+    from ppreid.clustering.centroids import cluster_centroids as cluster_centroids
+    from ppreid.clustering.jaccard import jaccard_distance as jaccard_distance
+    from ppreid.clustering.labels import dbscan_labels as dbscan_labels
+    from ppreid.config.load import load_config as load_config
+    from ppreid.contracts import LossTerms as LossTerms
+    from ppreid.evaluation.ranking import RankingResult as RankingResult
+    from ppreid.evaluation.ranking import evaluate_distances as evaluate_distances
+    from ppreid.evaluation.ranking import evaluate_features as evaluate_features
+    from ppreid.evaluation.rerank import rerank as rerank
+    from ppreid.ise.memory import ClusterMemory as ClusterMemory
+    from ppreid.ise.memory import update_hard as update_hard
+    from ppreid.ise.memory import update_sequential as update_sequential
+    from ppreid.ise.objective import cluster_contrast_loss as cluster_contrast_loss
+    from ppreid.ise.objective import ise_objective as ise_objective
+    from ppreid.ise.objective import label_preserving_loss as label_preserving_loss
+    from ppreid.ise.schedule import pli_degree as pli_degree
+    from ppreid.ise.support_samples import support_samples as support_samples
+    from ppreid.neighbours.search import nearest_neighbours as nearest_neighbours
 
 __version__ = "0.1.0"
+
+# the same as above, for the interpreter; a test holds both equal
+_HOMES = {
+    "ClusterMemory": "ise.memory",
+    "ImageRecord": "base.records",
+    "LossTerms": "contracts",
+    "RankingResult": "evaluation.ranking",
+    "ReIDSplit": "base.records",
+    "camera_jaccard_distance": "clustering.camera_jaccard",
+    "cluster_centroids": "clustering.centroids",
+    "cluster_contrast_loss": "ise.objective",
+    "dbscan_labels": "clustering.labels",
+    "evaluate": "app.evaluation",
+    "evaluate_distances": "evaluation.ranking",
+    "evaluate_features": "evaluation.ranking",
+    "ise_objective": "ise.objective",
+    "jaccard_distance": "clustering.jaccard",
+    "label_preserving_loss": "ise.objective",
+    "load_config": "config.load",
+    "nearest_neighbours": "neighbours.search",
+    "pli_degree": "ise.schedule",
+    "rerank": "evaluation.rerank",
+    "support_samples": "ise.support_samples",
+    "train": "app.training",
+    "update_hard": "ise.memory",
+    "update_sequential": "ise.memory",
+}
+__all__ = ["__version__", *_HOMES]
+
+
+def __getattr__(name: str) -> object:
+    """Import what is asked for (PEP 562)."""
+    if name not in _HOMES:
+        raise AttributeError(f"module 'ppreid' has no attribute {name!r}")
+    value = getattr(import_module(f"ppreid.{_HOMES[name]}"), name)
+    globals()[name] = value  # the next time it is found without this function
+    return value
+
+
+def __dir__() -> list[str]:
+    """Names for interactive completion."""
+    return sorted({*globals(), *__all__})

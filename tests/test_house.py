@@ -27,6 +27,7 @@ HOUSE = (
     ("app",),
     ("verbs",),
     ("cli",),
+    ("__init__",),
 )
 FLOORS = {room: floor for floor, rooms in enumerate(HOUSE) for room in rooms}
 METHOD_ROOMS = ("datasets", "models", "clustering", "ise", "evaluation", "neighbours", "weights", "training", "search")
