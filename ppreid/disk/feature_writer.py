@@ -1,24 +1,43 @@
 """Features to an .npy file block by block, so that an interrupted extraction goes on where it stopped.
 
 OUT.npy, its checksum OUT.npy.sha256 and OUT.csv appear when they are complete. Until then the rows are in
-OUT.npy.partial, and OUT.npy.progress says how many of them are safely on the disk and what they were made from.
+OUT.npy.partial, and OUT.npy.progress says how many of them are safely on the disk, their SHA-256, and what they were
+made from.
 """
 
+import errno
+import fcntl
+import hashlib
 import json
 import os
 import shutil
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from io import BytesIO
 from pathlib import Path
+from typing import BinaryIO, NamedTuple
 
 import numpy as np
 
-from ppreid.base.errors import ConfigError, DataError
+from ppreid.base.errors import ConfigError, DataError, WriteError
 from ppreid.base.records import ImageRecord
 from ppreid.disk.features import write_records
-from ppreid.disk.files import publish, write_text
+from ppreid.disk.files import explained, file_sha256, publish, write_text
+from ppreid.disk.streams import followed, is_stream, not_through_links
 
 Blocks = Iterator[tuple[np.ndarray, np.ndarray]]  # features (B, D), rows (B,)
+
+_AGAIN = "the same command goes on where it stopped"
+_READ_AT_ONCE = 1 << 20
+_HELD = (errno.EACCES, errno.EAGAIN)
+
+
+class _Progress(NamedTuple):
+    """What OUT.npy.progress says: rows on the disk, the SHA-256 of header and rows, and where they came from."""
+
+    rows: int
+    sha256: str
+    origin: dict[str, str]
 
 
 def write_features(
@@ -28,70 +47,155 @@ def write_features(
     dim: int,
     origin: Mapping[str, str],
     blocks_from: Callable[[int], Blocks],
+    overwrite: bool = False,
 ) -> int:
     """Write features and the CSV of their images, or finish what an earlier call began.
 
     Args:
-        path: the .npy file, (N, dim) float32; the CSV gets the same name.
+        path: the .npy file, (N, dim) float32; the CSV gets the same name. Its folder is made if it is not there.
         records: the images, (N,).
         dim: D.
         origin: what decides the numbers (weights, images, ...), by name; an earlier part must have the same.
         blocks_from: first row to the blocks from there on, in order.
+        overwrite: replace a finished file, or a CSV of that name that no call has written.
 
     Returns:
         Rows that an earlier call had written.
 
     Raises:
-        ConfigError: the file exists, or a part of it that was made from something else.
-        DataError: the disk is too small, or the file cannot be written.
+        ConfigError: the file exists, or a part of it that was made from something else or is being written.
+        DataError: the rows of an earlier call are not what they were, or the blocks are not in order.
+        WriteError: the disk is too small, or the file cannot be written.
     """
-    partial, progress = path.with_name(path.name + ".partial"), path.with_name(path.name + ".progress")
-    if path.suffix != ".npy" or path.exists():
-        problem = "exists already" if path.exists() else "is no name for an .npy file"
-        raise ConfigError(f"{path} {problem}; choose another name")
-    try:
+    if path.suffix != ".npy" or is_stream(path):
+        raise ConfigError(f"{path} is no name for an .npy file, which is written in parts; choose another name")
+    with explained(path):
+        path = followed(path)
         path.parent.mkdir(parents=True, exist_ok=True)
-        start = _rows_done(partial, progress, origin)
-        header = _header(len(records), dim)
-        _require_space(path.parent, (len(records) - start) * dim * 4)
-        with open(partial, "r+b" if start else "wb") as file:
+    partial, progress = path.with_name(path.name + ".partial"), path.with_name(path.name + ".progress")
+    if _only_progress_is_left(path, partial, progress, origin):
+        progress.unlink()
+        return len(records)
+    before = _earlier_call(partial, progress, origin)
+    _refuse_replacing(path, overwrite=overwrite, wrote_csv=before is not None and before.rows == len(records))
+    start = done = before.rows if before else 0
+    _require_space(path.parent, (len(records) - start) * dim * 4)
+    header = _header(len(records), dim)
+    with _opened_alone(partial) as file:
+        digest = hashlib.sha256(header)
+        if before:
+            _check_rows(file, partial, before, digest, len(header), before.rows * dim * 4)
+        with _going_on(path):
             file.truncate(len(header) + start * dim * 4)  # a block of which only a part was written
             file.seek(0)
             file.write(header)
             file.seek(0, os.SEEK_END)
-            done = start
-            for block, rows in blocks_from(start) if start < len(records) else ():
-                if rows[0] != done:
-                    raise DataError(f"the loader gave row {rows[0]}, expected was row {done}; rows must come in order")
-                file.write(np.ascontiguousarray(block, dtype="<f4").tobytes())
+        for block, rows in blocks_from(start) if start < len(records) else ():
+            if rows[0] != done:
+                raise DataError(f"the loader gave row {rows[0]}, expected was row {done}; rows must come in order")
+            content = np.ascontiguousarray(block, dtype="<f4").tobytes()
+            digest.update(content)
+            done += len(rows)
+            with _going_on(path):
+                file.write(content)
                 file.flush()
                 os.fsync(file.fileno())
-                done += len(rows)
-                write_text(progress, json.dumps({"rows": done, **origin}) + "\n")
-        write_records(path.with_suffix(".csv"), records)
-        publish(partial, path)
-        progress.unlink(missing_ok=True)
-    except OSError as error:
-        raise DataError(f"{path} cannot be written: {error}; the same command goes on where it stopped") from None
+                write_text(progress, json.dumps({"rows": done, "sha256": digest.hexdigest(), **origin}) + "\n")
+        with _going_on(path):
+            file.flush()
+            write_records(path.with_suffix(".csv"), records)
+            publish(partial, path, sha256=digest.hexdigest())
+            progress.unlink(missing_ok=True)
     return start
 
 
-def _rows_done(partial: Path, progress: Path, origin: Mapping[str, str]) -> int:
-    """Rows of an earlier call that are on the disk."""
-    if not (partial.exists() and progress.exists()):
-        return 0
+def _read_progress(progress: Path) -> _Progress:
+    """What an earlier call said of its rows; a ValueError, TypeError or KeyError if it is damaged."""
+    origin = dict(json.loads(progress.read_text(encoding="utf-8")))
+    found = _Progress(origin.pop("rows"), origin.pop("sha256"), origin)
+    if type(found.rows) is not int or found.rows < 0:
+        raise ValueError(f"rows is {found.rows!r}")
+    return found
+
+
+def _only_progress_is_left(path: Path, partial: Path, progress: Path, origin: Mapping[str, str]) -> bool:
+    """Whether an earlier call was killed between its last rename and the removal of its notes."""
+    if partial.exists() or not (path.is_file() and progress.is_file()):
+        return False
     try:
-        found = dict(json.loads(progress.read_text(encoding="utf-8")))
-        rows = int(found.pop("rows"))
+        found = _read_progress(progress)
+    except (ValueError, TypeError, KeyError):
+        return False
+    return found.origin == origin and found.sha256 == file_sha256(path)
+
+
+def _earlier_call(partial: Path, progress: Path, origin: Mapping[str, str]) -> _Progress | None:
+    """How far an earlier call came; None if there was none, or if it had not written a block."""
+    if not (partial.exists() and progress.exists()):
+        return None
+    try:
+        found = _read_progress(progress)
     except (ValueError, TypeError, KeyError) as error:
         raise ConfigError(f"{progress} is damaged ({error}); delete it and {partial} to start anew") from None
-    differing = [name for name in {**found, **origin} if found.get(name) != origin.get(name)]
+    differing = [name for name in {**found.origin, **origin} if found.origin.get(name) != origin.get(name)]
     if differing:
         raise ConfigError(
             f"{partial} was begun with other {', '.join(differing)}; delete it and {progress} to start anew, "
             "or choose another name"
         )
-    return rows
+    return found
+
+
+def _refuse_replacing(path: Path, *, overwrite: bool, wrote_csv: bool) -> None:
+    """Refuse to replace a finished file, or a CSV that is not the one beside it."""
+    records = path.with_suffix(".csv")
+    if path.exists() and not overwrite:
+        raise ConfigError(f"{path} exists already; choose another name, or pass --overwrite to replace it")
+    if records.exists() and not (overwrite or wrote_csv):
+        raise ConfigError(
+            f"{records} exists, and the paths of the images of {path.name} would take its place; choose another name, "
+            "or pass --overwrite to replace it"
+        )
+
+
+@contextmanager
+def _opened_alone(partial: Path) -> Iterator[BinaryIO]:
+    """The unfinished file, made if it is not there, while no other process writes it."""
+    with explained(partial):
+        descriptor = not_through_links(str(partial), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC)
+    with os.fdopen(descriptor, "r+b") as file:
+        try:
+            fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB)  # not flock: workers that outlive a kill would have it too
+        except OSError as error:
+            if error.errno in _HELD:
+                text = f"{partial} is being written by another process; wait for it, or choose another name"
+                raise ConfigError(text) from None
+        yield file
+
+
+def _check_rows(
+    file: BinaryIO, partial: Path, before: _Progress, digest: "hashlib._Hash", header_bytes: int, row_bytes: int
+) -> None:
+    """Go on with the digest over the rows of an earlier call; a DataError if they are not what it wrote."""
+    file.seek(header_bytes)
+    while row_bytes and (content := file.read(min(row_bytes, _READ_AT_ONCE))):
+        digest.update(content)
+        row_bytes -= len(content)
+    if row_bytes or digest.hexdigest() != before.sha256:
+        raise DataError(
+            f"{partial} is damaged: the {before.rows:,} rows that an earlier call wrote are not what they were; "
+            "delete it, and the .progress file beside it, to start anew"
+        )
+
+
+@contextmanager
+def _going_on(path: Path) -> Iterator[None]:
+    """What a disk says, and that nothing is lost."""
+    try:
+        with explained(path):
+            yield
+    except WriteError as error:
+        raise WriteError(error.errno, f"{error}; {_AGAIN}") from error
 
 
 def _header(num_rows: int, dim: int) -> bytes:
@@ -104,4 +208,5 @@ def _header(num_rows: int, dim: int) -> bytes:
 def _require_space(folder: Path, needed: int) -> None:
     free = shutil.disk_usage(folder).free
     if needed > free:
-        raise DataError(f"{folder} has {free / 1e9:.1f} GB free, but {needed / 1e9:.1f} GB are needed")
+        text = f"{folder} has {free / 1e9:.1f} GB free, but {needed / 1e9:.1f} GB are needed; make room"
+        raise WriteError(errno.ENOSPC, f"{text}, or choose another folder")

@@ -100,12 +100,13 @@ def append_line(path: Path, line: str, *, flush: bool = True) -> None:
             _sync_folder(path.parent)
 
 
-def publish(temporary: Path, path: Path) -> None:
+def publish(temporary: Path, path: Path, *, sha256: str) -> None:
     """Give a file that was written under another name in the same folder its final name, with its checksum beside it.
 
     Args:
         temporary: complete file.
         path: its name from now on; the digest goes to the same name with .sha256 behind it, as sha256sum writes it.
+        sha256: of what was written, as 64 hexadecimal digits; not of what the disk made of it.
 
     Raises:
         WriteError: it cannot be flushed or renamed.
@@ -113,7 +114,7 @@ def publish(temporary: Path, path: Path) -> None:
     with explained(path):
         with open(temporary, "rb") as file:
             os.fsync(file.fileno())
-        write_text(_checksum_file(path), f"{file_sha256(temporary)}  {path.name}\n")
+        write_text(_checksum_file(path), f"{sha256}  {path.name}\n")
         _rename(temporary, path, None)
         _sync_folder(path.parent)
 

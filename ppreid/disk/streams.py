@@ -60,10 +60,10 @@ def followed(path: Path) -> Path:
     Raises:
         OSError: the links go round in a circle.
     """
-    if not path.is_symlink():
+    if not os.path.islink(path):
         return path
     target = Path(os.path.realpath(path))
-    if target.is_symlink():
+    if os.path.islink(target):
         raise OSError(errno.ELOOP, os.strerror(errno.ELOOP))
     return target
 
@@ -79,7 +79,7 @@ def _own_descriptor(path: Path) -> int | None:
         folder = os.path.realpath(path.parent)
         if re.fullmatch(rf"/proc/{os.getpid()}(/task/\d+)?/fd", folder) and path.name.isdecimal():
             return int(path.name)
-        if not path.is_symlink():
+        if not os.path.islink(path):
             return None
         path = Path(folder, os.readlink(path))
     return None

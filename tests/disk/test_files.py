@@ -195,7 +195,7 @@ def test_a_line_that_does_not_fit_is_not_there_at_all(tmp_path, monkeypatch):
 def test_a_published_file_is_checked_against_its_checksum(tmp_path):
     path, temporary = tmp_path / "a.npy", tmp_path / "a.npy.partial"
     temporary.write_bytes(b"abc")
-    publish(temporary, path)
+    publish(temporary, path, sha256=file_sha256(temporary))
     assert sorted(os.listdir(tmp_path)) == ["a.npy", "a.npy.sha256"]
     assert (tmp_path / "a.npy.sha256").read_text() == f"{file_sha256(path)}  a.npy\n"
     check_published(path)

@@ -1,4 +1,3 @@
-import csv
 import itertools
 import shutil
 
@@ -9,10 +8,8 @@ from PIL import Image
 from ppreid import app, wiring
 from ppreid.app import extraction
 from ppreid.base.errors import ConfigError, DataError, PpreidWarning
-from ppreid.base.records import ImageRecord
 from ppreid.config.load import load_config
 from ppreid.datasets.image_folder import find_images
-from ppreid.disk.feature_writer import write_features
 from ppreid.disk.features import read_features
 from ppreid.weights.files import save_weights
 
@@ -90,7 +87,7 @@ def test_a_part_from_other_settings_is_refused(config, tmp_path, monkeypatch):
 def test_a_finished_file_is_kept(config, tmp_path):
     output = tmp_path / "a.npy"
     output.write_bytes(b"mine")
-    with pytest.raises(ConfigError, match=r"a\.npy exists already; choose another name"):
+    with pytest.raises(ConfigError, match=r"a\.npy exists already; choose another name, or pass --overwrite"):
         app.extract(config(), output)
     assert output.read_bytes() == b"mine"
     with pytest.raises(ConfigError, match=r"no name for an \.npy file"):
@@ -132,66 +129,3 @@ def test_a_folder_without_images_is_an_error(missing, tmp_path):
         folder.mkdir()
     with pytest.raises(DataError, match=r"no image to use in .*crops; .*(does not exist|nothing)"):
         find_images(folder)
-
-
-# write_features itself
-
-RECORDS = [ImageRecord(f"{i}.jpg", i, -1) for i in range(5)]
-VALUES = np.arange(15, dtype=np.float32).reshape(5, 3)
-
-
-def blocks_of_two(first_row):
-    for start in range(first_row, 5, 2):
-        rows = np.arange(start, min(start + 2, 5))
-        yield VALUES[rows], rows
-
-
-def test_half_a_block_on_the_disk_is_written_again(tmp_path):
-    path, partial = tmp_path / "a.npy", tmp_path / "a.npy.partial"
-
-    def broken(first_row):
-        yield from list(blocks_of_two(first_row))[:1]
-        raise KeyboardInterrupt
-
-    settings = {"dim": 3, "origin": {"weights": "x"}}
-    with pytest.raises(KeyboardInterrupt):
-        write_features(path, RECORDS, blocks_from=broken, **settings)
-    with open(partial, "ab") as file:
-        file.write(b"half a row")
-    assert write_features(path, RECORDS, blocks_from=blocks_of_two, **settings) == 2
-    np.testing.assert_array_equal(np.load(path), VALUES)
-    with open(tmp_path / "a.csv", newline="") as file:
-        assert next(csv.reader(file)) == ["path", "pid", "camid"]
-
-
-def test_a_complete_part_only_gets_its_name(tmp_path, monkeypatch):
-    path = tmp_path / "a.npy"
-    settings = {"dim": 3, "origin": {}}
-    with monkeypatch.context() as patch:
-        patch.setattr("ppreid.disk.feature_writer.write_records", lambda *args: 1 / 0)
-        with pytest.raises(ZeroDivisionError):
-            write_features(path, RECORDS, blocks_from=blocks_of_two, **settings)
-    assert write_features(path, RECORDS, blocks_from=lambda first_row: 1 / 0, **settings) == 5
-    np.testing.assert_array_equal(np.load(path), VALUES)
-
-
-def test_rows_out_of_order_are_refused(tmp_path):
-    with pytest.raises(DataError, match="row 3, expected was row 0"):
-        write_features(
-            tmp_path / "a.npy", RECORDS, dim=3, origin={}, blocks_from=lambda _: iter([(VALUES[3:], np.array([3, 4]))])
-        )
-
-
-def test_too_little_space_is_seen_before_the_work(tmp_path, monkeypatch):
-    usage = shutil.disk_usage(tmp_path)
-    monkeypatch.setattr(shutil, "disk_usage", lambda folder: usage._replace(free=59))
-    with pytest.raises(DataError, match="GB are needed"):
-        write_features(tmp_path / "a.npy", RECORDS, dim=3, origin={}, blocks_from=lambda _: 1 / 0)
-    assert list(tmp_path.iterdir()) == []
-
-
-def test_a_damaged_progress_file_is_an_error(tmp_path):
-    (tmp_path / "a.npy.partial").write_bytes(b"x")
-    (tmp_path / "a.npy.progress").write_text("{")
-    with pytest.raises(ConfigError, match=r"a\.npy\.progress is damaged .* start anew"):
-        write_features(tmp_path / "a.npy", RECORDS, dim=3, origin={}, blocks_from=blocks_of_two)
