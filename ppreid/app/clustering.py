@@ -8,7 +8,7 @@ import numpy as np
 from scipy.sparse import csr_matrix
 
 from ppreid import tables, wiring
-from ppreid.app.inputs import load_trained_weights, read_split
+from ppreid.app.inputs import read_split, trained_network
 from ppreid.base.errors import ConfigError
 from ppreid.base.progress import Stopwatch
 from ppreid.base.records import ids
@@ -75,8 +75,7 @@ def _extract(cfg: TrainingConfig, folder: Path) -> Features:
     """Features of the training images with the weights that the configuration names."""
     logger.info("device: %s", use_device(cfg.device))
     records = read_split(cfg.data, skipped_list=folder / BAD_IMAGES).train
-    model = wiring.reid_net(cfg.model)
-    load_trained_weights(model, cfg.model)
+    model, _ = trained_network(cfg.model)
     features = wiring.extractor(cfg.eval)(model, wiring.feature_loader(records, cfg.data, cfg.eval))
     pids, camids = ids(records)
     return Features(features, [record.path for record in records], pids, camids)

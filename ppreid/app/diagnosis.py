@@ -9,7 +9,7 @@ from typing import NamedTuple
 import paddle
 
 from ppreid import wiring
-from ppreid.app.inputs import load_initial_weights, load_trained_weights
+from ppreid.app.inputs import load_initial_weights, trained_network
 from ppreid.base.errors import PpreidError
 from ppreid.base.progress import progress
 from ppreid.base.records import ReIDSplit
@@ -135,7 +135,7 @@ def _check_weights(cfg: Config) -> Finding:
                 return warning("weights", text, put)
             load_initial_weights(wiring.reid_net(cfg.model), cfg.model)
         else:
-            load_trained_weights(wiring.reid_net(cfg.model), cfg.model)
+            trained_network(cfg.model)
     except PpreidError as error:
         return problem("weights", str(error), advice)
     return ok("weights", f"model.weights {cfg.model.weights} can be used")

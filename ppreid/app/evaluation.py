@@ -7,7 +7,7 @@ from functools import partial
 from pathlib import Path
 
 from ppreid import wiring
-from ppreid.app.inputs import load_trained_weights, read_split
+from ppreid.app.inputs import read_split, trained_network
 from ppreid.base.errors import EvaluationError
 from ppreid.config.run import EvaluationSettings
 from ppreid.config.schema import Config
@@ -56,8 +56,7 @@ def _evaluate(cfg: Config, ranks: Ranks) -> RankingResult | None:
             "data.camera_folder.query and .gallery (docs/own-cameras.md), or look at the label-free health in the "
             "metrics.jsonl of the training run"
         )
-    model = wiring.reid_net(cfg.model)
-    weights = load_trained_weights(model, cfg.model)
+    model, weights = trained_network(cfg.model)
     loader = wiring.feature_loader(split.query + split.gallery, cfg.data, cfg.eval, ranks=ranks)
     network = FlipAveraged(model) if cfg.eval.flip else model
     extract = wiring.extractor(cfg.eval)

@@ -10,8 +10,7 @@ import paddle
 from PIL import Image
 
 import ppreid
-from ppreid import wiring
-from ppreid.app.inputs import load_trained_weights
+from ppreid.app.inputs import trained_network
 from ppreid.base.errors import ConfigError, WriteError, unknown_choice
 from ppreid.config.schema import Config
 from ppreid.datasets.transforms import IMAGE_MEAN, IMAGE_STD, normalise, resize
@@ -64,8 +63,7 @@ def export(cfg: Config, output: Path, *, formats: Sequence[str] = FORMATS, overw
     """
     _check_request(output, formats, overwrite)
     use_device("cpu")
-    model = wiring.reid_net(cfg.model)
-    weights = load_trained_weights(model, cfg.model)
+    model, weights = trained_network(cfg.model)
     height, width = cfg.data.height, cfg.data.width
     network = PixelNetwork(model)
     network.eval()

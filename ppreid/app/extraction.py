@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from ppreid import wiring
-from ppreid.app.inputs import load_trained_weights, read_folder, read_split
+from ppreid.app.inputs import read_folder, read_split, trained_network
 from ppreid.base.errors import DataError
 from ppreid.base.records import ImageRecord
 from ppreid.config.schema import Config
@@ -41,8 +41,7 @@ def extract(cfg: Config, output: Path, *, part: str = "train", images: Path | No
         records = getattr(read_split(cfg.data, skipped_list=skipped_list), part)
     if not records:
         raise DataError(f"data set {cfg.data.name} has no image in its {part} part")
-    model = wiring.reid_net(cfg.model)
-    weights = load_trained_weights(model, cfg.model)
+    model, weights = trained_network(cfg.model)
     write_image_features(cfg, model, weights["sha256"], records, output)
 
 

@@ -8,9 +8,9 @@ from typing import NamedTuple
 
 import numpy as np
 
-from ppreid import tables, wiring
+from ppreid import tables
 from ppreid.app.extraction import made_with, write_image_features
-from ppreid.app.inputs import load_trained_weights, read_gallery, read_split
+from ppreid.app.inputs import read_gallery, read_split, trained_network
 from ppreid.base.errors import ConfigError, DataError
 from ppreid.base.records import DatasetContents, ImageRecord
 from ppreid.config.load import config_text, load_config
@@ -82,8 +82,7 @@ def build_index(cfg: Config, folder: Path, *, images: Path | None = None, method
     with run_lock(folder):
         contents = _find_images(cfg, images, folder / SKIPPED.format(0))
         records = _absolute(contents.split.train)
-        model = wiring.reid_net(cfg.model)
-        weights = load_trained_weights(model, cfg.model)
+        model, weights = trained_network(cfg.model)
         save_weights(folder / NETWORK, model)
         write_text(folder / CONFIG, config_text(_own_config(cfg, file_sha256(folder / NETWORK))))
         _remove_unfinished(folder, 0)
@@ -164,8 +163,7 @@ def open_index(folder: Path, overrides: Sequence[str] = ()) -> OpenIndex:
         raise ConfigError(f"the index {folder} was made with {detail}; make another index for that")
     cfg = cfg.model_copy(update={"model": cfg.model.model_copy(update={"weights": str(folder / NETWORK)})})
     logger.info("device: %s", use_device(cfg.device))
-    model = wiring.reid_net(cfg.model)
-    load_trained_weights(model, cfg.model)
+    model, _ = trained_network(cfg.model)
     return OpenIndex(folder, manifest, cfg, model)
 
 

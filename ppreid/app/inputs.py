@@ -113,21 +113,22 @@ def load_initial_weights(model: ReIDNet, cfg: ModelConfig) -> None:
     logger.info("weights: %s", report)
 
 
-def load_trained_weights(model: ReIDNet, cfg: EvaluationModelConfig) -> dict[str, str]:
-    """Weights to evaluate, every tensor of the model from the file.
+def trained_network(cfg: EvaluationModelConfig) -> tuple[ReIDNet, dict[str, str]]:
+    """The network with trained weights, every tensor of it from the file.
 
     Returns:
-        Path and sha256 of the file, for the results.
+        The network, and path and sha256 of the file, for the results.
 
     Raises:
         ConfigError: model.weights names no file.
-        WeightsError: the file is missing or damaged, does not fit the model, or is not the pinned one.
+        WeightsError: the file is missing or damaged, does not fit the network, or is not the pinned one.
     """
     if cfg.weights in ("none", "imagenet"):
         raise ConfigError(
             f"model.weights is {cfg.weights!r}, which is no trained network; "
             "pass -o model.weights=output/.../checkpoint_best.safetensors"
         )
+    model = wiring.reid_net(cfg)
     report = load_weights(model, cfg.weights, sha256=cfg.weights_sha256 or None)
     logger.info("weights: %s", report)
-    return {"path": str(report.path), "sha256": report.sha256}
+    return model, {"path": str(report.path), "sha256": report.sha256}

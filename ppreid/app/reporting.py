@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from ppreid import tables, wiring
-from ppreid.app.inputs import load_trained_weights, read_split
+from ppreid.app.inputs import read_split, trained_network
 from ppreid.base.errors import ConfigError, DataError, EvaluationError, PpreidError, PpreidWarning
 from ppreid.base.records import ReIDSplit, ids
 from ppreid.config.load import load_config
@@ -87,9 +87,8 @@ def _evidence_from_disk(folder: Path, run: RunFiles, overrides: Sequence[str], c
             raise DataError(f"{folder / CONFIG} is not the configuration of a training run")
         logger.info("device: %s", use_device(cfg.device))
         split = read_split(cfg.data, skipped_list=None)
-        model = wiring.reid_net(cfg.model)
         weights = {"weights": str(folder / CHECKPOINTS[checkpoint]), "weights_sha256": ""}
-        load_trained_weights(model, cfg.model.model_copy(update=weights))
+        model, _ = trained_network(cfg.model.model_copy(update=weights))
         return _evidence(cfg, split, model, run, network=f"the {checkpoint} network of the run")
     except PpreidError as error:
         if overrides and isinstance(error, ConfigError):

@@ -5,7 +5,7 @@ import paddle
 import pytest
 
 from ppreid import app, tables, wiring
-from ppreid.app.inputs import load_trained_weights, read_split
+from ppreid.app.inputs import read_split, trained_network
 from ppreid.base.errors import ConfigError, EvaluationError
 from ppreid.base.records import ids
 from ppreid.config.load import load_config
@@ -57,8 +57,7 @@ def arrays_of(tiny_config, tmp_path):
     def extract(wrap=lambda model: model):
         cfg = load_config(tiny_config, [f"model.weights={tmp_path / 'weights.safetensors'}"])
         split = read_split(cfg.data, skipped_list=tmp_path / BAD_IMAGES)
-        model = wiring.reid_net(cfg.model)
-        load_trained_weights(model, cfg.model)
+        model, _ = trained_network(cfg.model)
         loader = wiring.feature_loader(split.query + split.gallery, cfg.data, cfg.eval)
         features = extract_features(wrap(model), loader)
         pids, camids = zip(ids(split.query), ids(split.gallery), strict=True)
