@@ -1,14 +1,18 @@
 """CSV files that say which camera took an image, and who is on it."""
 
 import csv
+import io
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
 from ppreid.base.errors import DataError
+from ppreid.disk.text import listed_path, read_text
 
 _CAMERA_COLUMNS, _IDENTITY_COLUMNS = ("camera", "camid"), ("pid", "identity")
 _DELIMITERS = ",;\t"
+_SPREADSHEET_NUMBER = re.compile(r"^(-?\d+)\.0+$")
 
 
 class NamedImage(NamedTuple):
@@ -29,11 +33,11 @@ def read_camera_table(file: Path, root: Path) -> list[NamedImage]:
     """Read a CSV with a header and the columns path, camera (or camid) and, if known, pid (or identity).
 
     The fields may be separated by commas, semicolons or tabs. Cameras and identities are names, not only numbers; empty
-    and -1 mean unknown. Further columns are ignored.
+    and -1 mean unknown, and 1.0, as spreadsheets write it, is 1. Further columns are ignored.
 
     Args:
         file: the CSV, UTF-8.
-        root: folder that relative paths start from.
+        root: folder that relative paths start from; between folders there may be Windows' backslash.
 
     Returns:
         One image per line, sorted by path.
@@ -41,11 +45,7 @@ def read_camera_table(file: Path, root: Path) -> list[NamedImage]:
     Raises:
         DataError: the file cannot be read, or a line is wrong; the message has its number.
     """
-    try:
-        with open(file, newline="", encoding="utf-8-sig") as text:
-            images = list(_images(text, file, root))
-    except (OSError, UnicodeDecodeError) as error:
-        raise DataError(f"cannot read {file}: {error}; it must be a CSV in UTF-8") from error
+    images = list(_images(io.StringIO(read_text(file), newline=""), file, root))
     if not images:
         raise DataError(f"{file} lists no image; it needs a line with a path for each")
     return sorted(images)
@@ -69,9 +69,9 @@ def _images(text: Iterator[str], file: Path, root: Path) -> Iterator[NamedImage]
                 continue
             if len(row) != len(columns):
                 raise DataError(f"{file}:{line}: {len(row)} fields, but the header has {len(columns)}: {row}")
-            if not row[path]:
+            if not row[path].strip():
                 raise DataError(f"{file}:{line}: the path is empty")
-            found = str(root / row[path])
+            found = listed_path(row[path], root, f"{file}:{line}")
             if found in first_lines:
                 raise DataError(f"{file}:{line}: {row[path]} is listed twice, first in line {first_lines[found]}")
             first_lines[found] = line
@@ -86,5 +86,5 @@ def _column(columns: list[str], names: tuple[str, ...]) -> int | None:
 
 def _known(text: str) -> str:
     """A name; -1 means unknown, as in the CSV beside a file of features."""
-    name = text.strip()
+    name = _SPREADSHEET_NUMBER.sub(r"\1", text.strip())
     return "" if name == "-1" else name

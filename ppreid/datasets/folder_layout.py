@@ -10,6 +10,7 @@ from pathlib import Path
 
 from ppreid.base.errors import DataError
 from ppreid.base.records import ImageRecord, ReIDSplit
+from ppreid.disk.text import MAX_DIGITS
 
 BOUNDING_BOX_LAYOUT = ("bounding_box_train", "query", "bounding_box_test")
 IMAGE_SUFFIXES = frozenset(
@@ -17,7 +18,7 @@ IMAGE_SUFFIXES = frozenset(
 )
 JUNK_PID = -1
 
-_NAME_PATTERN = re.compile(r"(-1|\d+)_c0*([1-9]\d*)")
+_NAME_PATTERN = re.compile(rf"(-1|\d{{1,{MAX_DIGITS}}})_c0*([1-9]\d{{0,{MAX_DIGITS - 1}}})(?!\d)")
 _SHOWN = 12  # entries of a folder that an error message lists
 
 
@@ -125,7 +126,8 @@ def raise_if_unparsed(unparsed: Sequence[str], source: Path, example: str) -> No
         first = ", ".join(repr(name) for name in unparsed[:5])
         raise DataError(
             f"{len(unparsed):,} entries of {source.absolute()} do not carry identity and camera as in {example!r}: "
-            f"{first}{', ...' if len(unparsed) > 5 else ''}; rename or remove them"
+            f"{first}{', ...' if len(unparsed) > 5 else ''}; rename or remove them (numbers have at most "
+            f"{MAX_DIGITS} digits)"
         )
 
 

@@ -11,6 +11,7 @@ from ppreid.base.errors import DataError
 from ppreid.base.records import ImageRecord, ReIDSplit
 from ppreid.datasets.folder_layout import BOUNDING_BOX_LAYOUT, find_dataset_folder, raise_if_unparsed, read_split
 from ppreid.datasets.summary import PartCounts, PublishedCounts
+from ppreid.disk.text import MAX_DIGITS, listed_path, read_text_lines
 
 FOLDER_NAMES = (
     "MSMT17_V1",
@@ -35,8 +36,10 @@ MSMT17_COUNTS = PublishedCounts(
 # MSMT17 counts its identities from 0, which in a gallery means "distractor" elsewhere (see ImageRecord).
 _PID_OFFSET = 1
 
-_LINE_PATTERN = re.compile(r"(\S+)\s+(\d+)")
-_CAMERA_PATTERN = re.compile(r"\d+_\d+_0*([1-9]\d*)_")  # 0000_000_01_0303morning_0015_0.jpg is camera 1
+_LINE_PATTERN = re.compile(rf"(\S+)\s+(\d{{1,{MAX_DIGITS}}})")
+_CAMERA_PATTERN = re.compile(
+    rf"\d+_\d+_0*([1-9]\d{{0,{MAX_DIGITS - 1}}})_"
+)  # 0000_000_01_0303morning_0015_0.jpg is camera 1
 
 
 def read_msmt17(root: Path) -> ReIDSplit:
@@ -66,7 +69,7 @@ def read_msmt17(root: Path) -> ReIDSplit:
 
 
 def read_list(list_file: Path, image_folder: Path) -> tuple[ImageRecord, ...]:
-    """Read one list file with a line `<path> <identity>` per image.
+    """Read one list file with a line `<path> <identity>` per image; its paths may be those of Windows.
 
     Args:
         list_file: the list, for example list_query.txt.
@@ -76,15 +79,14 @@ def read_list(list_file: Path, image_folder: Path) -> tuple[ImageRecord, ...]:
         One record per line, in the order of the file.
 
     Raises:
-        DataError: a line does not parse, or there is none.
+        DataError: the file is no text in UTF-8, a line does not parse, or there is none.
     """
-    lines = [line.strip() for line in list_file.read_text(encoding="utf-8").splitlines() if line.strip()]
     records, unparsed = [], []
-    for line in lines:
+    for number, line in read_text_lines(list_file):
         entry = _LINE_PATTERN.fullmatch(line)
-        camera = _CAMERA_PATTERN.match(entry[1].rpartition("/")[2]) if entry else None
+        path = listed_path(entry[1], image_folder, f"{list_file}:{number}") if entry else ""
+        camera = _CAMERA_PATTERN.match(path.rpartition("/")[2])
         if entry and camera:
-            path = str(image_folder / entry[1])
             records.append(ImageRecord(path, int(entry[2]) + _PID_OFFSET, int(camera[1]) - 1))
         else:
             unparsed.append(line)

@@ -1,6 +1,5 @@
 """Files of features: .npy or .npz, with who and where in a CSV beside it."""
 
-import csv
 import zlib
 from collections.abc import Sequence
 from pathlib import Path
@@ -14,10 +13,11 @@ from ppreid.base.errors import DataError, unknown_choice
 from ppreid.base.records import ImageRecord
 from ppreid.disk.csv_table import write_csv
 from ppreid.disk.files import check_published
+from ppreid.disk.text import MAX_DIGITS, cell_number, read_csv
 
 MAX_UNPACKED, MAX_EXPANSION = 100_000_000, 50  # bytes, and times the file; features are hardly compressible
 
-# What numpy, zipfile and csv raise on damaged files, depending on where the damage is.
+# What numpy and zipfile raise on damaged files, depending on where the damage is.
 _DAMAGED = (
     ValueError,
     TypeError,
@@ -26,7 +26,6 @@ _DAMAGED = (
     KeyError,
     BadZipFile,
     zlib.error,
-    csv.Error,
     MemoryError,
     OverflowError,
     RuntimeError,
@@ -82,6 +81,8 @@ def read_features(path: Path) -> Features:
     for name, kinds in (("features", "f"), ("pids", "iu"), ("camids", "iu")):
         if name in arrays and arrays[name].dtype.kind not in kinds:
             raise DataError(f"{path} holds {name} of type {arrays[name].dtype}; features are floats, ids are integers")
+        if kinds == "iu" and name in arrays and arrays[name].max(initial=0) >= 10**MAX_DIGITS:
+            raise DataError(f"{path} holds {name} of more than {MAX_DIGITS} digits; number them anew")
     n = len(arrays["features"])
     for name in ("paths", "pids", "camids"):
         if name in arrays and arrays[name].shape != (n,):
@@ -115,10 +116,9 @@ def _columns(path: Path) -> dict[str, np.ndarray]:
     """The columns of a CSV of records as arrays; nothing where there is no such file."""
     if not path.is_file():
         return {}
-    with open(path, newline="", encoding="utf-8", errors="surrogateescape") as file:
-        rows = list(csv.DictReader(file))
-    columns = {"paths": np.array([row["path"] for row in rows], dtype=object)}
+    rows = read_csv(path, ["path"])
+    columns = {"paths": np.array([row.cells["path"] for row in rows], dtype=object)}
     for name in ("pid", "camid"):
-        if rows and name in rows[0]:
-            columns[f"{name}s"] = np.array([int(row[name]) for row in rows], dtype=np.int64)
+        if rows and name in rows[0].cells:
+            columns[f"{name}s"] = np.array([cell_number(row, name, path) for row in rows], dtype=np.int64)
     return columns

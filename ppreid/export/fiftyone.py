@@ -1,6 +1,5 @@
 """The story of an export to FiftyOne: features, who and where, a folder that FiftyOne loads."""
 
-import csv
 import json
 import logging
 import os
@@ -11,6 +10,7 @@ import numpy as np
 from ppreid.base.errors import ConfigError, DataError, WriteError
 from ppreid.disk.features import Features, read_features
 from ppreid.disk.files import replacing, write_text
+from ppreid.disk.text import cell_number, read_csv
 from ppreid.export import load_into_fiftyone
 
 logger = logging.getLogger("ppreid")
@@ -72,11 +72,8 @@ def _sample(found: Features, row: int, clusters: dict[str, str]) -> dict[str, st
 
 def _read_clusters(path: Path, names: list[str]) -> dict[str, str]:
     """Path -> cluster of a CSV of labels, which must know all names."""
-    try:
-        with open(path, newline="", encoding="utf-8") as file:
-            clusters = {row["path"]: str(int(row["cluster"])) for row in csv.DictReader(file)}
-    except (OSError, UnicodeDecodeError, KeyError, TypeError, ValueError, csv.Error) as error:
-        raise DataError(f"{path} is no CSV with path and cluster ({error}); tools/cluster.py writes one") from None
+    rows = read_csv(path, ["path", "cluster"])
+    clusters = {row.cells["path"]: str(cell_number(row, "cluster", path)) for row in rows}
     unlabelled = [name for name in names if name not in clusters]
     if unlabelled:
         raise DataError(

@@ -23,7 +23,7 @@ def samples_of(folder: Path) -> list[Any]:
     import fiftyone
 
     features = np.load(folder / "features.npy", allow_pickle=False)  # (N, D)
-    facts = json.loads((folder / "samples.json").read_text(encoding="utf-8"))["samples"]
+    facts = json.loads((folder / "samples.json").read_text(encoding="utf-8-sig"))["samples"]
     samples = []
     for vector, values in zip(features, facts, strict=True):
         sample = fiftyone.Sample(filepath=values.pop("filepath"), embedding=vector)

@@ -1,6 +1,5 @@
 """What a folder of a run says about the run; nothing is written, and the run may still be going on."""
 
-import csv
 import json
 import math
 from collections.abc import Iterable, Sequence
@@ -11,6 +10,7 @@ import numpy as np
 
 from ppreid.base.errors import DataError
 from ppreid.config.plain_yaml import parse_yaml
+from ppreid.disk.text import cell_number, read_csv, read_text
 from ppreid.run.folder import CAMERAS, CONFIG, ENVIRONMENT, LABELS, METRICS
 from ppreid.run.metrics import read_metrics
 
@@ -128,7 +128,7 @@ def _metrics(path: Path) -> list[dict[str, Any]]:
 
 def _mapping(path: Path) -> dict[str, Any]:
     try:
-        text = path.read_text(encoding="utf-8")
+        text = read_text(path, max_line=None)
         found = json.loads(text) if path.suffix == ".json" else parse_yaml(text)[0]
     except (ValueError, RecursionError) as error:
         raise DataError(f"{path} is damaged: {' '.join(str(error).split())}") from None
@@ -138,21 +138,10 @@ def _mapping(path: Path) -> dict[str, Any]:
 
 
 def _labels(path: Path) -> LabelsFile:
-    rows = _csv(path)
-    try:
-        return LabelsFile([row[0] for row in rows], np.array([int(row[1]) for row in rows], dtype=np.int64))
-    except (ValueError, IndexError):
-        raise DataError(f"{path} is damaged: its rows must be path,cluster") from None
+    rows = read_csv(path, ["path", "cluster"])
+    clusters = [cell_number(row, "cluster", path) for row in rows]
+    return LabelsFile([row.cells["path"] for row in rows], np.array(clusters, dtype=np.int64))
 
 
 def _cameras(path: Path) -> dict[int, str]:
-    try:
-        return {int(row[0]): row[1] for row in _csv(path)}
-    except (ValueError, IndexError):
-        raise DataError(f"{path} is damaged: its rows must be camid,name") from None
-
-
-def _csv(path: Path) -> list[list[str]]:
-    """Rows below the header; file names need not be UTF-8."""
-    with open(path, encoding="utf-8", errors="surrogateescape", newline="") as file:
-        return list(csv.reader(file))[1:]
+    return {cell_number(row, "camid", path): row.cells["name"].strip() for row in read_csv(path, ["camid", "name"])}

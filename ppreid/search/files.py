@@ -19,6 +19,7 @@ from ppreid.base.errors import DataError
 from ppreid.disk.features import Features, read_features
 from ppreid.disk.files import file_sha256, write_text
 from ppreid.disk.tensor_file import load_tensors, save_tensors
+from ppreid.disk.text import read_text
 
 FORMAT, VERSION = "ppreid search index", 1
 MANIFEST, CONFIG, NETWORK = "index.json", "config.yaml", "network.safetensors"
@@ -78,8 +79,8 @@ def read_manifest(folder: Path) -> Manifest:
     if not path.is_file():
         raise DataError(f"{folder} holds no search index (no {MANIFEST}); `search index` makes one")
     try:
-        content = dict(json.loads(path.read_text(encoding="utf-8")))
-    except (OSError, ValueError, TypeError, RecursionError) as error:
+        content = dict(json.loads(read_text(path, max_line=None)))
+    except (DataError, ValueError, TypeError, RecursionError) as error:
         raise DataError(f"{path} is damaged ({error}); make the index anew") from None
     if content.pop("format", None) != FORMAT:
         raise DataError(f"{path} does not describe a search index of ppreid")

@@ -126,7 +126,9 @@ def test_the_order_of_names_depends_on_the_names_only(names, random):
 # the CSV
 
 
-FIELDS = st.text(st.characters(blacklist_characters="\0", blacklist_categories=("Cs", "Cc")), max_size=8).map(str.strip)
+FIELDS = st.text(st.characters(blacklist_characters="\0\\", blacklist_categories=("Cs", "Cc")), max_size=8).map(
+    str.strip
+)
 
 
 @given(
@@ -143,8 +145,12 @@ def test_whatever_a_csv_can_hold_is_read_back(tmp_path_factory, rows, delimiter,
         writer.writerow(["Camera", "path", "note", "pid"])
         writer.writerows((camera, path, "x", pid) for path, camera, pid in rows)
     root = file.parent
-    unknown = {"-1": ""}
-    rows = [(str(root / path), unknown.get(camera, camera), unknown.get(pid, pid)) for path, camera, pid in rows]
+
+    def name(text):
+        whole = re.sub(r"^(-?\d+)\.0+$", r"\1", text)
+        return "" if whole == "-1" else whole
+
+    rows = [(str(root / path), name(camera), name(pid)) for path, camera, pid in rows]
     expected = sorted(rows)
     if len({path for path, _, _ in expected}) == len(rows):  # "./a" and "a" are one file
         assert [tuple(image) for image in read_camera_table(file, root)] == expected
@@ -163,7 +169,7 @@ def test_whatever_a_csv_can_hold_is_read_back(tmp_path_factory, rows, delimiter,
         ("path,camera\n,1\n", r"c\.csv:2: the path is empty"),
         ("path,camera\na.jpg,1\na.jpg,2\n", r"c\.csv:3: a\.jpg is listed twice, first in line 2"),
         ('path,camera\n"a.jpg,1\n', r"c\.csv:2: "),
-        (b"path,camera\n\xff.jpg,1\n", "CSV in UTF-8"),
+        (b"path,camera\n\xff.jpg,1\n", r"c\.csv:2: byte 0xff is not UTF-8"),
         (None, "cannot read"),
     ],
 )

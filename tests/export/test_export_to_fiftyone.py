@@ -83,7 +83,7 @@ def test_the_script_in_the_folder_makes_the_data_set(files):
             lambda root: (root / "l.csv").write_text("a,b\n1,2\n"),
             ["--labels", "l.csv"],
             3,
-            "no CSV with path and cluster",
+            "l.csv:1: there is no column 'path'; the columns are 'a, b'",
         ),
         (lambda root: (root / "view").mkdir() or (root / "view" / "mine").touch(), [], 2, "view exists already"),
         (lambda root: None, ["--features", "no.npy"], 3, "no.npy does not exist"),
