@@ -11,8 +11,9 @@ from paddle.vision.models.resnet import model_urls
 
 from ppreid.base.errors import WeightsError, unknown_choice
 from ppreid.disk.files import file_sha256
-from ppreid.weights.files import listed, read_tensors
+from ppreid.weights.files import read_tensors
 from ppreid.weights.names import NAMINGS, detect_naming, to_ppreid_names
+from ppreid.weights.state_dict import listed
 
 # What PaddleClas, paddle.vision and the PyTorch code bases call the layers behind the feature vector.
 CLASSIFIERS = ("fc.", "module.fc.", "backbone.fc.", "head.", "classifier.", "module.classifier.")

@@ -15,9 +15,21 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from ppreid.base.errors import WeightsError
-from ppreid.weights.stand_ins import ArrayStandIn, DictStandIn, DTypeStandIn, FunctionStandIn, NumpyArrayStandIn
+from ppreid.base.errors import WeightsError, printable
+from ppreid.weights.stand_ins import (
+    PASSED_OVER,
+    DictStandIn,
+    DTypeStandIn,
+    FunctionStandIn,
+    NumpyArrayStandIn,
+    PassedOver,
+    plain,
+)
 from ppreid.weights.untrusted import check_opcodes, explained_damage, mapped
+
+# Keys of a dict that are numbers, e.g. of the parameters in an optimizer's state. Python's hash of a number is nearly
+# the number itself: whoever may choose many of them makes every one collide with all before.
+MAX_NUMBER_KEYS, MAX_NUMBER_KEY = 10_000, 2**31
 
 
 def load_arrays(path: str | Path) -> object:
@@ -27,8 +39,8 @@ def load_arrays(path: str | Path) -> object:
         path: the file, e.g. a .pdparams file of any Paddle 2 or 3.
 
     Returns:
-        What the file holds: nested dict, list, tuple, numpy array, str, bytes, int, float, bool, None.
-        Arrays are read-only.
+        What the file holds: nested dict, list, tuple, numpy array, str, bytes, int, float, bool, None, and a
+        `PassedOver` for every record of settings. Arrays are read-only.
 
     Raises:
         WeightsError: the file is damaged, or refers to anything but the functions that rebuild an array.
@@ -56,7 +68,8 @@ class ArrayUnpickler(_Machine):
         super().__init__(content, encoding="latin1")  # Python 2 pickles hold raw bytes as text
         self._content = content
         self._path = path
-        self._num_copied = self._size = 0
+        self._num_copied = self._size = self._num_number_keys = 0
+        self._stand_ins = self.stand_ins()
 
     def read(self) -> object:
         """Read one pickle; the position is behind it afterwards. Pass what it returns to `plain`.
@@ -76,6 +89,8 @@ class ArrayUnpickler(_Machine):
         return {
             "numpy.core.multiarray._reconstruct": self._new_array,
             "numpy._core.multiarray._reconstruct": self._new_array,
+            "numpy.core.numeric._frombuffer": self._new_filled_array,  # protocol 5
+            "numpy._core.numeric._frombuffer": self._new_filled_array,
             "numpy.core.multiarray.scalar": self._new_scalar,
             "numpy._core.multiarray.scalar": self._new_scalar,
             "numpy.ndarray": "numpy.ndarray",  # an argument of _reconstruct
@@ -83,35 +98,49 @@ class ArrayUnpickler(_Machine):
             "_codecs.encode": self._encode_latin1,  # how protocol 2 stores bytes
             "__builtin__.bytes": self._no_bytes,  # and how it stores none at all
             "collections.OrderedDict": self._new_dict,
+            "collections.defaultdict": lambda *_factory: self._new_dict(),
+            "copyreg._reconstructor": self._new_passed_over,  # how old protocols make an object
+            "copy_reg._reconstructor": self._new_passed_over,
+            "builtins.object": "object",  # an argument of _reconstructor
+            "__builtin__.object": "object",
             "builtins.tuple": self._new_tuple,  # paddle.save stores a nested tensor as tuple((name, array))
             "__builtin__.tuple": self._new_tuple,
         }
 
     def find_class(self, module: str, name: str) -> object:
         """Answer the names that rebuild arrays and containers; refuse every other one."""
-        stand_ins, full_name = self.stand_ins(), f"{module}.{name}"
-        if full_name not in stand_ins:
+        full_name = f"{module}.{name}"
+        if full_name in PASSED_OVER:
+            return FunctionStandIn(lambda *_arguments: PassedOver(full_name))
+        if full_name not in self._stand_ins:
             raise WeightsError(
-                f"{self._path} was refused: the pickle asks for {full_name}, but weights may only contain arrays, "
-                "containers and plain values. Nothing of it was run; ask a source that you trust for .safetensors"
+                f"{self._path} was refused: the pickle asks for {printable(full_name)[:200]}, but weights may only "
+                "contain arrays, containers and plain values. Nothing of it was run; ask a source that you trust for "
+                ".safetensors"
             )
-        stand_in = stand_ins[full_name]
+        stand_in = self._stand_ins[full_name]
         return FunctionStandIn(stand_in) if callable(stand_in) else stand_in
 
     def _set_item(self) -> None:
         value, key = self.stack.pop(), self.stack.pop()
-        _set_items(self.stack[-1], [key, value])
+        self._put(self.stack[-1], [key, value])
 
     def _set_items(self) -> None:
         items = self.pop_mark()
-        _set_items(self.stack[-1], items)
+        self._put(self.stack[-1], items)
+
+    def _new_object(self) -> None:
+        arguments, function = self.stack.pop(), self.stack.pop()
+        if not isinstance(function, FunctionStandIn):
+            raise ValueError(f"it makes an object of a {type(function).__name__}")
+        self.append(function(*arguments))
 
     def _refuse_set(self) -> None:
         raise ValueError("it holds a set")
 
     def _push_dict(self) -> None:
         mapping: dict[Any, Any] = {}
-        _set_items(mapping, self.pop_mark())
+        self._put(mapping, self.pop_mark())
         self.append(mapping)
 
     dispatch: ClassVar[dict[int, Any]] = {
@@ -119,6 +148,7 @@ class ArrayUnpickler(_Machine):
         pickle.SETITEM[0]: _set_item,
         pickle.SETITEMS[0]: _set_items,
         pickle.DICT[0]: _push_dict,
+        pickle.NEWOBJ[0]: _new_object,
         **dict.fromkeys((pickle.EMPTY_SET[0], pickle.ADDITEMS[0], pickle.FROZENSET[0]), _refuse_set),
     }
 
@@ -128,8 +158,30 @@ class ArrayUnpickler(_Machine):
         if self._num_copied > self._size:
             raise ValueError("it asks for more memory than its size explains")
 
+    def _put(self, mapping: object, items: list[Any]) -> None:
+        """Put keys and values that take turns into a dict; keys are looked at before they are hashed."""
+        if isinstance(mapping, PassedOver):
+            return
+        if not isinstance(mapping, dict):
+            raise ValueError(f"it sets items of a {type(mapping).__name__}")
+        for key, value in zip(items[::2], items[1::2], strict=True):
+            if type(key) is int:
+                self._num_number_keys += 1
+                if self._num_number_keys > MAX_NUMBER_KEYS or abs(key) >= MAX_NUMBER_KEY:
+                    raise ValueError("it holds a dict with too many or too large numbers as keys")
+            elif not isinstance(key, str | bool):
+                raise ValueError(f"it holds a dict with a {type(key).__name__} as key")
+            mapping[key] = value
+
     def _new_array(self, _subtype: object, _shape: object, _type_code: object) -> NumpyArrayStandIn:
         return NumpyArrayStandIn(self._as_bytes)
+
+    def _new_filled_array(
+        self, raw: bytes | bytearray, dtype: DTypeStandIn, shape: tuple[int, ...], order: str
+    ) -> NumpyArrayStandIn:
+        array = self._new_array(None, None, None)
+        array.__setstate__((1, shape, dtype, order == "F", raw))
+        return array
 
     def _new_scalar(self, dtype: DTypeStandIn, raw: bytes | str) -> np.generic:
         return np.frombuffer(self._as_bytes(raw), dtype=dtype.dtype)[0]
@@ -141,8 +193,14 @@ class ArrayUnpickler(_Machine):
         self._copying(len(items))
         mapping = DictStandIn()
         for key, value in items:
-            _set_items(mapping, [key, value])
+            self._put(mapping, [key, value])
         return mapping
+
+    def _new_passed_over(self, kind: FunctionStandIn, _base: object, _state: object) -> object:
+        found = kind()
+        if not isinstance(found, PassedOver):
+            raise ValueError("it makes an object that is no record of settings")
+        return found
 
     def _new_tuple(self, items: list[Any] | tuple[Any, ...]) -> tuple[Any, ...]:
         self._copying(len(items))
@@ -154,55 +212,8 @@ class ArrayUnpickler(_Machine):
     def _no_bytes(self) -> bytes:
         return b""
 
-    def _as_bytes(self, raw: bytes | str) -> bytes:
+    def _as_bytes(self, raw: bytes | bytearray | str) -> bytes:
         if isinstance(raw, bytes):
             return raw
         self._copying(len(raw))
-        return raw.encode("latin1")
-
-
-def _set_items(mapping: object, items: list[Any]) -> None:
-    """Put keys and values that take turns into a dict."""
-    if not isinstance(mapping, dict):
-        raise ValueError(f"it sets items of a {type(mapping).__name__}")
-    for key, value in zip(items[::2], items[1::2], strict=True):
-        if not isinstance(key, str | int):
-            raise ValueError(f"it holds a dict with a {type(key).__name__} as key")
-        mapping[key] = value
-
-
-def plain(value: object) -> object:
-    """What a pickle held, with arrays in the place of their stand-ins.
-
-    Args:
-        value: what `ArrayUnpickler.read` returned.
-
-    Returns:
-        Nested dict, list, tuple, numpy array, str, bytes, int, float, bool, None.
-
-    Raises:
-        ValueError: the value is, or contains, something else.
-        RecursionError: it is nested too deeply, or contains itself.
-    """
-    return _plain(value, {})
-
-
-def _plain(value: object, known: dict[int, object]) -> object:
-    # Without the memory, a few lists that each hold the next one twice would be walked for ever.
-    if id(value) not in known:
-        known[id(value)] = _plain_copy(value, known)
-    return known[id(value)]
-
-
-def _plain_copy(value: object, known: dict[int, object]) -> object:
-    if isinstance(value, dict):
-        return {key: _plain(item, known) for key, item in value.items()}
-    if isinstance(value, list):
-        return [_plain(item, known) for item in value]
-    if isinstance(value, tuple):
-        return tuple(_plain(item, known) for item in value)
-    if isinstance(value, ArrayStandIn):
-        return value.to_array()
-    if value is None or isinstance(value, str | bytes | int | float | np.generic):
-        return value
-    raise ValueError(f"it holds a {type(value).__name__}, which is neither array, container nor plain value")
+        return raw.encode("latin1") if isinstance(raw, str) else bytes(raw)

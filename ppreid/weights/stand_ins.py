@@ -6,6 +6,27 @@ from typing import Any
 
 import numpy as np
 
+# What checkpoints hold beside tensors: records of settings. Neither their classes nor any function is needed to pass
+# them over.
+PASSED_OVER = frozenset(
+    (
+        "argparse.Namespace",
+        "yacs.config.CfgNode",
+        "fastreid.config.config.CfgNode",
+        "fvcore.common.config.CfgNode",
+        "easydict.EasyDict",
+        "addict.addict.Dict",
+        "pytorch_lightning.utilities.parsing.AttributeDict",
+        "lightning.pytorch.utilities.parsing.AttributeDict",
+        "lightning_fabric.utilities.data.AttributeDict",
+        "lightning.fabric.utilities.data.AttributeDict",
+        "pathlib.PosixPath",
+        "pathlib.WindowsPath",
+        "torch.device",
+        "torch.Size",
+    )
+)
+
 
 class StandIn:
     """What a pickle gets hold of in place of the real thing; it cannot change its attributes."""
@@ -51,7 +72,7 @@ class DTypeStandIn(StandIn):
 class NumpyArrayStandIn(ArrayStandIn):
     """Stands in for numpy.ndarray until the pickle has set its state."""
 
-    def __init__(self, as_bytes: Callable[[bytes | str], bytes]) -> None:
+    def __init__(self, as_bytes: Callable[[Any], bytes]) -> None:
         self._as_bytes = as_bytes
 
     def __setstate__(self, state: tuple[Any, ...]) -> None:
@@ -70,3 +91,59 @@ class DictStandIn(dict):
 
     def __setstate__(self, state: object) -> None:
         """Take nothing over."""
+
+
+class PassedOver(StandIn):
+    """Takes the place of an object that a checkpoint holds beside its tensors, e.g. the arguments of the training.
+
+    Nothing of it is kept but what it was; whatever a pickle does to it has no effect.
+    """
+
+    def __init__(self, kind: str) -> None:
+        self.kind = kind
+
+    def __setstate__(self, state: object) -> None:
+        """Take nothing over."""
+
+    def append(self, _item: object) -> None:
+        """Take nothing over."""
+
+    def extend(self, _items: object) -> None:
+        """Take nothing over."""
+
+
+def plain(value: object) -> object:
+    """What a pickle held, with arrays in the place of their stand-ins.
+
+    Args:
+        value: what an unpickler returned.
+
+    Returns:
+        Nested dict, list, tuple, numpy array, str, bytes, int, float, bool, None, `PassedOver`.
+
+    Raises:
+        ValueError: the value is, or contains, something else.
+        RecursionError: it is nested too deeply, or contains itself.
+    """
+    return _plain(value, {})
+
+
+def _plain(value: object, known: dict[int, object]) -> object:
+    # Without the memory, a few lists that each hold the next one twice would be walked for ever.
+    if id(value) not in known:
+        known[id(value)] = _plain_copy(value, known)
+    return known[id(value)]
+
+
+def _plain_copy(value: object, known: dict[int, object]) -> object:
+    if isinstance(value, dict):
+        return {key: _plain(item, known) for key, item in value.items()}
+    if isinstance(value, list):
+        return [_plain(item, known) for item in value]
+    if isinstance(value, tuple):
+        return tuple(_plain(item, known) for item in value)
+    if isinstance(value, ArrayStandIn):
+        return value.to_array()
+    if value is None or isinstance(value, str | bytes | int | float | np.generic | PassedOver):
+        return value
+    raise ValueError(f"it holds a {type(value).__name__}, which is neither array, container nor plain value")

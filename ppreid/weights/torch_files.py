@@ -19,8 +19,8 @@ from typing import Literal
 
 import numpy as np
 
-from ppreid.weights.safe_pickle import ArrayUnpickler, plain
-from ppreid.weights.stand_ins import ArrayStandIn, StandIn
+from ppreid.weights.safe_pickle import ArrayUnpickler
+from ppreid.weights.stand_ins import ArrayStandIn, StandIn, plain
 from ppreid.weights.untrusted import explained_damage, mapped
 
 ARCHIVE_MAGIC = b"PK\x03\x04"
@@ -66,6 +66,10 @@ def _load_archive(path: Path) -> object:
         entries = {entry.filename: entry for entry in archive.infolist()}
         _check_entries(archive.infolist(), os.path.getsize(path))
         folders = [name.removesuffix("/data.pkl") for name in entries if name.endswith("/data.pkl")]
+        if any(name.endswith("/constants.pkl") for name in entries):
+            raise ValueError("it holds a program (TorchScript); save the state_dict() of the network")
+        if not folders and any(name.endswith(".npy") for name in entries):
+            raise ValueError("it holds numpy arrays (.npz); write them as .safetensors")
         if len(folders) != 1:
             raise ValueError(f"the archive holds {len(folders)} entries data.pkl, expected 1")
         folder = folders[0]

@@ -11,6 +11,7 @@ from pathlib import Path
 from zipfile import BadZipFile
 
 from ppreid.base.errors import WeightsError
+from ppreid.disk.reading import reading
 
 MAX_OPCODES = 1_000_000  # a state dict of 1,000 tensors has about 40,000
 
@@ -26,7 +27,6 @@ DAMAGED = (
     OverflowError,
     MemoryError,
     RuntimeError,
-    OSError,
     struct.error,
 )
 
@@ -35,7 +35,8 @@ DAMAGED = (
 def explained_damage(path: Path, kind: str) -> Iterator[None]:
     """Whatever damaged input makes the block raise becomes a WeightsError that names the file and its kind."""
     try:
-        yield
+        with reading(path, WeightsError):
+            yield
     except DAMAGED as error:
         raise WeightsError(
             f"{path} cannot be read as {kind}: {type(error).__name__}: {error}. "

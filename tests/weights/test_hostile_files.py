@@ -52,6 +52,21 @@ def hostile_pickles() -> dict[str, tuple[bytes, str]]:
         "the same in a set": (b"\x80\x04\x8f(" + doubled + b"\x90.", "it holds a set"),
         "the same in a frozen set": (b"\x80\x04(" + doubled + b"\x91.", "it holds a set"),
         "the same between marks": (b"\x80\x02(" + doubled + b"K\x01d.", "a dict with a tuple as key"),
+        # Python's hash of each of these keys is 0: a dict compares each with all before
+        "numbers with one hash": (
+            pickle.dumps({k * (2**61 - 1): 0 for k in range(9_000)}),
+            "too large numbers as keys",
+        ),
+        "many numbers": (pickle.dumps(dict.fromkeys(range(20_000))), "too many .* numbers as keys"),
+        "numbers below zero": (pickle.dumps({-(2**40): 0}), "too large numbers as keys"),
+        "a fraction as key": (pickle.dumps({0.5: 0}), "a dict with a float as key"),
+        "an escape sequence as key": (pickle.dumps({"a\x1b[2J": 0}), r"not tensors: a\\x1b\[2J \(int\)"),
+        "an escape sequence as function": (b"c\x1b[2J\nsystem\n.", r"asks for \\x1b\[2J\.system"),
+        "an object of an array": (b"\x80\x02cnumpy\nndarray\n)\x81.", "makes an object of a str"),
+        "settings of an array": (
+            b"ccopyreg\n_reconstructor\n(ccollections\nOrderedDict\nNNtR.",
+            "no record of settings",
+        ),
         "lists that double 60 times": (b"\x80\x02}U\x01w]q\x00" + nested + b"s.", r"not tensors: w \(list\)"),
     }
 
@@ -183,7 +198,7 @@ def test_an_honest_file_of_the_same_writer_is_read(tmp_path, torch_writer):
 
 def test_each_is_refused_with_its_reason_and_nothing_runs(hostile_files, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    assert len(hostile_files) == 57
+    assert len(hostile_files) == 65
     for name, (path, message) in hostile_files.items():
         start = time.process_time()
         with pytest.raises(WeightsError, match=message) as caught:

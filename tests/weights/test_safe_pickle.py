@@ -1,8 +1,10 @@
 """The restricted unpickler: arrays come back exactly, and nothing a file asks for is ever run."""
 
+import argparse
 import collections
 import os
 import pickle
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -35,7 +37,7 @@ ARRAYS = {
 }
 
 
-@pytest.mark.parametrize("protocol", [2, 3, 4])
+@pytest.mark.parametrize("protocol", [2, 3, 4, 5])
 @pytest.mark.parametrize("value", ARRAYS.values(), ids=ARRAYS)
 def test_arrays_come_back_exactly(tmp_path, value, protocol):
     found = load_arrays(write(tmp_path, pickle.dumps(value, protocol)))
@@ -179,6 +181,23 @@ def endless_list():
 def test_other_content_is_refused(tmp_path, value, message):
     with pytest.raises(WeightsError, match=message):
         load_arrays(write(tmp_path, pickle.dumps(value, 4)))
+
+
+def test_settings_beside_the_tensors_are_passed_over(tmp_path):
+    settings = argparse.Namespace(lr=0.1, nested=argparse.Namespace(path=Path("a")))
+    for protocol in range(6):
+        found = load_arrays(write(tmp_path, pickle.dumps({"w": np.ones(2), "args": settings}, protocol)))
+        np.testing.assert_array_equal(found["w"], np.ones(2))
+        assert found["args"].kind == "argparse.Namespace"
+        assert vars(found["args"]) == {"kind": "argparse.Namespace"}
+
+
+def test_settings_may_hold_no_code(tmp_path):
+    sentinel = tmp_path / "sentinel"
+    settings = argparse.Namespace(lr=Call(os.system, f"touch {sentinel}"))
+    with pytest.raises(WeightsError, match=r"asks for \w+\.system"):
+        load_arrays(write(tmp_path, pickle.dumps({"w": np.ones(2), "args": settings})))
+    assert not sentinel.exists()
 
 
 def test_an_array_with_too_few_bytes_is_an_error(tmp_path):

@@ -2,6 +2,7 @@
 
 import pickle
 import shutil
+import zipfile
 from pathlib import Path
 
 import numpy as np
@@ -10,7 +11,8 @@ import pytest
 from safetensors.numpy import load_file, save_file
 
 from ppreid.base.errors import WeightsError
-from ppreid.weights.files import listed, read_tensors, save_weights, write_tensors
+from ppreid.weights.files import read_tensors, save_weights, write_tensors
+from ppreid.weights.state_dict import listed
 
 TORCH_FILES = Path(__file__).parents[1] / "data" / "torch"
 TENSORS = {"conv1.weight": np.arange(6, dtype=np.float32).reshape(2, 3), "bn1._mean": np.ones(2, np.float32)}
@@ -88,6 +90,9 @@ def test_the_state_dict_of_a_pytorch_checkpoint(tmp_path, suffix, layout):
         ({"state_dict": TENSORS, "best_mAP": np.array(0.8)}, "state_dict", None),
         (TENSORS, "", None),
         ({"state_dict": TENSORS, "model": TENSORS}, None, r"not tensors: state_dict \(dict\), model \(dict\)$"),
+        ({"state_dict": TENSORS, "queue": np.ones(3), "epoch": 3}, "state_dict", None),
+        ({"student": TENSORS, "teacher": TENSORS, "epoch": 3}, "teacher", None),
+        ({}, None, "holds no tensor at all"),
         ({"state_dict": {**TENSORS, "lr": 0.1}}, None, r"the entry 'state_dict' of .* not tensors: lr \(float\)$"),
         ({"weights": TENSORS}, None, r"not tensors: weights \(dict\)$"),
     ],
@@ -141,15 +146,73 @@ def test_damaged_files(tmp_path, suffix, damage):
         read_tensors(path)
 
 
-def test_missing_file_and_wrong_suffix(tmp_path):
-    (tmp_path / "model.pdparams").write_bytes(b"")
-    with pytest.raises(WeightsError, match=r"no weights file .*/model; did you mean .*/model\.pdparams\?"):
-        read_tensors(tmp_path / "model")
-    with pytest.raises(WeightsError, match=r"no weights file .*/other\.pdparams$"):
-        read_tensors(tmp_path / "other.pdparams")
-    (tmp_path / "model.onnx").write_bytes(b"")
-    with pytest.raises(WeightsError, match=r"model\.onnx is '\.onnx'; .*\.bin, \.pdparams, .*\.pth\.tar, \.safe"):
-        read_tensors(tmp_path / "model.onnx")
+def test_a_missing_file_is_answered_with_what_may_be_meant(tmp_path):
+    run = tmp_path / "run"
+    run.mkdir()
+    for name in ("model.pdparams", "run/checkpoint_best.safetensors", "run/checkpoint_last.safetensors", "run/log.txt"):
+        (tmp_path / name).write_bytes(b"")
+    for name, answer in {
+        "model": rf"did you mean {tmp_path}/model\.pdparams\?$",
+        "model.pth": rf"did you mean {tmp_path}/model\.pdparams\?$",
+        "modle.pdparams": rf"did you mean {tmp_path}/model\.pdparams\?$",
+        "run/checkpoint_bst.safetensors": rf"did you mean {run}/checkpoint_best\.safetensors or .*last.safetensors\?$",
+        "run": rf"it is a folder; did you mean {run}/checkpoint_best\.safetensors\?$",
+        "resnet50.pdparams": rf"{tmp_path} holds model\.pdparams; give .*-o model\.weights=FILE.*docs/weights\.md",
+        "no/such/w.pth": rf"there is no folder {tmp_path}/no/such \({tmp_path} is there\); give .*docs/weights\.md",
+        "run/../run/log.txt/w.pth": "there is no folder .*log.txt",
+    }.items():
+        with pytest.raises(WeightsError, match=answer) as caught:
+            read_tensors(tmp_path / name)
+        assert str(tmp_path / name) in str(caught.value)
+    with pytest.raises(WeightsError, match=r"no weights file empty/w\.pth.*"):
+        read_tensors("empty/w.pth")
+
+
+@pytest.mark.parametrize(
+    "name", ["model", "model.pth.tar-60", "model.ckpt", "model_final.safetensors", "model.pdparams"]
+)
+@pytest.mark.parametrize("kind", ["safetensors", "pdparams", "archive", "legacy"])
+def test_the_content_decides_and_not_the_name(tmp_path, name, kind):
+    path = tmp_path / name
+    if kind == "safetensors":
+        save_file(TENSORS, path)
+    elif kind == "pdparams":
+        paddle.save(TENSORS, str(path))
+    else:
+        shutil.copy(TORCH_FILES / f"checkpoint_{kind}.pth", path)
+    assert ("weight" if kind in ("archive", "legacy") else "conv1.weight") in read_tensors(path).tensors
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (b"", "it is empty"),
+        (b"version https://git-lfs.github.com/spec/v1\noid sha256:ab\n", "pointer of Git LFS.*git lfs pull"),
+        (b"<!doctype html>", "it is a web page; the download failed"),
+        (b"\n <html>", "it is a web page"),
+        (b"\x1f\x8b\x08", "compressed with gzip"),
+        (b"\x93NUMPY\x01", "it is a numpy array"),
+        (b"\x89HDF\r\n", "HDF5"),
+        (b"x" * 257 + b"ustar", "tar archive"),
+        (b"\x1b[2J" * 3, r"it begins with b'\\x1b\[2J"),
+    ],
+)
+def test_what_is_no_weights_file_is_named(tmp_path, content, message):
+    for name in ("w", "w.onnx"):
+        (tmp_path / name).write_bytes(content)
+        with pytest.raises(WeightsError, match=rf"{tmp_path}/{name} cannot be read as weights: .*{message}"):
+            read_tensors(tmp_path / name)
+
+
+def test_archives_of_others_are_named(tmp_path):
+    np.savez(tmp_path / "w.npz", **TENSORS)
+    with pytest.raises(WeightsError, match=r"it holds numpy arrays \(\.npz\)"):
+        read_tensors(tmp_path / "w.npz")
+    with zipfile.ZipFile(tmp_path / "w.pt", "w") as archive:
+        archive.writestr("net/data.pkl", b"N.")
+        archive.writestr("net/constants.pkl", b"N.")
+    with pytest.raises(WeightsError, match=r"TorchScript.*state_dict"):
+        read_tensors(tmp_path / "w.pt")
 
 
 def test_weights_are_written_as_safetensors_only(tmp_path, tiny_net):
