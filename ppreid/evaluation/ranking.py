@@ -107,7 +107,8 @@ def evaluate_features(
         protocol: a key of `PROTOCOLS`.
         ignore_camera: see `evaluate_distances`.
         max_rank: length of the CMC curve, at least 1.
-        block_bytes: memory for the distances of one block of queries; a block has at least one query.
+        block_bytes: memory for the distances of one block of queries; a block has at least one query. Only images
+            whose distances differ by no more than the rounding of the matrix product may change places with it.
 
     Returns:
         The metrics, and how many queries were left out for which reason.

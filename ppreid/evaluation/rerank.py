@@ -18,6 +18,10 @@ from ppreid.neighbours.reciprocal import expand_neighbours, reciprocal_neighbour
 from ppreid.neighbours.similarity_kernels import pair_similarities
 from ppreid.neighbours.tiles import ROWS_PER_TILE, Matmul, choose_matmul, exact_tiles
 
+# How far a distance, in [0, 1], may be from itself when blocks have another height: matrix products of other shapes add
+# up in another order. Seen was one unit of the last place, 6e-8; the rest is for other processors.
+BLOCK_ROUNDING = 1e-6
+
 
 def evaluate_reranked(
     query_features: np.ndarray,
@@ -43,9 +47,7 @@ def evaluate_reranked(
         gallery_pids: (G,) identities.
         query_camids: (Q,) cameras.
         gallery_camids: (G,) cameras.
-        k1: see `rerank_blocks`.
-        k2: see `rerank_blocks`.
-        lambda_value: see `rerank_blocks`.
+        k1, k2, lambda_value: see `rerank_blocks`.
         protocol: a key of `PROTOCOLS`.
         ignore_camera: see `evaluate_distances`.
         max_rank: length of the CMC curve, at least 1.
@@ -100,7 +102,8 @@ def rerank_blocks(
         lambda_value: share of the original distance, within [0, 1].
         squared_input: hand squared instead of plain Euclidean distances to the recipe, which squares what it gets.
             The evaluator of the released ISE code does so; the paper's authors do not.
-        block_bytes: memory for the distances of one block of queries; a block has at least one query.
+        block_bytes: memory for the distances of one block of queries; a block has at least one query. The distances
+            do not depend on it, up to the rounding of the matrix product, `BLOCK_ROUNDING`.
 
     Returns:
         An iterator over the (Q, G) float32 distances, from top to bottom; the search runs when it is first asked.
