@@ -8,17 +8,17 @@ import json
 import shutil
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Any
 
 import numpy as np
 from PIL import Image
 
-from ppreid.base.errors import ConfigError, DataError
+from ppreid.base.errors import ConfigError, DataError, WriteError
 from ppreid.base.records import ImageRecord, ReIDSplit
 from ppreid.datasets.folder_layout import BOUNDING_BOX_LAYOUT, read_split
 from ppreid.demo.camera import take_picture
 from ppreid.demo.shots import Shot, camera_numbered, image_stream, person_numbered, plan_shots
+from ppreid.disk.temporary import temporary_folder
 
 DESCRIPTION_FILE = "generated.json"
 _DRAWING_VERSION = 1  # raise it when the same arguments give other images
@@ -61,7 +61,8 @@ def generate_demo_dataset(
 
     Raises:
         ConfigError: arguments are out of range; all problems are listed.
-        DataError: the folder holds something else or is damaged, or it cannot be written.
+        DataError: the folder holds something else or is damaged.
+        WriteError: it cannot be written.
     """
     arguments = dict(locals())  # nothing else is local yet
     root = Path(arguments.pop("root")).expanduser()
@@ -81,7 +82,8 @@ def generate_demo_dataset(
         try:
             _write_dataset(root, description, images)
         except OSError as error:
-            raise DataError(f"the demo data cannot be written to {root}: {error}; choose another folder") from error
+            text = f"the demo data cannot be written to {root}: {error}; choose another folder"
+            raise WriteError(error.errno, text) from error
     return read_split(root, BOUNDING_BOX_LAYOUT)
 
 
@@ -143,8 +145,8 @@ def _draw_images(
 
 def _write_dataset(root: Path, description: str, images: Iterable[tuple[str, Image.Image, int]]) -> None:
     root.parent.mkdir(parents=True, exist_ok=True)
-    with TemporaryDirectory(prefix=f"{root.name}.", suffix=".tmp", dir=root.parent) as holder:
-        temporary = Path(holder) / root.name
+    with temporary_folder(root) as holder:
+        temporary = holder / root.name
         for folder in BOUNDING_BOX_LAYOUT:
             (temporary / folder).mkdir(parents=True)
         for file, picture, quality in images:
@@ -187,7 +189,8 @@ def copy_unlabelled(records: Sequence[ImageRecord], folder: Path, *, seed: int =
         Whether anything was copied; not when the folder holds these names already.
 
     Raises:
-        DataError: the folder holds something else, or cannot be written.
+        DataError: the folder holds something else.
+        WriteError: it cannot be written.
     """
     order = np.random.default_rng(seed).permutation(len(records))
     sources = {
@@ -201,8 +204,8 @@ def copy_unlabelled(records: Sequence[ImageRecord], folder: Path, *, seed: int =
         raise DataError(f"{folder} is not empty and does not hold these images; choose another folder")
     try:
         folder.parent.mkdir(parents=True, exist_ok=True)
-        with TemporaryDirectory(prefix=f"{folder.name}.", suffix=".tmp", dir=folder.parent) as holder:
-            temporary = Path(holder) / folder.name
+        with temporary_folder(folder) as holder:
+            temporary = holder / folder.name
             for name, source in sources.items():
                 (temporary / name).parent.mkdir(parents=True, exist_ok=True)
                 shutil.copyfile(source, temporary / name)
@@ -210,5 +213,6 @@ def copy_unlabelled(records: Sequence[ImageRecord], folder: Path, *, seed: int =
                 folder.rmdir()  # it is empty
             temporary.rename(folder)
     except OSError as error:
-        raise DataError(f"the images cannot be copied to {folder}: {error}; choose another folder") from error
+        text = f"the images cannot be copied to {folder}: {error}; choose another folder"
+        raise WriteError(error.errno, text) from error
     return True

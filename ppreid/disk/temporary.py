@@ -1,16 +1,21 @@
-"""Temporary files beside the file that they are to become, each locked for as long as somebody writes it.
+"""Temporary files and folders beside what they are to become, each locked for as long as somebody writes it.
 
-The lock is the kernel's (`flock`): it ends with its process, however that ends. So a temporary file that can be locked
-was left behind, whatever machine or container its writer ran in.
+The lock is the kernel's (`flock`): it ends with its process, however that ends. So one that can be locked was left
+behind, whatever machine or container its writer ran in.
 """
 
 import fcntl
 import os
+import shutil
+import stat
 import tempfile
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 _NUMBERED = 4  # more processes than this hardly write one file at the same moment
+_FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
+_PRIVATE = 0o700
 
 
 def locked_temporary(path: Path) -> tuple[int, Path]:
@@ -25,10 +30,9 @@ def locked_temporary(path: Path) -> tuple[int, Path]:
     Raises:
         OSError: the folder cannot be written to.
     """
-    numbered = [path.with_name(f".{path.name}.{number}.tmp") for number in range(_NUMBERED)]
-    for name in numbered:
+    for name in _numbered(path):
         remove_abandoned(name)
-    for name in numbered:
+    for name in _numbered(path):
         with suppress(FileExistsError):  # somebody is writing it
             descriptor = os.open(name, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
             if _is_kept(descriptor):
@@ -37,6 +41,29 @@ def locked_temporary(path: Path) -> tuple[int, Path]:
     descriptor, random_name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".tmp")
     _is_kept(descriptor)
     return descriptor, Path(random_name)
+
+
+@contextmanager
+def temporary_folder(path: Path) -> Iterator[Path]:
+    """Make a folder that is gone when the block ends, and remove those that killed processes left for the same purpose.
+
+    Args:
+        path: name of what is made in it, in a folder that exists; nothing needs to be there.
+
+    Yields:
+        The folder, beside `path`, for nobody else to read.
+
+    Raises:
+        OSError: it cannot be made.
+    """
+    for name in _numbered(path):
+        _remove_abandoned_folder(name)
+    descriptor, folder = _locked_folder(path)
+    try:
+        yield folder
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+        os.close(descriptor)
 
 
 def remove_abandoned(file: Path) -> None:
@@ -51,6 +78,37 @@ def remove_abandoned(file: Path) -> None:
             file.unlink()
         finally:
             os.close(descriptor)
+
+
+def _remove_abandoned_folder(folder: Path) -> None:
+    """The same for a folder, if it has the owner and the mode of one that `temporary_folder` makes."""
+    with suppress(OSError):
+        descriptor = os.open(folder, _FOLDER)
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            found = os.fstat(descriptor)
+            if (found.st_uid, stat.S_IMODE(found.st_mode)) == (os.geteuid(), _PRIVATE):
+                shutil.rmtree(folder)
+        finally:
+            os.close(descriptor)
+
+
+def _numbered(path: Path) -> list[Path]:
+    """Names of temporary files that are looked for, in the order in which they are taken."""
+    return [path.with_name(f".{path.name}.{number}.tmp") for number in range(_NUMBERED)]
+
+
+def _locked_folder(path: Path) -> tuple[int, Path]:
+    """A new folder and the descriptor that locks it."""
+    for name in _numbered(path):
+        with suppress(FileExistsError, FileNotFoundError):  # somebody works in it, or took ours for one left behind
+            name.mkdir(mode=_PRIVATE)
+            descriptor = os.open(name, _FOLDER)
+            if _is_kept(descriptor):
+                return descriptor, name
+            os.close(descriptor)
+    folder = Path(tempfile.mkdtemp(dir=path.parent, prefix=f".{path.name}.", suffix=".tmp"))
+    return os.open(folder, _FOLDER), folder
 
 
 def _is_kept(descriptor: int) -> bool:

@@ -13,6 +13,7 @@ import paddle
 from paddle import Tensor, nn
 
 from ppreid.base.errors import ConfigError
+from ppreid.disk.temporary import temporary_folder
 from ppreid.export.paddle_files import open_paddle_files, silenced
 
 MIN_COSINE = 0.999  # between the features of both engines; measured: float32 0.999999, bfloat16 0.9997
@@ -37,9 +38,9 @@ def inference_forward(model: nn.Layer, images: Tensor, *, precision: str) -> Cal
     """
     sample = images[:_CHECKED_IMAGES]
     try:
-        with tempfile.TemporaryDirectory(prefix="ppreid.") as folder:
-            save_network(model, paddle.static.InputSpec([None, *images.shape[1:]], "float32"), Path(folder))
-            forward = open_paddle_files(Path(folder), sample.numpy(), gpu=_gpu_number(), precision=precision)
+        with temporary_folder(Path(tempfile.gettempdir(), "ppreid")) as folder:
+            save_network(model, paddle.static.InputSpec([None, *images.shape[1:]], "float32"), folder)
+            forward = open_paddle_files(folder, sample.numpy(), gpu=_gpu_number(), precision=precision)
         found = forward(sample.numpy())  # (b, D)
     except PADDLE_ERRORS as error:
         reason = str(error).strip().splitlines() or [type(error).__name__]

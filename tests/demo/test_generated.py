@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from ppreid.base.errors import ConfigError, DataError
+from ppreid.base.errors import ConfigError, DataError, WriteError
 from ppreid.base.records import ImageRecord
 from ppreid.datasets.market1501 import read_demo
 from ppreid.demo import generated
@@ -228,9 +228,16 @@ def test_an_interrupted_run_leaves_nothing(tmp_path, monkeypatch):
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_folder_that_cannot_be_written_is_a_data_error(tmp_path):
+def test_what_a_killed_run_left_behind_is_removed_by_the_next_one(tmp_path):
+    (tmp_path / ".demo.0.tmp" / "demo").mkdir(parents=True)
+    (tmp_path / ".demo.0.tmp").chmod(0o700)
+    make(tmp_path / "demo")
+    assert [path.name for path in tmp_path.iterdir()] == ["demo"]
+
+
+def test_a_folder_that_cannot_be_written_is_an_error_of_writing(tmp_path):
     (tmp_path / "file").write_text("")
-    with pytest.raises(DataError, match=r"demo data cannot be written to .* choose another folder"):
+    with pytest.raises(WriteError, match=r"demo data cannot be written to .* choose another folder"):
         make(tmp_path / "file" / "deep" / "demo")
 
 

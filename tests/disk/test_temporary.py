@@ -2,13 +2,14 @@
 
 import os
 import shutil
+import stat
 import subprocess
 import sys
 
 import pytest
 
 from ppreid.disk.files import remove_leftovers, replacing, write_text
-from ppreid.disk.temporary import locked_temporary, remove_abandoned
+from ppreid.disk.temporary import locked_temporary, remove_abandoned, temporary_folder
 
 KILLED = """
 import os, signal, sys
@@ -100,3 +101,45 @@ def test_a_file_system_without_locks_keeps_what_may_be_somebody_elses(tmp_path):
         pytest.skip("strace may not trace here")
     assert done.returncode == 0, done.stderr
     assert sorted(os.listdir(tmp_path)) == [".a.0.tmp", "a"] and (tmp_path / "a").read_text() == "new"
+
+
+KILLED_IN_FOLDER = """
+import os, signal, sys
+from pathlib import Path
+from ppreid.disk.temporary import temporary_folder
+with temporary_folder(Path(sys.argv[1])) as folder:
+    (folder / "deep").mkdir()
+    (folder / "deep" / "half").write_text("x")
+    os.kill(os.getpid(), signal.SIGKILL)
+"""
+
+
+def test_the_next_temporary_folder_removes_what_a_killed_process_left(tmp_path):
+    subprocess.run([sys.executable, "-c", KILLED_IN_FOLDER, tmp_path / "a"], timeout=60)
+    assert os.listdir(tmp_path) == [".a.0.tmp"]
+    with temporary_folder(tmp_path / "a") as first, temporary_folder(tmp_path / "a") as second:
+        assert os.listdir(first) == os.listdir(second) == []
+        assert {first.name, second.name} == {".a.0.tmp", ".a.1.tmp"}
+        assert stat.S_IMODE(first.stat().st_mode) == 0o700
+    assert os.listdir(tmp_path) == []
+
+
+@pytest.mark.parametrize("kind", ["a folder that others may read", "a link to a folder", "a file"])
+def test_what_is_no_temporary_folder_of_ours_is_left_alone(kind, tmp_path):
+    odd, precious = tmp_path / ".a.0.tmp", tmp_path / "precious"
+    precious.mkdir(mode=0o700)
+    (precious / "mine").touch()
+    if kind == "a file":
+        odd.touch()
+    elif kind == "a link to a folder":
+        odd.symlink_to(precious)
+    else:
+        odd.mkdir(mode=0o755)
+    with temporary_folder(tmp_path / "a") as folder:
+        assert folder.name == ".a.1.tmp"
+    assert sorted(os.listdir(tmp_path)) == [".a.0.tmp", "precious"] and os.listdir(precious) == ["mine"]
+
+
+def test_a_temporary_folder_needs_a_place(tmp_path):
+    with pytest.raises(FileNotFoundError), temporary_folder(tmp_path / "missing" / "a"):
+        pass
