@@ -1,12 +1,15 @@
 """Ranking results as text and as JSON."""
 
+import re
 from collections.abc import Mapping
+from pathlib import PurePath
 from typing import Any
 
 from ppreid.evaluation.ranking import RankingResult
 from ppreid.tables import PROTOCOLS
 
 RANKS = (1, 5, 10, 20)
+_LONGEST_PART = 60  # of a file name, which has 255 bytes
 
 
 def format_results(results: Mapping[str, RankingResult]) -> str:
@@ -52,3 +55,23 @@ def result_to_dict(result: RankingResult) -> dict[str, Any]:
     plain["cmc"] = result.cmc.tolist()
     plain["average_precision"] = [None if value != value else value for value in result.average_precision.tolist()]
     return plain
+
+
+def results_file(dataset: str, weights_path: str, weights_sha256: str) -> str:
+    """Name of the file that keeps the results of a data set and weights beside those of others.
+
+    Args:
+        dataset: its name.
+        weights_path: of the weights; its name is for people, and weights of the same name differ in the digits.
+        weights_sha256: of the weights.
+
+    Returns:
+        E.g. "results_market1501_checkpoint_best-1a2b3c4d.json".
+    """
+    stem = PurePath(weights_path).name.removesuffix(".tar").rpartition(".")[0] or PurePath(weights_path).name
+    return f"results_{_in_file_name(dataset)}_{_in_file_name(stem)}-{weights_sha256[:8]}.json"
+
+
+def _in_file_name(text: str) -> str:
+    """Letters that no shell and no file system minds, at most 60 of them."""
+    return re.sub(r"[^A-Za-z0-9._-]+", "_", text)[:_LONGEST_PART]

@@ -11,6 +11,7 @@ from ppreid.base.errors import ConfigError, DataError, WriteError
 from ppreid.disk.features import Features, read_features
 from ppreid.disk.files import replacing, write_text
 from ppreid.disk.text import cell_number, read_csv
+from ppreid.disk.outputs import refuse_inputs
 from ppreid.export import load_into_fiftyone
 
 logger = logging.getLogger("ppreid")
@@ -32,12 +33,14 @@ def export_fiftyone(
         overwrite: replace an earlier export in `output`.
 
     Raises:
-        ConfigError: the folder holds something else.
+        ConfigError: the folder holds something else, or one of the files that are read is in its place.
         DataError: a file is damaged, images are missing, or labels of some of them are.
         WriteError: the folder cannot be written.
     """
     if output.exists() and not (output.is_dir() and (overwrite or not any(output.iterdir()))):
         raise ConfigError(f"{output} exists already; pass --overwrite or another folder")
+    for name in (SAMPLES, FEATURES, LOADER):
+        refuse_inputs("--out", output / name, [file for file in (features_file, labels_file) if file])
     found = read_features(features_file)
     clusters = _read_clusters(labels_file, found.names) if labels_file else {}
     missing = [name for name in found.names if not os.path.isfile(name)]

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from ppreid.evaluation.ranking import evaluate_distances
-from ppreid.evaluation.results import format_results, result_to_dict
+from ppreid.evaluation.results import format_results, result_to_dict, results_file
 
 
 @pytest.fixture
@@ -48,3 +48,23 @@ def test_dict_survives_json(result):
     assert plain["mean_ap"] == result.mean_ap
     assert plain["cmc"] == result.cmc.tolist()
     assert plain["average_precision"].count(None) == 12 - result.num_valid_queries
+
+
+@pytest.mark.parametrize(
+    ("path", "stem"),
+    [
+        ("output/demo/checkpoint_best.safetensors", "checkpoint_best"),
+        ("model_best.pth.tar", "model_best"),
+        ("weights", "weights"),
+        (".hidden", ".hidden"),
+        ("a b/\xe9 (1)\n.pdparams", "_1_"),
+        ("n" * 300 + ".pth", "n" * 60),
+    ],
+)
+def test_results_are_kept_by_data_set_and_weights(path, stem):
+    assert results_file("market1501", path, "1a2b3c4d" + 56 * "0") == f"results_market1501_{stem}-1a2b3c4d.json"
+
+
+def test_results_of_weights_with_the_same_name_have_two_files():
+    names = {results_file(dataset, "best.pth", 64 * digit) for dataset in ("demo", "msmt17") for digit in "ab"}
+    assert len(names) == 4

@@ -96,6 +96,15 @@ def test_what_is_missing_or_in_the_way_is_said(files, change, arguments, code, m
     assert not (files / "view" / "samples.json").exists()
 
 
+def test_features_in_the_place_of_the_output_are_not_replaced(files, capsys):
+    (files / "view").mkdir()
+    (files / "train.npy").rename(files / "view" / "features.npy")
+    before = (files / "view" / "features.npy").read_bytes()
+    assert export("--features", "view/features.npy", "--overwrite") == 2
+    assert "--out view/features.npy is an input of this command" in capsys.readouterr().err
+    assert (files / "view" / "features.npy").read_bytes() == before
+
+
 def test_options_of_the_two_kinds_of_export_are_not_mixed(capsys):
     assert main(["export", "--to", "fiftyone", "--out", "x"]) == 2
     assert "--to fiftyone needs --features" in capsys.readouterr().err
