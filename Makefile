@@ -28,6 +28,7 @@ test: install-dev
 
 lint: install-dev
 	$(VENV)/bin/python -m ruff check .
+	$(VENV)/bin/python -m ruff format --check .
 	$(VENV)/bin/python -m mypy
 
 # the newest paddle that GPU users get from the public registry

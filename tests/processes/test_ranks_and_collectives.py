@@ -17,6 +17,8 @@ from ppreid.processes.device import use_device
 from ppreid.processes.hub import Hub, Lines, accept_ranks, hello, send
 from ppreid.processes.ranks import ALONE, Monitor, Ranks, joined_ranks
 
+pytestmark = pytest.mark.ranks
+
 
 def test_with_one_process_everything_is_its_argument():
     rows = np.arange(6, dtype=np.float32).reshape(3, 2)

@@ -18,6 +18,8 @@ from ppreid.run.checkpoint_set import AUTO
 from ppreid.run.folder import LABELS, LAST, METRICS, RESULTS
 from ppreid.run.metrics import read_metrics
 
+pytestmark = pytest.mark.ranks
+
 TIMES = {"seconds", "stage_seconds", "peak_memory_gb"}
 IN_TWO_PARTS = "model.bn_chunks=2"
 
