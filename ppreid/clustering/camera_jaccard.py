@@ -11,8 +11,8 @@ from scipy import sparse
 
 from ppreid.base.errors import DataError, PpreidWarning
 from ppreid.base.progress import Stopwatch
-from ppreid.clustering.jaccard import check_ranking, jaccard_rows
-from ppreid.neighbours.checks import at_most_all, check_features
+from ppreid.clustering.jaccard import jaccard_rows
+from ppreid.neighbours.checks import at_most_all, check_features, check_ranking
 from ppreid.neighbours.encoding import average_rows, neighbour_weights
 from ppreid.neighbours.inverted_lists import DEFAULT_PROBES
 from ppreid.neighbours.reciprocal import reciprocal_neighbours

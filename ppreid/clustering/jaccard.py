@@ -8,7 +8,7 @@ from scipy import sparse
 
 from ppreid.base.errors import DataError
 from ppreid.base.progress import Stopwatch
-from ppreid.neighbours.checks import at_most_all, check_features
+from ppreid.neighbours.checks import at_most_all, check_features, check_ranking
 from ppreid.neighbours.compiled import SparseRows, compiled, fill_rows, part_bounds
 from ppreid.neighbours.encoding import average_rows, neighbour_weights
 from ppreid.neighbours.inverted_lists import DEFAULT_PROBES
@@ -102,34 +102,6 @@ def jaccard_from_neighbours(
     half = reciprocal_neighbours(indices, round(k1 / 2) + 1)
     encoding = neighbour_weights(features, expand_neighbours(neighbours, half))
     return jaccard_rows(average_rows(encoding, indices[:, :k2]), max_distance)
-
-
-def check_ranking(indices: np.ndarray, num_images: int, num_columns: int) -> np.ndarray:
-    """Check neighbour indices and give them back as int32.
-
-    Raises:
-        DataError: they are not integers in [-1, N), have the wrong number of rows or too few columns, or column 0 is
-            not the image itself.
-    """
-    if indices.ndim != 2 or len(indices) != num_images or indices.dtype.kind not in "iu":
-        raise DataError(
-            f"neighbour indices have shape {indices.shape} and type {indices.dtype}; expected {num_images} rows of "
-            "integers, one for each image"
-        )
-    if indices.shape[1] < num_columns:
-        raise DataError(f"{indices.shape[1]} neighbours per image are given, {num_columns} needed; search for more")
-    if indices.min() < -1 or indices.max() >= num_images:
-        raise DataError(
-            f"neighbour indices lie in [{indices.min()}, {indices.max()}]; expected image numbers below {num_images}, "
-            "or -1 for an empty place"
-        )
-    if not np.array_equal(indices[:, 0], np.arange(num_images)):
-        row = int(np.argmax(indices[:, 0] != np.arange(num_images)))
-        raise DataError(
-            f"column 0 of the neighbour indices must be the image itself; row {row} has {indices[row, 0]}; "
-            "use nearest_neighbours, which takes care of duplicates"
-        )
-    return indices.astype(np.int32, copy=False)
 
 
 def jaccard_rows(encoding: SparseRows, max_distance: float) -> sparse.csr_matrix:
