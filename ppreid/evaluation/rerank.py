@@ -47,7 +47,9 @@ def evaluate_reranked(
         gallery_pids: (G,) identities.
         query_camids: (Q,) cameras.
         gallery_camids: (G,) cameras.
-        k1, k2, lambda_value: see `rerank_blocks`.
+        k1: see `rerank_blocks`.
+        k2: see `rerank_blocks`.
+        lambda_value: see `rerank_blocks`.
         protocol: a key of `PROTOCOLS`.
         ignore_camera: see `evaluate_distances`.
         max_rank: length of the CMC curve, at least 1.

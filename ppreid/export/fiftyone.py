@@ -10,8 +10,8 @@ import numpy as np
 from ppreid.base.errors import ConfigError, DataError, WriteError
 from ppreid.disk.features import Features, read_features
 from ppreid.disk.files import replacing, write_text
-from ppreid.disk.text import cell_number, read_csv
 from ppreid.disk.outputs import refuse_inputs
+from ppreid.disk.text import cell_number, read_csv
 from ppreid.export import load_into_fiftyone
 
 logger = logging.getLogger("ppreid")
