@@ -58,9 +58,8 @@ def evaluate_reranked(
         The metrics, and how many queries were left out for which reason.
 
     Raises:
-        DataError: if shapes do not fit or a feature is not finite.
         EvaluationError: if no query has a valid match.
-        ConfigError: if a setting is out of range.
+        PpreidError: as `rerank_blocks`.
     """
     ids = Identities(query_pids, gallery_pids, query_camids, gallery_camids)
     ids = checked_identities((len(query_features), len(gallery_features)), ids)
@@ -104,8 +103,7 @@ def rerank_blocks(
         lambda_value: share of the original distance, within [0, 1].
         squared_input: hand squared instead of plain Euclidean distances to the recipe, which squares what it gets.
             The evaluator of the released ISE code does so; the paper's authors do not.
-        block_bytes: memory for the distances of one block of queries; a block has at least one query. The distances
-            do not depend on it, up to the rounding of the matrix product, `BLOCK_ROUNDING`.
+        block_bytes: memory for the distances of a block of one query or more; moves them by `BLOCK_ROUNDING` at most.
 
     Returns:
         An iterator over the (Q, G) float32 distances, from top to bottom; the search runs when it is first asked.
