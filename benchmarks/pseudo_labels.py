@@ -53,9 +53,8 @@ def run_one(folder: Path, method: str, k1: int, k2: int, eps: float, num_probes:
     """One row of the table for the features in a folder."""
     from sklearn.metrics import adjusted_rand_score
 
-    from ppreid.clustering.centroids import cluster_centroids
     from ppreid.clustering.jaccard import jaccard_distance, jaccard_from_neighbours
-    from ppreid.clustering.labels import dbscan_labels
+    from ppreid.clustering.labels import cluster_centroids, dbscan_labels
     from ppreid.clustering.quality import clustering_statistics
     from ppreid.neighbours.search import estimate_recall, nearest_neighbours
 

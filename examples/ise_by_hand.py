@@ -12,9 +12,8 @@ import numpy as np
 import paddle
 
 import ppreid  # noqa: F401 - before paddle, see ppreid/__init__.py
-from ppreid.clustering.centroids import cluster_centroids
 from ppreid.clustering.jaccard import jaccard_distance
-from ppreid.clustering.labels import dbscan_labels
+from ppreid.clustering.labels import cluster_centroids, dbscan_labels
 from ppreid.datasets.image_file import load_image
 from ppreid.datasets.transforms import eval_transform, train_transform
 from ppreid.demo.generated import generate_demo_dataset

@@ -16,8 +16,8 @@ if TYPE_CHECKING:
     from ppreid.base.records import ImageRecord as ImageRecord
     from ppreid.base.records import ReIDSplit as ReIDSplit
     from ppreid.clustering.camera_jaccard import camera_jaccard_distance as camera_jaccard_distance
-    from ppreid.clustering.centroids import cluster_centroids as cluster_centroids
     from ppreid.clustering.jaccard import jaccard_distance as jaccard_distance
+    from ppreid.clustering.labels import cluster_centroids as cluster_centroids
     from ppreid.clustering.labels import dbscan_labels as dbscan_labels
     from ppreid.config.load import load_config as load_config
     from ppreid.contracts import LossTerms as LossTerms
@@ -45,7 +45,7 @@ _HOMES = {
     "RankingResult": "evaluation.ranking",
     "ReIDSplit": "base.records",
     "camera_jaccard_distance": "clustering.camera_jaccard",
-    "cluster_centroids": "clustering.centroids",
+    "cluster_centroids": "clustering.labels",
     "cluster_contrast_loss": "ise.objective",
     "dbscan_labels": "clustering.labels",
     "evaluate": "app.evaluation",

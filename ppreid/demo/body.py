@@ -8,8 +8,7 @@ from PIL import Image
 
 from ppreid.demo.appearance import Appearance
 from ppreid.demo.canvas import Canvas, Colour, Point, between
-from ppreid.demo.clothes import cover, paint_garment, torso_shadow
-from ppreid.demo.head import draw_head
+from ppreid.demo.clothes import cover, draw_head, paint_garment, torso_shadow
 from ppreid.demo.pose import Arm, Figure, Pose, measure, near_arms, swinging_arm
 
 _FAR_SHADE = 0.72  # limbs on the far side of the body are darker

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from ppreid.evaluation.hits import Hits
+from ppreid.evaluation.scores import Hits
 
 
 def average_precision(hits: Hits) -> float:

@@ -12,9 +12,8 @@ from ppreid.base.progress import progress
 from ppreid.evaluation.inputs import Identities, checked_features, checked_identities
 from ppreid.evaluation.ranking import RankingResult, evaluate_blocks
 from ppreid.neighbours.compiled import SparseRows, compiled
-from ppreid.neighbours.encoding import average_rows
 from ppreid.neighbours.ranking import Ranking
-from ppreid.neighbours.reciprocal import expand_neighbours, reciprocal_neighbours
+from ppreid.neighbours.reciprocal import average_rows, expand_neighbours, reciprocal_neighbours
 from ppreid.neighbours.similarity_kernels import pair_similarities
 from ppreid.neighbours.tiles import ROWS_PER_TILE, Matmul, choose_matmul, exact_tiles
 

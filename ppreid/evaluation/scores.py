@@ -1,13 +1,87 @@
-"""The score of every query, from its distances to the gallery."""
+"""The score of every query: where its correct gallery items stand, without sorting the gallery."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from typing import NamedTuple
 
 import numpy as np
 
 from ppreid.base.errors import DataError
-from ppreid.evaluation.hits import Hits, find_hits, hits_and_junk
 from ppreid.evaluation.inputs import Identities, row_list
+
+# With few hits, counting the items closer than each of them is faster than sorting: 0.01 ms per hit against 2 ms
+# at 80,000 items.
+MAX_COUNTED_HITS = 64
+
+
+class Hits(NamedTuple):
+    """The n correct gallery items of one query, nearest first.
+
+    Attributes:
+        ranks: (n,) int64, 0-based positions; items at equal distance keep the order of the gallery.
+        within: (n,) int64, gallery items that are at most as far as the hit, itself included.
+        hits_within: (n,) int64, how many of these are hits.
+    """
+
+    ranks: np.ndarray
+    within: np.ndarray
+    hits_within: np.ndarray
+
+
+def hits_and_junk(ids: Identities, *, ignore_camera: bool) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    """For each query, the gallery items that it should find and those that its ranking leaves out.
+
+    Args:
+        ids: identities and cameras; a query with pid -1 finds nothing.
+        ignore_camera: keep the items of the query's own camera.
+
+    Yields:
+        Per query two arrays of gallery indices: the hits, ascending, and the junk: items of the same identity on the
+        same camera, and all items with pid -1.
+    """
+    order = np.argsort(ids.gallery_pids, kind="stable")
+    sorted_pids = ids.gallery_pids[order]
+    unknown = np.flatnonzero(ids.gallery_pids == -1)
+    for pid, camid in zip(ids.query_pids, ids.query_camids, strict=True):
+        start = np.searchsorted(sorted_pids, pid, side="left")
+        stop = np.searchsorted(sorted_pids, pid, side="right") if pid != -1 else start
+        same_identity = order[start:stop]
+        own_camera = (ids.gallery_camids[same_identity] == camid) & (not ignore_camera)
+        yield same_identity[~own_camera], np.concatenate([same_identity[own_camera], unknown])
+
+
+def find_hits(distances: np.ndarray, hits: np.ndarray, junk: np.ndarray) -> Hits:
+    """Rank the hits of one query among all gallery items but the junk.
+
+    Args:
+        distances: (G,) from the query, no NaN.
+        hits: (n,) ascending indices of the correct items, n at least 1.
+        junk: (m,) indices of the items that are left out, none of them a hit.
+
+    Returns:
+        Their ranks, in O(n G) or O(G log G), whichever is less.
+    """
+    order = np.argsort(distances[hits], kind="stable")
+    hits = hits[order]
+    values, junk_values = distances[hits], np.sort(distances[junk])
+    closer, within = _count_below(distances, values)
+    closer -= np.searchsorted(junk_values, values, side="left")
+    within -= np.searchsorted(junk_values, values, side="right")
+    ranks = closer.copy()
+    for value in np.unique(values[within - closer > 1]):
+        equal = values == value
+        tied, tied_junk = np.flatnonzero(distances == value), np.sort(junk[distances[junk] == value])
+        ranks[equal] += np.searchsorted(tied, hits[equal]) - np.searchsorted(tied_junk, hits[equal])
+    return Hits(ranks, within, np.searchsorted(values, values, side="right"))
+
+
+def _count_below(distances: np.ndarray, values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """For each value, the number of distances less than it, and at most it."""
+    if values.size <= MAX_COUNTED_HITS:
+        less = np.array([np.count_nonzero(distances < value) for value in values])
+        at_most = np.array([np.count_nonzero(distances <= value) for value in values])
+        return less, at_most
+    ordered = np.sort(distances)
+    return np.searchsorted(ordered, values, side="left"), np.searchsorted(ordered, values, side="right")
 
 
 class Scores(NamedTuple):

@@ -1,9 +1,10 @@
-"""k-reciprocal neighbours and their expansion: who counts as a neighbour when two images are compared."""
+"""k-reciprocal neighbours, their expansion, and the encoding V: for every image a sparse vector of their weights."""
 
 import numba
 import numpy as np
 
 from ppreid.neighbours.compiled import SparseRows, compiled, fill_rows, part_bounds
+from ppreid.neighbours.similarity_kernels import pair_similarities, readable
 
 
 def reciprocal_neighbours(ranking: np.ndarray, k: int) -> SparseRows:
@@ -105,3 +106,82 @@ def _expanded_columns(
                         count += 1
             if not fill:
                 indptr[i + 1] = count
+
+
+def neighbour_weights(features: np.ndarray, neighbours: SparseRows) -> SparseRows:
+    """Weights of every image's neighbours: the softmax of minus their squared Euclidean distances.
+
+    Args:
+        features: (N, D) unit rows, float32 or float16, C-contiguous.
+        neighbours: the columns of row i are the neighbours of image i, at least one.
+
+    Returns:
+        The same columns with positive weights; each row sums to 1.
+
+    Note:
+        The similarities are computed again from the features, also where a search already knew them: the weights then
+        do not depend on how the neighbours were found.
+    """
+    values = np.empty(len(neighbours.indices), np.float32)
+    pair_similarities(readable(features), neighbours.indptr, neighbours.indices, values)
+    # -(2 - 2 cos) lies in [-4, 0]: no maximum has to be subtracted before the exponential.
+    np.exp(2 * values - 2, out=values)
+    sums = np.add.reduceat(values, neighbours.indptr[:-1])  # (N,); no row is empty, each has the image itself
+    values /= np.repeat(sums, np.diff(neighbours.indptr))
+    return neighbours._replace(values=values)
+
+
+def average_rows(encoding: SparseRows, ranking: np.ndarray) -> SparseRows:
+    """Local query expansion: replace every row by the mean of the rows of its nearest images.
+
+    Args:
+        encoding: V, each row summing to 1.
+        ranking: (N, k2) int32 images to average over, normally the image itself first; -1 is an empty place. With one
+            column, the image itself, only the order of the entries changes.
+
+    Returns:
+        The mean rows, columns ascending.
+    """
+    n = len(encoding.indptr) - 1
+    return fill_rows(_mean_rows, n, *encoding, np.ascontiguousarray(ranking), part_bounds(n), with_values=True)
+
+
+@compiled
+def _mean_rows(
+    v_ptr: np.ndarray,
+    v_columns: np.ndarray,
+    v_values: np.ndarray,
+    ranking: np.ndarray,
+    parts: np.ndarray,
+    indptr: np.ndarray,
+    indices: np.ndarray,
+    values: np.ndarray,
+    fill: bool,
+) -> None:
+    n, k = ranking.shape
+    for part in numba.prange(len(parts) - 1):
+        total = np.zeros(n, np.float32)  # weights are positive: 0 is a column that was not met
+        met = np.empty(n, np.int32)
+        for i in range(parts[part], parts[part + 1]):
+            count = 0
+            num_rows = 0
+            for a in range(k):
+                j = ranking[i, a]
+                if j < 0:
+                    continue
+                num_rows += 1
+                for p in range(v_ptr[j], v_ptr[j + 1]):
+                    column = v_columns[p]
+                    if total[column] == 0:
+                        met[count] = column
+                        count += 1
+                    total[column] += v_values[p]
+            if fill:
+                columns = np.sort(met[:count])
+                for p in range(count):
+                    indices[indptr[i] + p] = columns[p]
+                    values[indptr[i] + p] = total[columns[p]] / np.float32(num_rows)
+            else:
+                indptr[i + 1] = count
+            for p in range(count):
+                total[met[p]] = 0

@@ -10,9 +10,8 @@ import numpy as np
 from ppreid.base.errors import DataError, PpreidWarning, unknown_choice
 from ppreid.base.progress import progress
 from ppreid.neighbours.checks import at_most_all, check_features, check_row_ids
-from ppreid.neighbours.device_search import rank_on_device
 from ppreid.neighbours.inverted_lists import DEFAULT_PROBES, default_num_lists
-from ppreid.neighbours.ranking import Ranking, Tile
+from ppreid.neighbours.ranking import Ranking, Tile, rank_on_device
 from ppreid.neighbours.tiles import ROWS_PER_TILE, choose_backend, choose_matmul, exact_tiles, inverted_list_tiles
 from ppreid.tables import NEIGHBOURS
 

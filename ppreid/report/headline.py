@@ -2,8 +2,7 @@
 
 from typing import Any, NamedTuple
 
-from ppreid.report.configuration import flat
-from ppreid.report.run_files import FINISHED, RUNNING, RunFiles, number
+from ppreid.report.run_files import FINISHED, RUNNING, RunFiles, flat, number
 from ppreid.report.scales import compact
 
 _LOW_MIXING = 0.2  # of 1: every cluster mixes the cameras as the data do

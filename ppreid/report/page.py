@@ -15,11 +15,10 @@ import ppreid
 from ppreid.base.records import ImageRecord
 from ppreid.report import charts
 from ppreid.report.cluster_sheets import CAMERAS, LARGEST, MIXED, SPLIT, Sheet, Thumbnails
-from ppreid.report.configuration import against, differences
 from ppreid.report.curves import cmc_chart, compared_charts, histogram_chart, run_charts
 from ppreid.report.evidence import Evidence, MapEvidence
 from ppreid.report.headline import remarks, sentence, subject, tiles
-from ppreid.report.run_files import RunFiles
+from ppreid.report.run_files import RunFiles, against, differences
 from ppreid.report.scales import compact
 from ppreid.report.tables import camera_table, cluster_table, comparison_table, epoch_table
 

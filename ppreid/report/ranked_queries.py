@@ -4,8 +4,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from ppreid.evaluation.hits import find_hits, hits_and_junk
 from ppreid.evaluation.inputs import Identities
+from ppreid.evaluation.scores import find_hits, hits_and_junk
 
 RIGHT, WRONG = "right", "wrong"
 RANDOM, WORST, BEST = "random", "worst", "best"

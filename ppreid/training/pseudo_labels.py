@@ -5,7 +5,7 @@ from typing import NamedTuple
 import numpy as np
 
 from ppreid.base.progress import Stopwatch
-from ppreid.clustering.centroids import cluster_centroids
+from ppreid.clustering.labels import cluster_centroids
 from ppreid.contracts import Clusterer, Distance
 
 

@@ -4,13 +4,13 @@ import numpy as np
 import pytest
 
 from ppreid.base.errors import DataError
-from ppreid.clustering import centroids
-from ppreid.clustering.centroids import cluster_centroids
+from ppreid.clustering import labels as module
+from ppreid.clustering.labels import cluster_centroids
 
 
 @pytest.mark.parametrize("rows_per_block", [1, 7, 8192])
 def test_equals_plain_loops(rows_per_block, clustered_features, monkeypatch):
-    monkeypatch.setattr(centroids, "ROWS_PER_BLOCK", rows_per_block)
+    monkeypatch.setattr(module, "ROWS_PER_BLOCK", rows_per_block)
     features, labels = clustered_features(50)
     labels[::7] = -1
     result = cluster_centroids(features, labels)

@@ -3,8 +3,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ppreid.evaluation.hits import MAX_COUNTED_HITS, find_hits, hits_and_junk
 from ppreid.evaluation.inputs import Identities
+from ppreid.evaluation.scores import MAX_COUNTED_HITS, find_hits, hits_and_junk
 
 
 def hits_oracle(distances, hits, junk):

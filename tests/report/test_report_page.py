@@ -7,11 +7,10 @@ from PIL import Image
 
 from ppreid.base.records import ImageRecord
 from ppreid.report.cluster_sheets import MAX_BYTES, Thumbnails
-from ppreid.report.configuration import against, differences, flat
 from ppreid.report.evidence import Evidence, cluster_evidence
 from ppreid.report.headline import duration, remarks, sentence, tiles
 from ppreid.report.page import TEMPLATES, describe, run_page
-from ppreid.report.run_files import RUNNING, STOPPED
+from ppreid.report.run_files import RUNNING, STOPPED, against, differences, flat
 
 VOID = {"meta", "link", "img", "input", "br"}
 

@@ -1,14 +1,14 @@
 import numpy as np
 import pytest
 
-from ppreid.neighbours import device_search
+from ppreid.neighbours import ranking
 from ppreid.neighbours.search import camera_neighbours, nearest_neighbours
 
 
 @pytest.mark.parametrize("rows_per_block", [7, 50, 150, 4096])
 @pytest.mark.parametrize("dtype", [np.float32, np.float16])
 def test_equals_the_search_on_the_cpu_for_any_block_size(rows_per_block, dtype, clustered_features, monkeypatch):
-    monkeypatch.setattr(device_search, "ROWS_PER_BLOCK", rows_per_block)
+    monkeypatch.setattr(ranking, "ROWS_PER_BLOCK", rows_per_block)
     features = clustered_features(150, dim=24)[0].astype(dtype)
     expected_scores, expected = nearest_neighbours(features, 9, backend="cpu")
     scores, indices = nearest_neighbours(features, 9, backend="paddle")
@@ -19,7 +19,7 @@ def test_equals_the_search_on_the_cpu_for_any_block_size(rows_per_block, dtype, 
 
 @pytest.mark.parametrize("rows_per_block", [7, 4096])
 def test_cameras_equal_the_search_on_the_cpu(rows_per_block, clustered_features, monkeypatch):
-    monkeypatch.setattr(device_search, "ROWS_PER_BLOCK", rows_per_block)
+    monkeypatch.setattr(ranking, "ROWS_PER_BLOCK", rows_per_block)
     features, _ = clustered_features(60, dim=24)
     camids = np.array([0] * 3 + [1] * 27 + [2] * 30)  # camera 0 has fewer images than asked for
     expected = camera_neighbours(features, camids, k_intra=6, k_inter=11, backend="cpu")
