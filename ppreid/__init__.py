@@ -11,8 +11,6 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from ppreid.app.evaluation import evaluate as evaluate
-    from ppreid.app.training import train as train
     from ppreid.base.records import ImageRecord as ImageRecord
     from ppreid.base.records import ReIDSplit as ReIDSplit
     from ppreid.clustering.camera_jaccard import camera_jaccard_distance as camera_jaccard_distance
@@ -34,6 +32,8 @@ if TYPE_CHECKING:
     from ppreid.ise.schedule import pli_degree as pli_degree
     from ppreid.ise.support_samples import support_samples as support_samples
     from ppreid.neighbours.search import nearest_neighbours as nearest_neighbours
+    from ppreid.verbs.evaluate import evaluate as evaluate
+    from ppreid.verbs.train import train as train
 
 __version__ = "0.1.0"
 
@@ -48,7 +48,7 @@ _HOMES = {
     "cluster_centroids": "clustering.labels",
     "cluster_contrast_loss": "ise.objective",
     "dbscan_labels": "clustering.labels",
-    "evaluate": "app.evaluation",
+    "evaluate": "verbs.evaluate",
     "evaluate_distances": "evaluation.ranking",
     "evaluate_features": "evaluation.ranking",
     "ise_objective": "ise.objective",
@@ -59,7 +59,7 @@ _HOMES = {
     "pli_degree": "ise.schedule",
     "rerank": "evaluation.rerank",
     "support_samples": "ise.support_samples",
-    "train": "app.training",
+    "train": "verbs.train",
     "update_hard": "ise.memory",
     "update_sequential": "ise.memory",
 }

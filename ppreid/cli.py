@@ -83,6 +83,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         parser([]).print_help(sys.stderr)
         return 2
     debug = "--debug" in arguments
+    arguments = [argument for argument in arguments if argument != "--debug"]
     try:
         args = _parse(arguments)
         log_to_console()

@@ -11,14 +11,18 @@ import pytest
 import source
 from law import FILE_LINES, FUNCTION_LINES, LIMITS, LOOSE_TESTS, PACKAGE, ROOT
 
+from ppreid.cli import VERBS
+
 FILES = sorted(PACKAGE.rglob("*.py"))
 FLOORS = law.floors()
+PART_OF = {"app": "verbs"}  # the story of training, which has a folder of its own
 METHOD_ROOMS = ("datasets", "models", "clustering", "ise", "evaluation", "neighbours", "weights", "training", "search")
 
 
 def room_of(module: str) -> str:
     """First part below the package: "ppreid.ise.memory" -> "ise", "ppreid.config.load" -> "config"."""
-    return module.split(".")[1] if "." in module else ""
+    room = module.split(".")[1] if "." in module else ""
+    return PART_OF.get(room, room)
 
 
 def imports_of(file: Path) -> set[str]:
@@ -46,7 +50,7 @@ def test_tests_mirror_the_rooms():
 
 @pytest.mark.parametrize("file", FILES, ids=lambda file: str(file.relative_to(PACKAGE)))
 def test_a_file_imports_only_from_lower_floors_or_its_own_room(file):
-    own = file.relative_to(PACKAGE).parts[0].removesuffix(".py")
+    own = room_of(f"ppreid.{file.relative_to(PACKAGE).parts[0].removesuffix('.py')}")
     assert own in FLOORS, f"the table of the house in CONTRIBUTING.md does not say where {own} is"
     for module in imports_of(file):
         room = room_of(module)
@@ -69,6 +73,22 @@ def test_rooms_do_not_read_configurations():
         if file.relative_to(PACKAGE).parts[0] in (*METHOD_ROOMS, "doctor", "report", "export", "processes"):
             text = file.read_text(encoding="utf-8")
             assert not re.search(r"\b(cfg|self\.config|args)\b\.", text), f"{file} reads a configuration"
+
+
+# what the arguments of a verb may need: nothing of it is slow to import
+FOR_ARGUMENTS = ("base", "config", "disk.files", "disk.csv_table", "run.log", "verbs.command", "report.ablation_table")
+FOR_ARGUMENTS += ("doctor.findings", "doctor.machine", "tables")
+
+
+@pytest.mark.parametrize("name", sorted({verb.module for verb in VERBS.values()}))
+def test_a_verb_imports_what_it_works_with_only_when_it_runs(name):
+    tree = ast.parse((PACKAGE / "verbs" / f"{name}.py").read_text(encoding="utf-8"))
+    for node in tree.body:
+        if isinstance(node, ast.ImportFrom) and node.module.startswith("ppreid."):
+            assert node.module.startswith(tuple(f"ppreid.{part}" for part in FOR_ARGUMENTS)), node.module
+        elif isinstance(node, ast.ImportFrom | ast.Import):
+            module = node.module if isinstance(node, ast.ImportFrom) else node.names[0].name
+            assert module.split(".")[0] in sys.stdlib_module_names, module
 
 
 def test_importing_the_package_or_reading_a_config_imports_neither_paddle_nor_numpy():
@@ -98,7 +118,7 @@ OTHER_WRITERS = {
     ("export/paddle_files.py", "open"): "/dev/null",
     ("run/log.py", "open"): "/dev/null",
     ("export/inference.py", "save"): "a folder of its own under the temporary folder, gone at the end",
-    ("app/exporting.py", "write_bytes"): "the same; what is exported is then copied by the writer",
+    ("export/write.py", "write_bytes"): "the same; what is exported is then copied by the writer",
     ("demo/generated.py", "save"): "a temporary folder that is renamed when all pictures are there",
     ("demo/generated.py", "write_text"): "the same folder",
     ("demo/generated.py", "rename"): "the same folder",

@@ -12,8 +12,6 @@ import paddle
 
 from ppreid import wiring
 from ppreid.app.epoch import Run, evaluated, one_epoch
-from ppreid.app.inputs import load_initial_weights, read_split
-from ppreid.app.reporting import report_of_training
 from ppreid.base.environment import launched_processes
 from ppreid.base.records import ReIDSplit
 from ppreid.config.load import config_text
@@ -47,6 +45,8 @@ from ppreid.run.stop import StopSignals, stop_signals
 from ppreid.training.evaluate import evaluate_model
 from ppreid.training.optimizer import adam_with_l2
 from ppreid.training.precision import require_half_precision
+from ppreid.verbs.inputs import load_initial_weights, read_split
+from ppreid.verbs.report import report_of_training
 
 logger = logging.getLogger("ppreid")
 

@@ -1,10 +1,13 @@
 """What a check found, and how people and programs read it."""
 
+import logging
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any, Literal, NamedTuple
 
 from ppreid.base.errors import printable
+
+logger = logging.getLogger("ppreid")
 
 Level = Literal["ok", "warning", "problem"]
 LEVELS: tuple[Level, ...] = ("ok", "warning", "problem")
@@ -60,6 +63,14 @@ def format_findings(findings: Iterable[Finding]) -> str:
             details.append(f"   ... ({len(finding.items) - _SHOWN:,} more)")
         lines += [f"  {finding.level:9}{first}", *(f"{'':11}{line}" for line in details)]
     return "\n".join(lines)
+
+
+def shown(title: str, check: Callable[[], list[Finding]]) -> list[Finding]:
+    """Run a check below its title on the console, and show and return what it found."""
+    logger.info("%s", title)
+    found = check()
+    logger.info("%s", format_findings(found))
+    return found
 
 
 def summary_line(findings: Sequence[Finding]) -> str:

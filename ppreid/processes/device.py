@@ -50,7 +50,7 @@ def require_determinism(device: str) -> None:
     if device != "cpu" and (missing := missing_for_determinism()):
         raise ConfigError(
             f"deterministic is true, but {', '.join(missing)} was not in the environment when paddle was imported; use "
-            "tools/train.py, or call ppreid.base.environment.ask_for_determinism() before importing ppreid.app"
+            "tools/train.py, or call ppreid.base.environment.ask_for_determinism() before importing paddle"
         )
 
 

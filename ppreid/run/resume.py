@@ -54,7 +54,7 @@ EFFECTS: dict[str, Effect] = {
 
 
 def goes_on_in(folder: Path, resume: str) -> bool:
-    """Whether `resume`, see `ppreid.app.train`, goes on with the run in this folder."""
+    """Whether `resume`, see `ppreid.verbs.train.train`, goes on with the run in this folder."""
     places = (Path(resume).resolve(), Path(resume).resolve().parent)
     return resume == AUTO or (bool(resume) and folder.resolve() in places)
 
@@ -65,7 +65,7 @@ def open_checkpoint(
     """Read the checkpoint to go on from, compare it with configuration and data, and rewind metrics.jsonl to it.
 
     Args:
-        resume: see `ppreid.app.train`.
+        resume: see `ppreid.verbs.train.train`.
         cfg: of the continuation.
         records: its training images.
         ranks: the processes of the continuation; each reads the checkpoint, and rank 0 prepares the folder.

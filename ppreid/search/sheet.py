@@ -1,17 +1,21 @@
 """A picture of search results: a row for each query, the images found beside it."""
 
 from collections.abc import Sequence
+from pathlib import Path
 from typing import NamedTuple
 
 from PIL import Image, ImageDraw, ImageFont
 
 from ppreid.base.errors import DataError
 from ppreid.datasets.image_file import load_image
+from ppreid.disk.png_file import write_png
+from ppreid.search.results import SearchResult, short_name
 
 _GAP, _ROW_GAP, _QUERY_GAP = 6, 10, 18  # pixels between images, between rows, and behind the query
 _LINE, _MARGIN = 13, 10  # height of a line of text, and the border of the sheet
 _PAPER, _INK, _FAINT, _EMPTY = (255, 255, 255), (40, 40, 40), (120, 120, 120), (236, 236, 236)
 _QUERY_FRAME = (0, 114, 178)
+_SHEET_ROWS, _SHEET_COLUMNS = 12, 20  # more would not fit on a screen
 _LONGEST = 80  # letters that are tried to fit
 
 
@@ -25,6 +29,34 @@ class Tile(NamedTuple):
 
     path: str
     lines: tuple[str, ...]
+
+
+def write_sheet(path: Path, results: Sequence[SearchResult]) -> int:
+    """Write a picture of the first results, with similarities, cameras and names.
+
+    Args:
+        path: .png file to write.
+        results: of a search.
+
+    Returns:
+        How many of them are on it.
+
+    Raises:
+        DataError: there is no result.
+        WriteError: the file cannot be written.
+    """
+    rows = [
+        [
+            Tile(result.query, ("query", result.camera, short_name(result.query, 12))),
+            *(
+                Tile(match.path, (f"{match.similarity:.3f}", match.camera, short_name(match.path, 12)))
+                for match in result.matches[:_SHEET_COLUMNS]
+            ),
+        ]
+        for result in results[:_SHEET_ROWS]
+    ]
+    write_png(path, result_sheet(rows))
+    return len(rows)
 
 
 def result_sheet(rows: Sequence[Sequence[Tile]], *, height: int = 160, width: int = 80) -> Image.Image:

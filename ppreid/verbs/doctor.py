@@ -1,13 +1,35 @@
-"""ppreid doctor, tools/doctor.py."""
+"""ppreid doctor, tools/doctor.py: everything that a run will need, looked at before it starts."""
 
 import argparse
 import json
+import shutil
 from pathlib import Path
+from typing import NamedTuple
 
-from ppreid.base.errors import ConfigError, DataError, PpreidError
+from ppreid.base.errors import DataError, PpreidError
+from ppreid.config.data import DataConfig
+from ppreid.config.schema import Config, TrainingConfig
 from ppreid.disk.files import write_text
-from ppreid.doctor.findings import findings_to_dict, format_findings, has_problem
-from ppreid.doctor.machine import check_packages
+from ppreid.doctor.findings import (
+    Finding,
+    findings_to_dict,
+    format_findings,
+    has_problem,
+    ok,
+    problem,
+    shown,
+    summary_line,
+    warning,
+)
+from ppreid.doctor.machine import (
+    check_cores,
+    check_device,
+    check_disk,
+    check_memory,
+    check_packages,
+    check_processor,
+    usable_cores,
+)
 from ppreid.run.log import logger
 from ppreid.verbs.command import add_config_arguments, read_config
 
@@ -18,6 +40,7 @@ EXAMPLES = """\
 
 Exit codes: 0 no problem (there may be warnings); 3 a problem with the data set; 1 problems with the environment only.
 """
+CHECKPOINT_FILES = 4  # last, previous, best, and the one that is being written
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -37,8 +60,6 @@ def run(args: argparse.Namespace) -> None:
         logger.info("packages\n%s", format_findings(packages))
         _write(args.json, packages, [])
         raise PpreidError("packages are missing or broken; nothing else was checked")
-    from ppreid.app import diagnose
-
     environment, data = diagnose(cfg, environment=not args.data_only, data=not args.environment_only)
     _write(args.json, environment, data)
     if has_problem(data):
@@ -47,10 +68,131 @@ def run(args: argparse.Namespace) -> None:
         raise PpreidError("the environment has problems, see above")
 
 
+class Diagnosis(NamedTuple):
+    """Findings about the environment of a run and about its data set."""
+
+    environment: list[Finding]
+    data: list[Finding]
+
+
+def diagnose(cfg: Config, *, environment: bool = True, data: bool = True) -> Diagnosis:
+    """Check what a run with this configuration needs, and show what was found; nothing is changed or downloaded.
+
+    Args:
+        cfg: the configuration of the run.
+        environment: check packages, machine and weights.
+        data: check the data set, every image included.
+
+    Returns:
+        All findings.
+    """
+    diagnosis = Diagnosis([], [])
+    if environment:
+        diagnosis.environment.extend(shown("packages", check_packages))
+        diagnosis.environment.extend(shown("machine", lambda: _check_machine(cfg)))
+        diagnosis.environment.extend(shown("weights", lambda: [_check_weights(cfg)]))
+    if data:
+        diagnosis.data.extend(_check_data(cfg))
+    logger.info("summary: %s", summary_line([*diagnosis.environment, *diagnosis.data]))
+    return diagnosis
+
+
+def _check_machine(cfg: Config) -> list[Finding]:
+    """Processor, device, memory and disk, and what the run needs of them."""
+    import paddle
+
+    from ppreid import wiring
+    from ppreid.datasets.batch_reader import memory_under_way
+    from ppreid.processes.device import available_memory
+    from ppreid.run.checkpoint import checkpoint_bytes
+
+    gpus = range(paddle.device.cuda.device_count() if paddle.device.is_compiled_with_cuda() else 0)
+    properties = [paddle.device.cuda.get_device_properties(number) for number in gpus]
+    images, checkpoints = cfg.eval.batch_size, 0  # of a batch
+    if isinstance(cfg, TrainingConfig):
+        images += cfg.batch.identities * cfg.batch.images  # the workers of training wait while others extract features
+        every, keep = cfg.checkpoint.every, cfg.checkpoint.keep
+        kept = min(cfg.solver.epochs // every, keep or cfg.solver.epochs) if every else 0
+        checkpoints = (CHECKPOINT_FILES + kept) * checkpoint_bytes(wiring.reid_net(cfg.model))
+    workers = cfg.data.num_workers
+    return [
+        check_processor(onednn=paddle.base.core.is_compiled_with_mkldnn()),
+        check_cores(num_workers=workers, usable=usable_cores()),
+        check_device(
+            cfg.device,
+            gpus=[f"{gpu.name}, {gpu.total_memory / 1e9:.0f} GB" for gpu in properties],
+            built_for_gpu=paddle.device.is_compiled_with_cuda(),
+            has_driver=shutil.which("nvidia-smi") is not None,
+        ),
+        check_memory(
+            needed=memory_under_way(num_workers=workers, batch_bytes=images * _image_bytes(cfg.data)),
+            available=available_memory(),
+            purpose="batches that the loader's workers prepare",
+            advice="lower data.num_workers or the batch",
+        ),
+        check_disk(Path(cfg.output_dir), needed=checkpoints),
+        *_check_precision(cfg),
+    ]
+
+
+def _check_precision(cfg: Config) -> list[Finding]:
+    """Whether the device can train in mixed precision, where that is asked for."""
+    from ppreid.processes.device import use_device
+    from ppreid.training.precision import OFF, require_half_precision
+
+    if not isinstance(cfg, TrainingConfig) or cfg.amp.level == OFF:
+        return []
+    try:
+        use_device(cfg.device)
+        require_half_precision(cfg.amp.level, cfg.amp.dtype)
+    except PpreidError as error:
+        return [problem("mixed precision", str(error), "see docs/reproducing.md about smaller GPUs")]
+    return [ok("mixed precision", f"{cfg.amp.level} in {cfg.amp.dtype} can be used")]
+
+
+def _image_bytes(cfg: DataConfig) -> int:
+    """Of one image as the network sees it, (3, H, W) float32."""
+    return 3 * cfg.height * cfg.width * 4
+
+
+def _check_weights(cfg: Config) -> Finding:
+    """Load the weights into the network that will use them; ImageNet weights only where they are already here."""
+    from ppreid import wiring
+    from ppreid.verbs.inputs import load_initial_weights, trained_network
+    from ppreid.weights.match import imagenet_cache
+
+    advice = "see docs/weights.md for the files that are accepted"
+    try:
+        if isinstance(cfg, TrainingConfig):
+            if cfg.model.weights == "imagenet" and not imagenet_cache(cfg.model.backbone).exists():
+                text = f"the ImageNet weights of {cfg.model.backbone} are not here yet; the run will download them"
+                put = f"without a network, put the file at {imagenet_cache(cfg.model.backbone)}"
+                return warning("weights", text, put)
+            load_initial_weights(wiring.reid_net(cfg.model), cfg.model)
+        else:
+            trained_network(cfg.model)
+    except PpreidError as error:
+        return problem("weights", str(error), advice)
+    return ok("weights", f"model.weights {cfg.model.weights} can be used")
+
+
+def _check_data(cfg: Config) -> list[Finding]:
+    from ppreid import wiring
+    from ppreid.doctor.data_set import check_data_set
+
+    logger.info("data set %s in %s", cfg.data.name, Path(cfg.data.root).absolute())
+    return check_data_set(
+        lambda: wiring.dataset(cfg.data),
+        published=wiring.published_counts(cfg.data),
+        neighbours=cfg.labels.k1 if isinstance(cfg, TrainingConfig) else None,
+        num_workers=cfg.data.num_workers,
+        bad_are_skipped=cfg.data.on_bad_image == "skip",
+        ignore_camera=cfg.eval.ignore_camera,
+    )
+
+
 def _write(path: Path | None, environment: list, data: list) -> None:
     if path:
-        try:  # in ASCII, which has an escape for every file name, also for one that is no UTF-8
-            write_text(path, json.dumps(findings_to_dict(environment, data), indent=2) + "\n")
-        except OSError as error:
-            raise ConfigError(f"--json {path} cannot be written: {error}") from error
+        # in ASCII, which has an escape for every file name, also for one that is no UTF-8
+        write_text(path, json.dumps(findings_to_dict(environment, data), indent=2) + "\n")
         logger.info("written: %s", path)

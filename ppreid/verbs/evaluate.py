@@ -1,14 +1,31 @@
-"""ppreid eval, tools/eval.py."""
+"""ppreid eval, tools/eval.py: read, extract, rank, report."""
+
+from __future__ import annotations
 
 import argparse
+import json
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING
 
+from ppreid.base.errors import EvaluationError
+from ppreid.config.run import EvaluationSettings
+from ppreid.config.schema import Config
+from ppreid.disk.files import write_text
+from ppreid.run.log import logger
 from ppreid.verbs.command import add_config_arguments, read_config
+
+if TYPE_CHECKING:
+    from ppreid.evaluation.ranking import RankingResult
+    from ppreid.processes.ranks import Ranks
 
 EXAMPLES = """\
   python tools/eval.py -c output/demo/config.yaml -o model.weights=output/demo/checkpoint_best.safetensors
   python tools/eval.py -c ResNet50_UReID_infer.yaml
   python tools/eval.py -c ResNet50_UReID_infer.yaml -o data.name=msmt17 -o model.weights=FILE
 """
+PLAIN, RERANKED = "plain", "re-ranked"  # rows of the table
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -18,7 +35,77 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> None:
     """Do what the command line asks for."""
-    cfg = read_config(args)
-    from ppreid.app import evaluate
+    evaluate(read_config(args))
 
-    evaluate(cfg)
+
+def evaluate(cfg: Config) -> RankingResult | None:
+    """Evaluate a trained network.
+
+    Args:
+        cfg: what to evaluate; of a training configuration only the keys that evaluation reads are used.
+
+    Returns:
+        mAP, CMC and the rest of the protocol's numbers. They are also in output_dir/results.json, and with eval.rerank
+        those after re-ranking beside them. None in processes of paddle's launcher other than the first.
+
+    Raises:
+        PpreidError: what its message says; the subclass tells the kind.
+    """
+    from ppreid.processes.device import use_device
+    from ppreid.processes.ranks import joined_ranks
+
+    device = use_device(cfg.device)
+    with joined_ranks() as ranks:
+        logger.info("device: %s", device)
+        return _evaluate(cfg, ranks)
+
+
+def _evaluate(cfg: Config, ranks: Ranks) -> RankingResult | None:
+    from ppreid import wiring
+    from ppreid.evaluation.results import format_results, result_to_dict
+    from ppreid.models.reid_net import FlipAveraged
+    from ppreid.run.folder import BAD_IMAGES, CAMERAS, RESULTS
+    from ppreid.training.evaluate import evaluate_model
+    from ppreid.verbs.inputs import read_split, trained_network
+
+    folder = Path(cfg.output_dir)
+    folder.mkdir(parents=True, exist_ok=True)
+    split = read_split(cfg.data, skipped_list=folder / BAD_IMAGES, camera_list=folder / CAMERAS)
+    if not (split.query and split.gallery):
+        raise EvaluationError(
+            f"data set {cfg.data.name} has no labelled query and gallery images, so that nothing can be measured; set "
+            "data.camera_folder.query and .gallery (docs/own-cameras.md), or look at the label-free health in the "
+            "metrics.jsonl of the training run"
+        )
+    model, weights = trained_network(cfg.model)
+    loader = wiring.feature_loader(split.query + split.gallery, cfg.data, cfg.eval, ranks=ranks)
+    network = FlipAveraged(model) if cfg.eval.flip else model
+    extract = wiring.extractor(cfg.eval)
+    results = evaluate_model(network, loader, split, rank=_rankings(cfg.eval), extract=extract, ranks=ranks)
+    if results is None:
+        return None
+    logger.info("%s", format_results(results))
+    facts = {"config": cfg.model_dump(), "weights": weights._asdict(), "results": result_to_dict(results[PLAIN])}
+    if cfg.eval.rerank:
+        facts["reranked"] = result_to_dict(results[RERANKED])
+    write_text(folder / RESULTS, json.dumps(facts, indent=2, ensure_ascii=False) + "\n")
+    logger.info("written: %s", folder / RESULTS)
+    return results[PLAIN]
+
+
+def _rankings(cfg: EvaluationSettings) -> Callable[..., dict[str, RankingResult]]:
+    """Features, identities and cameras of query and gallery to metrics, one row for each way to rank."""
+    from ppreid import wiring
+    from ppreid.evaluation.rerank import evaluate_reranked
+
+    methods: dict[str, Callable[..., RankingResult]] = {PLAIN: wiring.ranking(cfg)}
+    if cfg.rerank:
+        methods[RERANKED] = partial(
+            evaluate_reranked,
+            k1=cfg.rerank_k1,
+            k2=cfg.rerank_k2,
+            lambda_value=cfg.rerank_lambda,
+            protocol=cfg.protocol,
+            ignore_camera=cfg.ignore_camera,
+        )
+    return lambda *arrays: {name: method(*arrays) for name, method in methods.items()}

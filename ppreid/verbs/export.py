@@ -1,10 +1,18 @@
-"""ppreid export, tools/export.py."""
+"""ppreid export, tools/export.py: a network as files for other programs, or features for FiftyOne."""
+
+from __future__ import annotations
 
 import argparse
+from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from ppreid.base.errors import ConfigError
+from ppreid.base.errors import ConfigError, unknown_choice
+from ppreid.config.schema import Config
 from ppreid.verbs.command import add_config_arguments, read_config
+
+if TYPE_CHECKING:
+    from ppreid.export.network import ParityRow
 
 EXAMPLES = """\
   python tools/export.py -c output/demo/config.yaml -o model.weights=output/demo/checkpoint_best.safetensors --out net
@@ -16,6 +24,7 @@ The exported network takes RGB pixels and normalises them itself; export.json be
 know. Nothing is written unless every format computes the features of the network to 1e-4. tools/predict.py runs it.
 --to fiftyone writes images (by path), features and labels in a form that FiftyOne loads.
 """
+FORMATS = ("paddle", "onnx")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -27,7 +36,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--out", type=Path, required=True, metavar="FOLDER", help="folder to make")
     parser.add_argument(
         "--formats",
-        default="paddle,onnx",
+        default=",".join(FORMATS),
         metavar="LIST",
         help="paddle (Paddle Inference), onnx, or both with a comma (default: %(default)s)",
     )
@@ -39,19 +48,64 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> None:
     """Do what the command line asks for."""
     if args.to == "fiftyone":
-        _run_fiftyone(args)
+        if args.features is None:
+            raise ConfigError("--to fiftyone needs --features FILE; tools/extract.py writes it")
+        from ppreid.export.fiftyone import export_fiftyone
+
+        export_fiftyone(args.features, args.out, labels_file=args.labels, overwrite=args.overwrite)
         return
     if args.features or args.labels:
         raise ConfigError("--features and --labels go with --to fiftyone")
-    cfg = read_config(args)
-    from ppreid.app import export
-
-    export(cfg, args.out, formats=args.formats.split(","), overwrite=args.overwrite)
+    export(read_config(args), args.out, formats=args.formats.split(","), overwrite=args.overwrite)
 
 
-def _run_fiftyone(args: argparse.Namespace) -> None:
-    if args.features is None:
-        raise ConfigError("--to fiftyone needs --features FILE; tools/extract.py writes it")
-    from ppreid.app import export_fiftyone
+def export(cfg: Config, output: Path, *, formats: Sequence[str] = FORMATS, overwrite: bool = False) -> list[ParityRow]:
+    """Write a trained network as files that run without ppreid; nothing is written unless they compute the same.
 
-    export_fiftyone(args.features, args.out, labels_file=args.labels, overwrite=args.overwrite)
+    The check runs on the CPU, whatever `device` says, with noise and with drawn people of the real size.
+
+    Args:
+        cfg: the network and the size of its images; of a training configuration only the keys that evaluation reads.
+        output: folder to make.
+        formats: "paddle" (Paddle Inference), "onnx", or both.
+        overwrite: replace an earlier export in `output`.
+
+    Returns:
+        How far every format is from the network.
+
+    Raises:
+        PpreidError: what its message says; the subclass tells the kind.
+    """
+    from ppreid.export.write import write_export
+    from ppreid.processes.device import use_device
+    from ppreid.verbs.inputs import trained_network
+
+    _check_request(output, formats, overwrite)
+    use_device("cpu")
+    model, weights = trained_network(cfg.model)
+    return write_export(
+        model,
+        output,
+        height=cfg.data.height,
+        width=cfg.data.width,
+        backbone=cfg.model.backbone,
+        weights_sha256=weights.sha256,
+        formats=formats,
+    )
+
+
+def _check_request(output: Path, formats: Sequence[str], overwrite: bool) -> None:
+    """Refuse before the work what would be refused after it."""
+    from ppreid.export.manifest import FILES, MANIFEST_FILE
+    from ppreid.export.network import require_onnx
+
+    for name in formats or ("",):
+        if name not in FORMATS:
+            raise ConfigError(unknown_choice("--formats", name, FORMATS))
+    if output.exists() and not output.is_dir():
+        raise ConfigError(f"{output} is a file; give a folder for the export")
+    earlier = [name for name in (MANIFEST_FILE, *sum(FILES.values(), ())) if (output / name).exists()]
+    if earlier and not overwrite:
+        raise ConfigError(f"{output} holds an export ({', '.join(earlier)}); pass --overwrite or another folder")
+    if "onnx" in formats:
+        require_onnx()

@@ -1,8 +1,11 @@
-"""ppreid extract, tools/extract.py."""
+"""ppreid extract, tools/extract.py: images, network, a file of features."""
 
 import argparse
 from pathlib import Path
 
+from ppreid.base.errors import DataError
+from ppreid.config.schema import Config
+from ppreid.run.log import logger
 from ppreid.verbs.command import add_config_arguments, read_config
 
 EXAMPLES = """\
@@ -26,7 +29,32 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> None:
     """Do what the command line asks for."""
-    cfg = read_config(args)
-    from ppreid.app import extract
+    extract(read_config(args), args.out, part=args.part, images=args.images)
 
-    extract(cfg, args.out, part=args.part, images=args.images)
+
+def extract(cfg: Config, output: Path, *, part: str = "train", images: Path | None = None) -> None:
+    """Write the features of many images; the same call continues an extraction that was interrupted.
+
+    Args:
+        cfg: the network and how images are read; of a training configuration only the keys that evaluation reads.
+        output: .npy file to write, (N, D) float32; a CSV with path, pid and camid of each row gets the same name.
+        part: part of the data set: "train", "query" or "gallery".
+        images: folder of images, searched with its subfolders, instead of a data set.
+
+    Raises:
+        PpreidError: what its message says; the subclass tells the kind.
+    """
+    from ppreid.processes.device import use_device
+    from ppreid.verbs.features import write_image_features
+    from ppreid.verbs.inputs import read_folder, read_split, trained_network
+
+    logger.info("device: %s", use_device(cfg.device))
+    skipped_list = output.with_suffix(".bad_images.txt")
+    if images:
+        records = read_folder(images, cfg.data, skipped_list=skipped_list)
+    else:
+        records = getattr(read_split(cfg.data, skipped_list=skipped_list), part)
+    if not records:
+        raise DataError(f"data set {cfg.data.name} has no image in its {part} part")
+    model, weights = trained_network(cfg.model)
+    write_image_features(cfg, model, weights.sha256, records, output)

@@ -1,10 +1,25 @@
-"""ppreid report, tools/report.py."""
+"""ppreid report, tools/report.py: read the folder of a run, look at its network and its images, write one page."""
+
+from __future__ import annotations
 
 import argparse
+import warnings
+from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
+from ppreid.base.errors import ConfigError, DataError, PpreidError, PpreidWarning
+from ppreid.config.load import load_config
+from ppreid.config.schema import TrainingConfig
+from ppreid.disk.files import write_text
 from ppreid.run.log import logger
 from ppreid.verbs.command import add_override
+
+if TYPE_CHECKING:
+    from ppreid.base.records import ReIDSplit
+    from ppreid.models.reid_net import ReIDNet
+    from ppreid.report.evidence import Evidence
+    from ppreid.report.run_files import RunFiles
 
 EXAMPLES = """\
   python tools/report.py output/demo
@@ -26,9 +41,128 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> None:
     """Do what the command line asks for."""
-    from ppreid.app import report
-
     path = report(
         args.runs, out=args.out, overrides=args.overrides, checkpoint=args.checkpoint, images=not args.no_images
     )
     logger.info("written: %s", path)
+
+
+def report(
+    folders: Sequence[Path],
+    *,
+    out: Path | None = None,
+    overrides: Sequence[str] = (),
+    checkpoint: str = "last",
+    images: bool = True,
+) -> Path:
+    """Make the page of one run, also of one that is still going on, or compare several.
+
+    Args:
+        folders: output_dir of every run; of several, only the numbers and configurations are compared.
+        out: file to write; None is report.html in the folder of the one run.
+        overrides: "key=value" for the configuration of the one run, e.g. where its data set is now.
+        checkpoint: "last" or "best": the network that is looked at.
+        images: look at network and data set; otherwise only at what the folder says.
+
+    Returns:
+        The file that was written.
+
+    Raises:
+        PpreidError: what its message says; the subclass tells the kind.
+    """
+    from ppreid.report.gather import labels_alone
+    from ppreid.report.page import comparison_page, run_page
+    from ppreid.report.run_files import read_run
+    from ppreid.run.folder import REPORT
+    from ppreid.run.lock import process_at_work
+
+    runs = [read_run(folder, is_running=bool(process_at_work(folder))) for folder in folders]
+    if len(runs) > 1:
+        if out is None:
+            raise ConfigError(f"a comparison of {len(runs)} runs belongs to no folder; say where to write it (--out)")
+        write_text(out, comparison_page(list(zip(_distinct_names(folders), runs, strict=True))))
+        return out
+    evidence = _evidence_from_disk(folders[0], runs[0], overrides, checkpoint) if images else labels_alone(runs[0])
+    path = out or folders[0] / REPORT
+    write_text(path, run_page(runs[0], evidence, reference=_reference()))
+    return path
+
+
+def report_of_training(folder: Path, cfg: TrainingConfig, split: ReIDSplit, model: ReIDNet) -> None:
+    """Make the page of a run that has just finished, with what it has in memory; a failure costs nothing but the page.
+
+    Args:
+        folder: of the run.
+        cfg: its configuration.
+        split: its data set.
+        model: its last network.
+    """
+    from ppreid.report.page import run_page
+    from ppreid.report.run_files import read_run
+    from ppreid.run.folder import REPORT
+
+    try:
+        run = read_run(folder, is_running=False)
+        evidence = _evidence(cfg, split, model, run, network="the last network of the run")
+        write_text(folder / REPORT, run_page(run, evidence, reference=_reference()))
+        logger.info("report: %s", folder / REPORT)
+    except Exception as error:  # noqa: BLE001 - hours of training are done and saved; they must not end in an error
+        again = f"python tools/report.py {folder}"
+        logger.error("the run is complete, but its report could not be made: %s; make it again: %s", error, again)
+
+
+def _evidence_from_disk(folder: Path, run: RunFiles, overrides: Sequence[str], checkpoint: str) -> Evidence:
+    """Evidence from a checkpoint and the data set; where they are not there, the report is made without and says so."""
+    from ppreid.processes.device import use_device
+    from ppreid.report.gather import labels_alone
+    from ppreid.run.folder import BEST, CONFIG, LAST
+    from ppreid.verbs.inputs import read_split, trained_network
+
+    try:
+        cfg = load_config(folder / CONFIG, overrides)
+        if not isinstance(cfg, TrainingConfig):
+            raise DataError(f"{folder / CONFIG} is not the configuration of a training run")
+        logger.info("device: %s", use_device(cfg.device))
+        split = read_split(cfg.data, skipped_list=None)
+        file = folder / {"last": LAST, "best": BEST}[checkpoint]
+        model, _ = trained_network(cfg.model.model_copy(update={"weights": str(file), "weights_sha256": ""}))
+        return _evidence(cfg, split, model, run, network=f"the {checkpoint} network of the run")
+    except PpreidError as error:
+        if overrides and isinstance(error, ConfigError):
+            raise
+        text = f"Rank lists, images and the map are missing: {error}"
+        warnings.warn(text, PpreidWarning, stacklevel=3)
+        return labels_alone(run)._replace(notes=[text])
+
+
+def _evidence(cfg: TrainingConfig, split: ReIDSplit, model: ReIDNet, run: RunFiles, *, network: str) -> Evidence:
+    """What the configuration says about the parts of the page."""
+    from ppreid import tables, wiring
+    from ppreid.report.gather import gather_evidence
+    from ppreid.verbs.features import feature_extractor
+
+    evidence = gather_evidence(
+        run,
+        split,
+        extract=feature_extractor(cfg, model),
+        rank=wiring.ranking(cfg.eval),
+        project=tables.resolve(tables.PROJECTIONS[cfg.report.projection].function),
+        projection=cfg.report.projection,
+        num_clusters=cfg.report.clusters,
+        num_queries=cfg.report.queries,
+        num_points=cfg.report.map_images,
+        ignore_camera=cfg.eval.ignore_camera,
+        seed=cfg.seed,
+    )
+    return evidence._replace(network=network)
+
+
+def _reference() -> dict:
+    """What every configuration is shown against."""
+    return load_config("base.yaml").model_dump()
+
+
+def _distinct_names(folders: Sequence[Path]) -> list[str]:
+    """Folder names; whole paths where two folders have the same name."""
+    names = [folder.resolve().name for folder in folders]
+    return names if len(set(names)) == len(names) else [str(folder) for folder in folders]

@@ -1,11 +1,15 @@
-"""ppreid search, tools/search.py."""
+"""ppreid search, tools/search.py: an index of images, additions to it, and queries."""
+
+from __future__ import annotations
 
 import argparse
+from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ppreid.base.errors import ConfigError, DataError, WriteError
-from ppreid.disk.files import replacing, write_text
+from ppreid.config.schema import Config
+from ppreid.disk.files import write_text
 from ppreid.run.log import logger
 from ppreid.verbs.command import add_config_arguments, add_override, read_config
 
@@ -20,7 +24,6 @@ EXAMPLES = """\
 
 `index` makes a folder with everything that a search needs, the network included. Each action has its own --help.
 """
-SHEET_ROWS, SHEET_COLUMNS = 12, 20  # more would not fit on a screen
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -41,76 +44,177 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     query.add_argument("--min-similarity", type=float, default=-1.0, metavar="COSINE", help="least similarity, -1 to 1")
     query.add_argument("--camera", metavar="NAME", help="camera of queries that are not in the index")
     query.add_argument("--other-cameras", action="store_true", help="leave out images of the query's own camera")
-    query.add_argument("--probes", type=int, default=32, metavar="N", help="lists to look into (approximate)")
+    query.add_argument("--probes", type=int, metavar="N", help="lists to look into (approximate)")
     for option in ("--json", "--csv"):
         query.add_argument(option, type=Path, metavar="FILE", help=f"also write the results as {option[2:].upper()}")
     query.add_argument("--contact-sheet", type=Path, metavar="FILE.png", help="also draw the results")
     for action in (add, query):
         add_override(action, what="set a key that does not change features, e.g. device=cpu or data.num_workers=0")
-    for action in (index, add, query):
-        action.add_argument("--debug", action="store_true", default=argparse.SUPPRESS, help=argparse.SUPPRESS)
 
 
 def run(args: argparse.Namespace) -> None:
     """Do what the command line asks for."""
     if args.action == "index":
-        cfg = read_config(args)
-        from ppreid.app import build_index
-
-        build_index(cfg, args.out, images=args.images, method=args.method)
+        build_index(read_config(args), args.out, images=args.images, method=args.method)
     elif args.action == "add":
-        from ppreid.app import add_to_index
-
         add_to_index(args.index, args.images, overrides=args.overrides)
     else:
-        _query(args)
+        results = search(
+            args.index,
+            args.images,
+            k=args.top,
+            min_similarity=args.min_similarity,
+            camera=args.camera,
+            other_cameras=args.other_cameras,
+            num_probes=args.probes,
+            overrides=args.overrides,
+        )
+        _show(results, json=args.json, csv=args.csv, sheet=args.contact_sheet)
 
 
-def _query(args: argparse.Namespace) -> None:
-    from ppreid.app import search
-    from ppreid.search.results import results_csv, results_json, results_table
+def build_index(cfg: Config, folder: Path, *, images: Path | None = None, method: str = "auto") -> int:
+    """Make a folder with all that a search needs, the network included; the same call goes on after an interruption.
 
-    results = search(
-        args.index,
-        args.images,
-        k=args.top,
-        min_similarity=args.min_similarity,
-        camera=args.camera,
-        other_cameras=args.other_cameras,
-        num_probes=args.probes,
-        overrides=args.overrides,
+    Args:
+        cfg: the network and how images are read; with data.name camera_folder also where cameras come from.
+        folder: to make.
+        images: folder of images, searched with its subfolders; None takes the gallery of the data set, or all of it.
+        method: "exact", "ivf" (approximate) or "auto", see `ppreid.search.gallery.choose_method`.
+
+    Returns:
+        Number of images.
+
+    Raises:
+        PpreidError: what its message says; the subclass tells the kind.
+    """
+    from ppreid.processes.device import use_device
+    from ppreid.run.lock import LOCK, run_lock
+    from ppreid.search.index import SKIPPED, first_part, require_new
+    from ppreid.verbs.features import made_with, write_image_features
+    from ppreid.verbs.index_network import write_network
+    from ppreid.verbs.inputs import read_index_images, trained_network
+
+    require_new(folder, may_hold=[LOCK])
+    logger.info("device: %s", use_device(cfg.device))
+    with run_lock(folder):
+        contents = read_index_images(cfg.data, images, skipped_list=folder / SKIPPED.format(0))
+        model, weights = trained_network(cfg.model)
+        write_network(folder, cfg, model)
+        return first_part(
+            folder,
+            contents,
+            extract=partial(write_image_features, cfg, model, weights.sha256),
+            method=method,
+            made_with={**made_with(cfg, weights.sha256), "weights file": weights.path},
+        )
+
+
+def add_to_index(folder: Path, images: Path, *, overrides: Sequence[str] = ()) -> int:
+    """Add the images of a folder that an index does not have yet, by their paths.
+
+    Args:
+        folder: the index.
+        images: folder of images, searched with its subfolders.
+        overrides: "a.b=value" for keys that do not change features, e.g. device or data.num_workers.
+
+    Returns:
+        Number of images that were added.
+
+    Raises:
+        PpreidError: what its message says; the subclass tells the kind. The index is as it was then.
+    """
+    from ppreid.run.lock import run_lock
+    from ppreid.search.index import SKIPPED, next_part
+    from ppreid.verbs.features import write_image_features
+    from ppreid.verbs.index_network import open_index
+    from ppreid.verbs.inputs import read_index_images
+
+    with run_lock(folder):
+        manifest, cfg, model = open_index(folder, overrides)
+        contents = read_index_images(cfg.data, images, skipped_list=folder / SKIPPED.format(len(manifest.parts)))
+        extract = partial(write_image_features, cfg, model, manifest.made_with["weights"])
+        return next_part(folder, manifest, contents, extract=extract)
+
+
+class Searcher:
+    """An index in memory with its network, for many searches."""
+
+    def __init__(self, folder: Path, *, overrides: Sequence[str] = ()) -> None:
+        """Check and read an index.
+
+        Args:
+            folder: the index.
+            overrides: "a.b=value" for keys that do not change features, e.g. device or eval.batch_size.
+
+        Raises:
+            PpreidError: what its message says; the subclass tells the kind.
+        """
+        from ppreid.search.query import IndexSearch
+        from ppreid.verbs.features import feature_extractor
+        from ppreid.verbs.index_network import open_index
+
+        manifest, cfg, model = open_index(Path(folder), overrides)
+        self._index = IndexSearch(
+            Path(folder),
+            manifest,
+            extract=feature_extractor(cfg, model),
+            skip_unreadable=cfg.data.on_bad_image == "skip",
+            num_workers=cfg.data.num_workers,
+        )
+
+    def search(
+        self,
+        queries: Sequence[str | Path],
+        *,
+        k: int = 10,
+        min_similarity: float = -1.0,
+        camera: str | None = None,
+        other_cameras: bool = False,
+        num_probes: int | None = None,
+    ) -> list[SearchResult]:
+        """Find the most similar images of the index for every query, see `ppreid.search.query.IndexSearch.search`."""
+        return self._index.search(
+            queries,
+            k=k,
+            min_similarity=min_similarity,
+            camera=camera,
+            other_cameras=other_cameras,
+            num_probes=num_probes,
+        )
+
+
+def search(
+    folder: Path,
+    queries: Sequence[str | Path],
+    *,
+    k: int = 10,
+    min_similarity: float = -1.0,
+    camera: str | None = None,
+    other_cameras: bool = False,
+    num_probes: int | None = None,
+    overrides: Sequence[str] = (),
+) -> list[SearchResult]:
+    """Find images in an index once; `Searcher` keeps the index open for more. The arguments are those of both."""
+    return Searcher(folder, overrides=overrides).search(
+        queries,
+        k=k,
+        min_similarity=min_similarity,
+        camera=camera,
+        other_cameras=other_cameras,
+        num_probes=num_probes,
     )
+
+
+def _show(results: list[SearchResult], *, json: Path | None, csv: Path | None, sheet: Path | None) -> None:
+    """The table on the console, and the files that were asked for."""
+    from ppreid.search.results import results_csv, results_json, results_table
+    from ppreid.search.sheet import write_sheet
+
     logger.info("%s", results_table(results))
-    for option, path, text in (("--json", args.json, results_json), ("--csv", args.csv, results_csv)):
+    for path, text in ((json, results_json), (csv, results_csv)):
         if path:
-            try:
-                write_text(path, text(results))
-            except OSError as error:
-                raise ConfigError(f"{option} {path} cannot be written: {error}") from error
+            write_text(path, text(results))
             logger.info("written: %s", path)
-    if args.contact_sheet:
-        _draw(results, args.contact_sheet)
-
-
-def _draw(results: "list[SearchResult]", path: Path) -> None:
-    from ppreid.search.results import short_name
-    from ppreid.search.sheet import Tile, result_sheet
-
-    rows = [
-        [
-            Tile(result.query, ("query", result.camera, short_name(result.query, 12))),
-            *(
-                Tile(match.path, (f"{match.similarity:.3f}", match.camera, short_name(match.path, 12)))
-                for match in result.matches[:SHEET_COLUMNS]
-            ),
-        ]
-        for result in results[:SHEET_ROWS]
-    ]
-    try:
-        with replacing(path) as file:
-            result_sheet(rows).save(file, "PNG")
-    except WriteError as error:
-        text = f"--contact-sheet {path} cannot be written: {error}; give a .png in a folder that exists"
-        raise DataError(text) from error
-    drawn = f" (the first {SHEET_ROWS} of {len(results)} queries)" if len(results) > SHEET_ROWS else ""
-    logger.info("written: %s%s", path, drawn)
+    if sheet:
+        count = write_sheet(sheet, results)
+        logger.info("written: %s (%d of %d queries)", sheet, count, len(results))

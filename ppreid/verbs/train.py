@@ -1,8 +1,10 @@
-"""ppreid train, tools/train.py."""
+"""ppreid train, tools/train.py: cluster, train, evaluate, save; again and again."""
 
 import argparse
+from typing import Any
 
 from ppreid.base.environment import ask_for_determinism
+from ppreid.config.schema import TrainingConfig
 from ppreid.verbs.command import add_config_arguments, read_training_config
 
 EXAMPLES = """\
@@ -35,6 +37,11 @@ def run(args: argparse.Namespace) -> None:
     cfg = read_training_config(args)
     if cfg.deterministic:
         ask_for_determinism()
-    from ppreid.app import train
-
     train(cfg, overwrite=args.overwrite, resume=args.resume)
+
+
+def train(cfg: TrainingConfig, *, overwrite: bool = False, resume: str = "") -> list[dict[str, Any]]:
+    """Train a network on images whose identities are unknown; arguments and result are those of `app.training`."""
+    from ppreid.app import training
+
+    return training.train(cfg, overwrite=overwrite, resume=resume)

@@ -14,8 +14,6 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from ppreid import app
-from ppreid.app.inputs import read_split
 from ppreid.base.errors import DataError, PpreidWarning, printable
 from ppreid.base.records import ImageRecord
 from ppreid.cli import main
@@ -26,6 +24,8 @@ from ppreid.datasets.image_file import load_image
 from ppreid.datasets.transforms import eval_transform
 from ppreid.disk.features import read_features, write_records
 from ppreid.run.folder import BAD_IMAGES, LABELS
+from ppreid.verbs.inputs import read_split
+from ppreid.verbs.train import train
 
 PIXELS = np.random.default_rng(0).integers(0, 256, (32, 16, 3)).astype(np.uint8)
 PICTURE = Image.fromarray(PIXELS)
@@ -255,7 +255,7 @@ def test_odd_names_are_trained_on_and_come_back_from_the_files(tiny_root, write_
     for name in ODD_NAMES:
         Path(os.fsdecode(os.fsencode(root / "bounding_box_train") + b"/" + name)).write_bytes(content)
     cfg = load_config(write_tiny_config(tmp_path), [f"data.root={root}", "solver.epochs=1"])
-    app.train(cfg)
+    train(cfg)
     for name in ODD_NAMES:
         assert name.replace(b'"', b'""') in (tmp_path / "run" / LABELS).read_bytes()
     assert main(["doctor", "-c", str(tmp_path / "tiny.yaml"), "-o", f"data.root={root}", "--data-only"]) == 0

@@ -5,8 +5,8 @@ import pytest
 from pages import ROOT, code_blocks
 from scipy.sparse import csr_matrix
 
+import ppreid
 from ppreid import tables
-from ppreid.config import load as config_module
 from ppreid.run.folder import METRICS
 from ppreid.run.metrics import read_metrics
 
@@ -18,13 +18,13 @@ TABLES = ("CLUSTERERS", "MEMORY_UPDATES", "DATASETS")
 @pytest.fixture
 def run(tiny_config, tmp_path, monkeypatch):
     """Runs a program on the tiny data in place of the demo data, and gives its names."""
-    real = config_module.load_config
+    real = ppreid.load_config
 
     def tiny(name, overrides=(), **kwargs):
         assert name == "demo.yaml"
         return real(tiny_config, [*overrides, "solver.epochs=1", "labels.eps=0.6"], **kwargs)
 
-    monkeypatch.setattr(config_module, "load_config", tiny)
+    monkeypatch.setattr(ppreid, "load_config", tiny)
     before = {table: dict(getattr(tables, table)) for table in TABLES}
 
     def run_program(program):

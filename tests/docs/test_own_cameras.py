@@ -6,7 +6,6 @@ import shutil
 import numpy as np
 import pytest
 
-from ppreid import app
 from ppreid.app import epoch as epoch_module
 from ppreid.base.errors import EvaluationError
 from ppreid.cli import main
@@ -15,6 +14,8 @@ from ppreid.disk.tensor_file import load_tensors
 from ppreid.run.checkpoint_set import AUTO
 from ppreid.run.folder import BEST, CAMERAS, LABELS, LAST, METRICS
 from ppreid.run.metrics import read_metrics
+from ppreid.verbs.evaluate import evaluate
+from ppreid.verbs.train import train
 
 HEALTH = {"label_stability", "camera_mixing", "cross_camera_clusters"}
 
@@ -44,7 +45,7 @@ def epochs_of(run):
 
 def test_a_folder_trains_without_labels_and_reports_health(own_config, tmp_path, caplog):
     with caplog.at_level("INFO", "ppreid"):
-        assert app.train(own_config()) == []
+        assert train(own_config()) == []
     run = tmp_path / "run"
     assert [row["event"] for row in read_metrics(run / METRICS)] == ["epoch", "epoch", "summary"]
     assert read_metrics(run / METRICS)[-1]["last"] is None
@@ -59,7 +60,7 @@ def test_a_folder_trains_without_labels_and_reports_health(own_config, tmp_path,
 
 
 def test_a_resumed_run_has_the_same_health(own_config, tmp_path, monkeypatch):
-    app.train(own_config())
+    train(own_config())
     real, calls = epoch_module.train_epoch, []
 
     def stop_in_second_epoch(*args, **kwargs):
@@ -71,15 +72,15 @@ def test_a_resumed_run_has_the_same_health(own_config, tmp_path, monkeypatch):
     stopped = own_config(f"output_dir={tmp_path / 'stopped'}")
     with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
         patch.setattr(epoch_module, "train_epoch", stop_in_second_epoch)
-        app.train(stopped)
-    app.train(stopped, resume=AUTO)
+        train(stopped)
+    train(stopped, resume=AUTO)
     assert epochs_of(tmp_path / "run") == epochs_of(tmp_path / "stopped")
     one, other = (load_tensors(tmp_path / name / LAST).tensors for name in ("run", "stopped"))
     assert one.keys() == other.keys() and all((one[name] == other[name]).all() for name in one)
 
 
 def test_unknown_cameras_train_as_well(own_config, tmp_path):
-    app.train(own_config("data.camera_folder.camera=none", "solver.epochs=1"))
+    train(own_config("data.camera_folder.camera=none", "solver.epochs=1"))
     (row,) = epochs_of(tmp_path / "run")
     assert {row[key] for key in HEALTH} == {None} and row["clusters"] > 0
     assert not (tmp_path / "run" / CAMERAS).exists()
@@ -89,19 +90,19 @@ def test_labelled_images_are_evaluated(own_config, tiny_root, tmp_path):
     labelled = tiny_root / "demo"
     keys = [f"data.camera_folder.query={labelled / 'query'}"]
     keys.append(f"data.camera_folder.gallery={labelled / 'bounding_box_test'}")
-    history = app.train(own_config(*keys, "solver.epochs=1"))
+    history = train(own_config(*keys, "solver.epochs=1"))
     assert [row["epoch"] for row in history] == [0, 1] and history[-1]["valid_queries"] == 8
-    result = app.evaluate(own_config(*keys, f"model.weights={tmp_path / 'run' / BEST}"))
+    result = evaluate(own_config(*keys, f"model.weights={tmp_path / 'run' / BEST}"))
     assert 100 * result.mean_ap == pytest.approx(history[-1]["mAP"])
 
 
 def test_without_labelled_images_nothing_can_be_measured(own_config):
     with pytest.raises(EvaluationError, match=r"no labelled query and gallery .*label-free health"):
-        app.evaluate(own_config())
+        evaluate(own_config())
 
 
 def test_the_labels_name_the_images_of_the_folder(own_config, crops, tmp_path):
-    app.train(own_config("solver.epochs=1", "solver.iters=1"))
+    train(own_config("solver.epochs=1", "solver.iters=1"))
     lines = (tmp_path / "run" / LABELS).read_text().splitlines()
     assert len(lines) == 49 and lines[1].startswith(f"{crops}/hall/0")
     assert np.unique([line.rpartition(",")[2] for line in lines[1:]]).size > 2

@@ -8,17 +8,19 @@ import paddle
 import pytest
 from PIL import Image
 
-from ppreid import app, wiring
-from ppreid.app import exporting
+from ppreid import wiring
 from ppreid.base.errors import ConfigError, WeightsError
 from ppreid.cli import main
 from ppreid.config.load import load_config
 from ppreid.disk.features import read_features
 from ppreid.disk.files import file_sha256
+from ppreid.export import write
 from ppreid.export.exported import open_exported
 from ppreid.export.manifest import read_manifest
 from ppreid.export.network import ParityRow, PixelNetwork, compare_runtimes, require_onnx, require_parity
 from ppreid.export.predict import compare
+from ppreid.verbs.export import export
+from ppreid.verbs.extract import extract
 from ppreid.weights.files import save_weights
 
 PADDLE_ONLY = ["paddle"]
@@ -47,7 +49,7 @@ def exported(write_tiny_config, tmp_path_factory):
     """(configuration, folder of its export)"""
     folder = tmp_path_factory.mktemp("export")
     cfg = config_with_weights(write_tiny_config(folder), folder)
-    app.export(cfg, folder / "net", formats=BOTH)
+    export(cfg, folder / "net", formats=BOTH)
     return cfg, folder / "net"
 
 
@@ -55,7 +57,7 @@ def exported(write_tiny_config, tmp_path_factory):
 def test_prediction_gives_the_features_of_extraction(exported, runtime, tiny_root, tmp_path):
     cfg, net = exported
     images = tiny_root / "demo" / "query"
-    app.extract(cfg, tmp_path / "extracted.npy", images=images)
+    extract(cfg, tmp_path / "extracted.npy", images=images)
     assert main(["predict", str(net), str(images), "--out", str(tmp_path / "p.npy"), "--runtime", runtime]) == 0
     expected, found = read_features(tmp_path / "extracted.npy"), read_features(tmp_path / "p.npy")
     assert found.names == expected.names
@@ -106,7 +108,7 @@ def test_pixels_are_normalised_inside():
 )
 def test_every_kind_of_network_exports(tiny_config, tmp_path, overrides):
     cfg = config_with_weights(tiny_config, tmp_path, *overrides)
-    rows = app.export(cfg, tmp_path / "net", formats=BOTH)
+    rows = export(cfg, tmp_path / "net", formats=BOTH)
     assert len(rows) == 4 * len(BOTH)
     assert max(row.difference for row in rows) < 1e-5
     assert {row.batch for row in rows} == {1, 3, 4}
@@ -120,9 +122,9 @@ def test_nothing_is_left_behind_when_the_copy_computes_something_else(tiny_confi
         other.mean.set_value(other.mean + 0.1)
         return other
 
-    monkeypatch.setattr(exporting, "PixelNetwork", other_network)
+    monkeypatch.setattr(write, "PixelNetwork", other_network)
     with pytest.raises(ConfigError, match=r"Paddle Inference differ .* nothing was written"):
-        app.export(cfg, tmp_path / "net", formats=PADDLE_ONLY)
+        export(cfg, tmp_path / "net", formats=PADDLE_ONLY)
     assert not (tmp_path / "net").exists()
 
 
@@ -146,13 +148,13 @@ def test_an_earlier_export_is_kept_unless_overwrite(exported, tmp_path):
     cfg, net = exported
     before = file_sha256(net / "export.json")
     with pytest.raises(ConfigError, match=r"holds an export .* --overwrite"):
-        app.export(cfg, net, formats=PADDLE_ONLY)
+        export(cfg, net, formats=PADDLE_ONLY)
     assert file_sha256(net / "export.json") == before
     old = tmp_path / "net"
     old.mkdir()
     (old / "model.onnx").write_bytes(b"of an earlier export")
     (old / "notes.txt").write_text("mine")
-    app.export(cfg, old, formats=PADDLE_ONLY, overwrite=True)
+    export(cfg, old, formats=PADDLE_ONLY, overwrite=True)
     assert not (old / "model.onnx").exists()
     assert (old / "notes.txt").read_text() == "mine"
     open_exported(old)
@@ -172,7 +174,7 @@ def test_an_unknown_format_is_refused(exported, tmp_path, arguments, message, ca
 def test_a_missing_or_unfitting_converter_is_said_before_the_work(monkeypatch, tmp_path):
     monkeypatch.setitem(sys.modules, "paddle2onnx", None)  # as if it were not installed
     with pytest.raises(ConfigError, match=r"ONNX needs a package .* pip install 'paddle2onnx.*leave onnx out"):
-        app.export(load_config("demo.yaml"), tmp_path / "net", formats=[*BOTH, "onnx"])
+        export(load_config("demo.yaml"), tmp_path / "net", formats=[*BOTH, "onnx"])
 
 
 # reading an export
@@ -283,6 +285,7 @@ def test_prediction_needs_no_code_of_training(exported, tiny_root, tmp_path):
         "ppreid.clustering",
         "ppreid.wiring",
         "ppreid.app",
+        "ppreid.verbs.export",
         "ppreid.training.train",
     )
     code = (

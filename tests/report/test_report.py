@@ -6,13 +6,14 @@ import sys
 
 import pytest
 
-from ppreid import app
-from ppreid.app import reporting
 from ppreid.base.errors import PpreidWarning
 from ppreid.cli import main
 from ppreid.config.load import load_config
+from ppreid.report import page
 from ppreid.run.folder import BEST, LABELS, LAST, LOG, METRICS, REPORT
 from ppreid.run.lock import LOCK, process_at_work, run_lock
+from ppreid.verbs.report import report
+from ppreid.verbs.train import train
 
 SMALL = ["report.enabled=true", "report.queries=2", "report.clusters=2", "report.map_images=20"]
 
@@ -25,7 +26,7 @@ def finished(write_tiny_config, tmp_path_factory):
     logger = logging.getLogger("ppreid")
     level = logger.level
     logger.setLevel(logging.INFO)
-    app.train(load_config(config, SMALL))
+    train(load_config(config, SMALL))
     logger.setLevel(level)
     return folder / "run"
 
@@ -77,21 +78,21 @@ def test_other_options(run, tmp_path):
 def test_without_weights_or_data_the_rest_is_shown_and_it_says_so(run):
     (run / LAST).unlink()
     with pytest.warns(PpreidWarning, match="Rank lists, images and the map are missing"):
-        app.report([run])
+        report([run])
     page = (run / REPORT).read_text(encoding="utf-8")
     assert sections(page) == ["curves", "clusters", "epochs", "configuration"]
     assert "Rank lists, images and the map are missing" in page
     assert LAST in page
     with pytest.warns(PpreidWarning, match="/nowhere"):
-        app.report([run], overrides=["data.root=/nowhere"], checkpoint="best")
-    app.report([run], images=False)
+        report([run], overrides=["data.root=/nowhere"], checkpoint="best")
+    report([run], images=False)
     assert "are missing" not in (run / REPORT).read_text(encoding="utf-8")
 
 
 def test_labels_of_other_images_are_not_shown_with_these(run):
     lines = (run / LABELS).read_text().splitlines(keepends=True)
     (run / LABELS).write_text("".join(lines[:-1]))
-    app.report([run])
+    report([run])
     page = (run / REPORT).read_text(encoding="utf-8")
     assert "not those of labels.csv" in page
     assert sections(page) == ["curves", "ranking", "clusters", "epochs", "configuration"]
@@ -111,7 +112,7 @@ def test_a_comparison_lays_runs_over_each_other(run, finished, tmp_path):
     ("arguments", "code", "message"),
     [
         (["{run}", "-o", "report.projektion=pca"], 2, "did you mean"),
-        (["{run}", "--out", "/nowhere/at/all.html"], 2, "/nowhere/at/all.html"),
+        (["{run}", "--out", "/nowhere/at/all.html"], 8, "/nowhere/at/all.html cannot be written"),
         (["{run}/.."], 3, "not the folder of a training run"),
         (["/nowhere"], 3, "not the folder of a training run"),
     ],
@@ -127,8 +128,8 @@ def test_a_report_that_fails_costs_nothing_but_the_report(tiny_config, tmp_path,
     def broken(*args, **kwargs):
         raise ZeroDivisionError("a fault in the report")
 
-    monkeypatch.setattr(reporting, "run_page", broken)
-    history = app.train(load_config(tiny_config, ["report.enabled=true", "solver.epochs=1"]))
+    monkeypatch.setattr(page, "run_page", broken)
+    history = train(load_config(tiny_config, ["report.enabled=true", "solver.epochs=1"]))
     assert [row["epoch"] for row in history] == [0, 1]
     assert "a fault in the report" in caplog.text
     assert f"tools/report.py {tmp_path / 'run'}" in caplog.text
@@ -138,7 +139,7 @@ def test_a_report_that_fails_costs_nothing_but_the_report(tiny_config, tmp_path,
 
 def test_overwriting_a_run_removes_its_report(run, write_tiny_config, tmp_path):
     config = write_tiny_config(tmp_path)
-    app.train(load_config(config, [f"output_dir={run}", "solver.epochs=1"]), overwrite=True)
+    train(load_config(config, [f"output_dir={run}", "solver.epochs=1"]), overwrite=True)
     assert not (run / REPORT).exists()
 
 
@@ -154,14 +155,14 @@ def test_a_running_run_is_seen_and_left_alone(run):
         assert holder.stdout.readline() == "locked\n"
         before = {file.name: file.stat().st_mtime_ns for file in run.iterdir()}
         assert f"process {holder.pid}" in process_at_work(run)
-        app.report([run])
+        report([run])
         assert 'class="state running"' in (run / REPORT).read_text(encoding="utf-8")
         after = {file.name: file.stat().st_mtime_ns for file in run.iterdir()}
         assert {name for name in after if after[name] != before.get(name)} == {REPORT}
     finally:
         holder.communicate("")
     assert holder.returncode == 0  # it still had its lock
-    app.report([run], images=False)
+    report([run], images=False)
     assert 'class="state stopped"' in (run / REPORT).read_text(encoding="utf-8")
 
 

@@ -2,13 +2,13 @@ import sys
 
 import pytest
 
-from ppreid import app
 from ppreid.app import epoch as epoch_module
 from ppreid.base.errors import ConfigError
 from ppreid.config.load import load_config
 from ppreid.run.checkpoint_set import AUTO
 from ppreid.run.folder import METRICS
 from ppreid.run.metrics import CURVES, MetricsFile, read_metrics, scalars
+from ppreid.verbs.train import train
 
 
 @pytest.fixture
@@ -52,9 +52,9 @@ def test_a_resumed_run_has_every_point_once(tiny_config, tmp_path, monkeypatch, 
 
     monkeypatch.setattr(epoch_module, "write_labels", stop_in_third_epoch)
     with pytest.raises(KeyboardInterrupt):
-        app.train(cfg)
+        train(cfg)
     monkeypatch.setattr(epoch_module, "write_labels", real)
-    app.train(cfg, resume=AUTO)
+    train(cfg, resume=AUTO)
     run = tmp_path / "run"
     found = curves(run / CURVES, log_reader)
     rows = read_metrics(run / METRICS)
@@ -68,7 +68,7 @@ def test_a_resumed_run_has_every_point_once(tiny_config, tmp_path, monkeypatch, 
 def test_a_missing_package_is_said_before_the_run_starts(tiny_config, tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "visualdl", None)  # as if it were not installed
     with pytest.raises(ConfigError, match=r"log\.visualdl is true, but visualdl is missing .* pip install visualdl"):
-        app.train(load_config(tiny_config, ["log.visualdl=true"]))
+        train(load_config(tiny_config, ["log.visualdl=true"]))
     assert not (tmp_path / "run").exists()
 
 

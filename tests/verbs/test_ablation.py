@@ -4,11 +4,10 @@ import signal
 
 import pytest
 
-from ppreid import app
-from ppreid.app import ablation as ablation_module
 from ppreid.base.errors import ClusteringError, Interrupted
 from ppreid.cli import main
 from ppreid.run.folder import LAST, METRICS
+from ppreid.verbs import train as training
 
 SHORT = ["-o", "solver.epochs=1", "-o", "eval.engine=eager"]
 
@@ -20,13 +19,13 @@ def ablate(tiny_config, out, *more):
 @pytest.fixture
 def counted(monkeypatch):
     """Folders of the runs that were trained."""
-    folders = []
+    folders, real = [], training.train
 
-    def train(cfg, **kwargs):
+    def instead(cfg, **kwargs):
         folders.append(cfg.output_dir.rpartition("/")[2])
-        return app.train(cfg, **kwargs)
+        return real(cfg, **kwargs)
 
-    monkeypatch.setattr(ablation_module, "train", train)
+    monkeypatch.setattr(training, "train", instead)
     return folders
 
 
@@ -91,22 +90,24 @@ def test_a_changed_configuration_is_refused_and_moved_data_are_not(tiny_config, 
 
 
 def test_a_run_that_fails_does_not_keep_the_others_from_running(tiny_config, tmp_path, monkeypatch, capsys):
-    def train(cfg, **kwargs):
+    real = training.train
+
+    def instead(cfg, **kwargs):
         if cfg.ise.objective == "baseline":
             raise ClusteringError("no cluster found")
-        return app.train(cfg, **kwargs)
+        return real(cfg, **kwargs)
 
-    monkeypatch.setattr(ablation_module, "train", train)
+    monkeypatch.setattr(training, "train", instead)
     assert ablate(tiny_config, tmp_path / "out", "--seeds", 1, "--rows", "baseline,ise") == ClusteringError.exit_code
     assert "1 of 2 runs failed, see above; first: no cluster found" in capsys.readouterr().err
     assert "| Baseline | - |" in (tmp_path / "out" / "ablation.md").read_text(encoding="utf-8")
 
 
 def test_a_signal_between_two_runs_is_not_swallowed(tiny_config, tmp_path, monkeypatch):
-    def train(cfg, **kwargs):
+    def instead(cfg, **kwargs):
         raise Interrupted(signal.SIGINT)
 
-    monkeypatch.setattr(ablation_module, "train", train)
+    monkeypatch.setattr(training, "train", instead)
     assert ablate(tiny_config, tmp_path / "out", "--seeds", 1) == 130
 
 
@@ -132,7 +133,7 @@ def test_the_papers_recipe_is_taken_for_its_data_sets(tmp_path, monkeypatch):
     def remember(configs, out, *, seeds):
         seen.update(configs=configs, out=out, seeds=seeds)
 
-    monkeypatch.setattr(app, "ablate", remember)
+    monkeypatch.setattr("ppreid.verbs.ablate.ablate", remember)
     assert main(["ablate", "--dataset", "msmt17", "--seeds", "5", "-o", "data.root=/datasets"]) == 0
     assert {row: cfg.ise.objective for row, cfg in seen["configs"].items()} == {row: row for row in seen["configs"]}
     assert len(seen["configs"]) == 4 and seen["seeds"] == 5 and str(seen["out"]) == "output/ablation_msmt17"

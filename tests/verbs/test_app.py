@@ -5,7 +5,7 @@ import shutil
 import numpy as np
 import pytest
 
-from ppreid import app, tables
+from ppreid import tables
 from ppreid.app import epoch as epoch_module
 from ppreid.base.errors import ClusteringError, ConfigError, DataError, PpreidWarning, TrainingError
 from ppreid.config.load import load_config
@@ -13,6 +13,8 @@ from ppreid.disk.tensor_file import load_tensors
 from ppreid.run.checkpoint_set import AUTO
 from ppreid.run.folder import BAD_IMAGES, BEST, CONFIG, ENVIRONMENT, LABELS, LAST, LOG, METRICS, PREVIOUS, RESULTS
 from ppreid.run.metrics import read_metrics
+from ppreid.verbs.evaluate import evaluate
+from ppreid.verbs.train import train
 
 
 def without_seconds(folder):
@@ -29,7 +31,7 @@ def same_tensors(a, b):
 
 def test_a_run_trains_evaluates_and_leaves_everything_behind(tiny_config, tmp_path, caplog):
     caplog.set_level(logging.INFO, "ppreid")  # what goes to the log file
-    history = app.train(load_config(tiny_config))
+    history = train(load_config(tiny_config))
     run = tmp_path / "run"
     assert {file.name for file in run.iterdir()} == {CONFIG, ENVIRONMENT, METRICS, LOG, LABELS, LAST, PREVIOUS, BEST}
     assert [row["epoch"] for row in history] == [0, 1, 2]
@@ -48,7 +50,7 @@ def test_a_run_trains_evaluates_and_leaves_everything_behind(tiny_config, tmp_pa
     # the checkpoints are what was evaluated
     for name, row in ((LAST, history[-1]), (BEST, best)):
         cfg = load_config(run / CONFIG, [f"model.weights={run / name}", f"output_dir={tmp_path / 'eval'}"])
-        result = app.evaluate(cfg)
+        result = evaluate(cfg)
         assert 100 * result.mean_ap == pytest.approx(row["mAP"], abs=1e-9)
         results = json.loads((tmp_path / "eval" / RESULTS).read_text())
         assert results["results"]["mean_ap"] == pytest.approx(result.mean_ap)
@@ -56,23 +58,23 @@ def test_a_run_trains_evaluates_and_leaves_everything_behind(tiny_config, tmp_pa
 
 
 def test_the_resolved_configuration_gives_the_same_run(tiny_config, tmp_path):
-    app.train(load_config(tiny_config))
+    train(load_config(tiny_config))
     again = load_config(tmp_path / "run" / CONFIG, [f"output_dir={tmp_path / 'again'}"])
-    app.train(again)
+    train(again)
     assert without_seconds(tmp_path / "run") == without_seconds(tmp_path / "again")
     same_tensors(tmp_path / "run" / LAST, tmp_path / "again" / LAST)
     assert (tmp_path / "run" / LABELS).read_text() == (tmp_path / "again" / LABELS).read_text()
 
 
 def test_the_number_of_workers_does_not_change_the_run(tiny_config, tmp_path):
-    app.train(load_config(tiny_config, ["solver.epochs=1"]))
-    app.train(load_config(tiny_config, ["solver.epochs=1", "data.num_workers=2", f"output_dir={tmp_path / 'two'}"]))
+    train(load_config(tiny_config, ["solver.epochs=1"]))
+    train(load_config(tiny_config, ["solver.epochs=1", "data.num_workers=2", f"output_dir={tmp_path / 'two'}"]))
     assert without_seconds(tmp_path / "run") == without_seconds(tmp_path / "two")
     same_tensors(tmp_path / "run" / LAST, tmp_path / "two" / LAST)
 
 
 def test_a_resumed_run_equals_an_uninterrupted_one(tiny_config, tmp_path, monkeypatch):
-    app.train(load_config(tiny_config))
+    train(load_config(tiny_config))
     stopped = tmp_path / "stopped"
     cfg = load_config(tiny_config, [f"output_dir={stopped}"])
     real, calls = epoch_module.train_epoch, []
@@ -85,29 +87,29 @@ def test_a_resumed_run_equals_an_uninterrupted_one(tiny_config, tmp_path, monkey
 
     monkeypatch.setattr(epoch_module, "train_epoch", stop_in_second_epoch)
     with pytest.raises(KeyboardInterrupt):
-        app.train(cfg)
+        train(cfg)
     monkeypatch.setattr(epoch_module, "train_epoch", real)
-    app.train(cfg, resume=AUTO)
+    train(cfg, resume=AUTO)
     assert without_seconds(tmp_path / "run") == without_seconds(stopped)
     same_tensors(tmp_path / "run" / LAST, stopped / LAST)
 
 
 def test_training_reads_no_identity(tiny_config, tiny_root, tmp_path):
     """Names of the training images with shuffled identities lead to the same weights."""
-    app.train(load_config(tiny_config))
+    train(load_config(tiny_config))
     root = tmp_path / "shuffled"
     shutil.copytree(tiny_root, root)
     folder = root / "demo" / "bounding_box_train"
     for number, file in enumerate(sorted(folder.iterdir())):  # the order of the names stays as it is
         camera = file.name.split("_")[1]
         file.rename(folder / f"{number + 1:04d}_{camera}_999999_00.jpg")
-    app.train(load_config(tiny_config, [f"data.root={root}", f"output_dir={tmp_path / 'other'}"]))
+    train(load_config(tiny_config, [f"data.root={root}", f"output_dir={tmp_path / 'other'}"]))
     same_tensors(tmp_path / "run" / LAST, tmp_path / "other" / LAST)
 
 
 @pytest.mark.parametrize("row", ["baseline", "ise_pli", "ise_lp"])
 def test_every_row_of_the_ablation_trains(tiny_config, row):
-    history = app.train(load_config(tiny_config, ["solver.epochs=1", f"ise.objective={row}"]))
+    history = train(load_config(tiny_config, ["solver.epochs=1", f"ise.objective={row}"]))
     assert len(history) == 2
 
 
@@ -126,15 +128,15 @@ def test_every_row_of_the_ablation_trains(tiny_config, row):
     ],
 )
 def test_other_choices_train(tiny_config, override):
-    history = app.train(load_config(tiny_config, ["solver.epochs=1", "solver.iters=2", override]))
+    history = train(load_config(tiny_config, ["solver.epochs=1", "solver.iters=2", override]))
     assert np.isfinite(history[-1]["mAP"])
 
 
 def test_a_run_in_parts_of_the_batch_is_the_run_on_whole_batches(tiny_config, tmp_path):
     """One epoch only: in the next one a label may hang on the last digit of a distance."""
     one_epoch = ["solver.epochs=1", "model.bn_chunks=4"]
-    app.train(load_config(tiny_config, one_epoch))
-    app.train(load_config(tiny_config, [*one_epoch, "batch.accumulate=2", f"output_dir={tmp_path / 'parts'}"]))
+    train(load_config(tiny_config, one_epoch))
+    train(load_config(tiny_config, [*one_epoch, "batch.accumulate=2", f"output_dir={tmp_path / 'parts'}"]))
     whole, parts = (read_metrics(tmp_path / name / METRICS)[1] for name in ("run", "parts"))
     for name in ("loss", "loss_contrast", "loss_lp"):
         assert parts[name] == pytest.approx(whole[name], rel=1e-3)
@@ -142,32 +144,32 @@ def test_a_run_in_parts_of_the_batch_is_the_run_on_whole_batches(tiny_config, tm
 
 def test_a_smaller_device_gets_a_scaled_recipe_that_can_be_run_again(tiny_config, tmp_path, caplog):
     with caplog.at_level(logging.INFO, "ppreid"):
-        app.train(load_config(tiny_config, ["solver.epochs=1", "batch.per_device=8"]))
+        train(load_config(tiny_config, ["solver.epochs=1", "batch.per_device=8"]))
     assert "recipe: 16 images a step; here 1 device x 8: batch.identities 4 -> 2, solver.iters 3 -> 6" in caplog.text
     run, again = tmp_path / "run", tmp_path / "again"
-    app.train(load_config(run / CONFIG, [f"output_dir={again}"]))
+    train(load_config(run / CONFIG, [f"output_dir={again}"]))
     assert without_seconds(run) == without_seconds(again)
     same_tensors(run / LAST, again / LAST)
 
 
 def test_an_earlier_run_is_kept_unless_overwrite(tiny_config):
     cfg = load_config(tiny_config, ["solver.epochs=1", "solver.iters=1"])
-    app.train(cfg)
+    train(cfg)
     with pytest.raises(ConfigError, match="holds an earlier run"):
-        app.train(cfg)
-    app.train(cfg, overwrite=True)
+        train(cfg)
+    train(cfg, overwrite=True)
 
 
 def test_no_cluster_is_an_error_that_says_what_to_change(tiny_config):
     with pytest.raises(ClusteringError, match=r"all 48 images are outliers .*labels\.eps"):
-        app.train(load_config(tiny_config, ["labels.min_samples=40"]))
+        train(load_config(tiny_config, ["labels.min_samples=40"]))
 
 
 def test_one_cluster_trains_without_supports(tiny_config, monkeypatch):
     one = tables.Clusterer(lambda distances, **_: np.zeros(distances.shape[0], np.int64))
     monkeypatch.setitem(tables.CLUSTERERS, "dbscan", one)
     with pytest.warns(PpreidWarning) as caught:
-        history = app.train(load_config(tiny_config, ["solver.epochs=1"]))
+        history = train(load_config(tiny_config, ["solver.epochs=1"]))
     text = "\n".join(str(warning.message) for warning in caught)
     assert "only 1 clusters exist; 0 supports per image this epoch" in text
     assert np.isfinite(history[-1]["mAP"])
@@ -185,7 +187,7 @@ def test_a_loss_that_is_not_finite_stops_the_run_and_keeps_the_last_checkpoint(t
 
     monkeypatch.setitem(tables.OBJECTIVES, "ise", row._replace(function=broken_in_second_epoch))
     with pytest.raises(TrainingError, match="loss, gradient became NaN or infinite"):
-        app.train(load_config(tiny_config))
+        train(load_config(tiny_config))
     assert load_tensors(tmp_path / "run" / LAST).facts["epoch"] == 1
 
 
@@ -196,18 +198,18 @@ def test_an_unreadable_image_stops_the_run_or_is_left_out(tiny_config, tiny_root
     victim.write_bytes(victim.read_bytes()[:100])
     overrides = [f"data.root={root}", "solver.epochs=1"]
     with pytest.raises(DataError, match=victim.name):
-        app.train(load_config(tiny_config, overrides))
+        train(load_config(tiny_config, overrides))
     with pytest.warns(PpreidWarning, match=r"1 unreadable images are left out \(train 1\); they are listed in"):
-        app.train(load_config(tiny_config, [*overrides, "data.on_bad_image=skip"]), overwrite=True)
+        train(load_config(tiny_config, [*overrides, "data.on_bad_image=skip"]), overwrite=True)
     assert victim.name in (tmp_path / "run" / BAD_IMAGES).read_text()
     assert victim.name not in (tmp_path / "run" / LABELS).read_text()
 
 
 def test_evaluation_needs_trained_weights(tiny_config):
     with pytest.raises(ConfigError, match=r"model\.weights is 'none'"):
-        app.evaluate(load_config(tiny_config))
+        evaluate(load_config(tiny_config))
 
 
 def test_a_missing_data_set_shows_what_was_expected(tiny_config, tmp_path):
     with pytest.raises(DataError, match="bounding_box_train"):
-        app.train(load_config(tiny_config, [f"data.root={tmp_path}", "data.name=market1501"]))
+        train(load_config(tiny_config, [f"data.root={tmp_path}", "data.name=market1501"]))

@@ -117,12 +117,12 @@ def test_a_library_writes_the_completions():
 
 
 def test_ctrl_c_ends_with_130(monkeypatch, tiny_config, capsys):
-    from ppreid import app
+    from ppreid.verbs import train
 
     def interrupted(*args, **kwargs):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(app, "train", interrupted)
+    monkeypatch.setattr(train, "train", interrupted)
     assert main(["train", "-c", str(tiny_config)]) == 130
     assert capsys.readouterr().err == "interrupted\n"
 

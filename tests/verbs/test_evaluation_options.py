@@ -4,8 +4,7 @@ import numpy as np
 import paddle
 import pytest
 
-from ppreid import app, tables, wiring
-from ppreid.app.inputs import read_split, trained_network
+from ppreid import tables, wiring
 from ppreid.base.errors import ConfigError, EvaluationError
 from ppreid.base.records import ids
 from ppreid.config.load import load_config
@@ -15,6 +14,9 @@ from ppreid.models.reid_net import FlipAveraged
 from ppreid.run.folder import BAD_IMAGES, RESULTS
 from ppreid.training.evaluate import evaluate_model
 from ppreid.training.extract import extract_features
+from ppreid.verbs import evaluate as verb
+from ppreid.verbs.inputs import read_split, trained_network
+from ppreid.verbs.train import train
 from ppreid.weights.files import save_weights
 
 
@@ -44,7 +46,7 @@ def evaluate(tiny_config, tmp_path):
         if not weights.exists():
             paddle.seed(3)
             save_weights(weights, wiring.reid_net(load_config(tiny_config).model))
-        result = app.evaluate(load_config(tiny_config, [f"model.weights={weights}", *overrides]))
+        result = verb.evaluate(load_config(tiny_config, [f"model.weights={weights}", *overrides]))
         return result, json.loads((run / RESULTS).read_text(encoding="utf-8"))
 
     return run
@@ -94,9 +96,9 @@ def test_flip_works_with_the_inference_engine(evaluate):
 
 def test_evaluations_during_training_are_plain(tiny_config, tmp_path):
     short = ["solver.epochs=1", "solver.iters=1"]
-    plain = app.train(load_config(tiny_config, short))
+    plain = train(load_config(tiny_config, short))
     options = ["eval.flip=true", "eval.rerank=true", f"output_dir={tmp_path / 'options'}"]
-    assert app.train(load_config(tiny_config, short + options)) == plain
+    assert train(load_config(tiny_config, short + options)) == plain
 
 
 @pytest.mark.parametrize("protocol", ["market1501_trapezoid", "fastreid", "all_queries"])

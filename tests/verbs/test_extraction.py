@@ -5,12 +5,14 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from ppreid import app, wiring
-from ppreid.app import extraction
+from ppreid import wiring
 from ppreid.base.errors import ConfigError, DataError, PpreidWarning
 from ppreid.config.load import load_config
 from ppreid.datasets.image_folder import find_images
 from ppreid.disk.features import read_features
+from ppreid.verbs import features
+from ppreid.verbs.cluster import cluster
+from ppreid.verbs.extract import extract
 from ppreid.weights.files import save_weights
 
 
@@ -24,18 +26,18 @@ def config(tiny_config, tmp_path):
 
 def stop_after(batches, monkeypatch):
     """Let an extraction end with Ctrl-C after some batches."""
-    real = extraction.feature_blocks
+    real = features.feature_blocks
 
     def stopping(*args, **kwargs):
         yield from itertools.islice(real(*args, **kwargs), batches)
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(extraction, "feature_blocks", stopping)
+    monkeypatch.setattr(features, "feature_blocks", stopping)
 
 
 def test_the_file_holds_every_image_of_the_part_in_order(config, tmp_path):
     output = tmp_path / "new" / "train.npy"
-    app.extract(config(), output)
+    extract(config(), output)
     features = np.load(output, mmap_mode="r", allow_pickle=False)
     assert (features.shape, features.dtype) == ((48, 64), np.float32)
     np.testing.assert_allclose(np.linalg.norm(features, axis=1), 1, atol=1e-5)
@@ -47,9 +49,9 @@ def test_the_file_holds_every_image_of_the_part_in_order(config, tmp_path):
 
 def test_clustering_reads_the_file(config, tmp_path):
     output = tmp_path / "train.npy"
-    app.extract(config(), output)
-    from_file = app.cluster(config(), features_file=output, output=tmp_path / "from_file.csv")
-    from_images = app.cluster(config(), output=tmp_path / "from_images.csv")
+    extract(config(), output)
+    from_file = cluster(config(), features_file=output, output=tmp_path / "from_file.csv")
+    from_images = cluster(config(), output=tmp_path / "from_images.csv")
     np.testing.assert_array_equal(from_file, from_images)
     assert (tmp_path / "from_file.csv").read_text() == (tmp_path / "from_images.csv").read_text()
 
@@ -57,17 +59,17 @@ def test_clustering_reads_the_file(config, tmp_path):
 @pytest.mark.parametrize("batches", [0, 1, 2])
 def test_an_interrupted_extraction_continues_and_gives_the_same_file(batches, config, tmp_path, monkeypatch):
     whole, resumed = tmp_path / "whole.npy", tmp_path / "resumed.npy"
-    app.extract(config(), whole)
+    extract(config(), whole)
     with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
         stop_after(batches, patch)
-        app.extract(config(), resumed)
+        extract(config(), resumed)
     assert not resumed.exists()
     starts = []
     real = wiring.feature_loader
     monkeypatch.setattr(
         wiring, "feature_loader", lambda *args, first_row: starts.append(first_row) or real(*args, first_row=first_row)
     )
-    app.extract(config(), resumed)
+    extract(config(), resumed)
     assert starts == [16 * batches]
     assert resumed.read_bytes() == whole.read_bytes()
     assert resumed.with_suffix(".csv").read_text() == whole.with_suffix(".csv").read_text()
@@ -77,21 +79,21 @@ def test_a_part_from_other_settings_is_refused(config, tmp_path, monkeypatch):
     output = tmp_path / "a.npy"
     with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
         stop_after(1, patch)
-        app.extract(config(), output)
+        extract(config(), output)
     with pytest.raises(ConfigError, match=r"a\.npy\.partial was begun with other image size; delete it"):
-        app.extract(config("data.height=48"), output)
+        extract(config("data.height=48"), output)
     with pytest.raises(ConfigError, match="was begun with other images"):
-        app.extract(config(), output, part="query")
+        extract(config(), output, part="query")
 
 
 def test_a_finished_file_is_kept(config, tmp_path):
     output = tmp_path / "a.npy"
     output.write_bytes(b"mine")
     with pytest.raises(ConfigError, match=r"a\.npy exists already; choose another name, or pass --overwrite"):
-        app.extract(config(), output)
+        extract(config(), output)
     assert output.read_bytes() == b"mine"
     with pytest.raises(ConfigError, match=r"no name for an \.npy file"):
-        app.extract(config(), tmp_path / "a.txt")
+        extract(config(), tmp_path / "a.txt")
 
 
 def test_any_folder_of_images(config, tiny_root, tmp_path):
@@ -102,7 +104,7 @@ def test_any_folder_of_images(config, tiny_root, tmp_path):
     (folder / "._a.png").write_text("not an image")
     (folder / "notes.txt").write_text("not an image")
     output = tmp_path / "crops.npy"
-    app.extract(config(), output, images=folder)
+    extract(config(), output, images=folder)
     found = read_features(output)
     assert found.features.shape == (9, 64)
     assert [name.removeprefix(f"{folder}/").split("/")[0] for name in found.names] == ["a.PNG"] + 8 * ["deep"]
@@ -115,9 +117,9 @@ def test_an_unreadable_image_stops_or_is_left_out(config, tmp_path):
     Image.new("RGB", (20, 40)).save(folder / "good.jpg")
     (folder / "bad.jpg").write_bytes(b"bad")
     with pytest.raises(DataError, match=r"bad\.jpg"):
-        app.extract(config(), tmp_path / "crops.npy", images=folder)
+        extract(config(), tmp_path / "crops.npy", images=folder)
     with pytest.warns(PpreidWarning, match="1 unreadable images are left out"):
-        app.extract(config("data.on_bad_image=skip"), tmp_path / "others.npy", images=folder)
+        extract(config("data.on_bad_image=skip"), tmp_path / "others.npy", images=folder)
     assert read_features(tmp_path / "others.npy").names == [str(folder / "good.jpg")]
     assert "bad.jpg" in (tmp_path / "others.bad_images.txt").read_text()
 

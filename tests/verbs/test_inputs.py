@@ -1,8 +1,8 @@
 import pytest
 
-from ppreid.app.inputs import read_split
 from ppreid.base.errors import DataError
 from ppreid.config.schema import TrainingConfig
+from ppreid.verbs.inputs import read_split
 
 
 def test_a_part_of_unreadable_images_only_is_an_error(tmp_path):

@@ -19,19 +19,19 @@ sys.path[:0] = [str(TESTS), str(TESTS.parent)]
 
 from conftest import write_tiny_data  # noqa: E402
 
-from ppreid import app  # noqa: E402
 from ppreid.base.errors import Interrupted  # noqa: E402
 from ppreid.config.load import load_config  # noqa: E402
 from ppreid.failpoint import VARIABLE  # noqa: E402
 from ppreid.run.checkpoint import FORMAT  # noqa: E402
 from ppreid.run.folder import LAST  # noqa: E402
+from ppreid.verbs.train import train  # noqa: E402
 
 with tempfile.TemporaryDirectory() as name:
     write_tiny_data(Path(name) / "data", np.random.default_rng(0))
     os.environ[VARIABLE] = "step=4:SIGTERM"
     overrides = [f"data.root={name}/data", f"output_dir={name}/run"]
     try:
-        app.train(load_config(Path(__file__).with_name("frozen.yaml"), overrides))
+        train(load_config(Path(__file__).with_name("frozen.yaml"), overrides))
     except Interrupted:
         target = Path(__file__).with_name(f"format_{FORMAT}.safetensors")
         shutil.copyfile(Path(name) / "run" / LAST, target)

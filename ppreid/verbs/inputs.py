@@ -4,6 +4,7 @@ import logging
 import warnings
 from collections import Counter
 from pathlib import Path
+from typing import NamedTuple
 
 from ppreid import tables, wiring
 from ppreid.base.errors import ConfigError, PpreidWarning
@@ -85,6 +86,26 @@ def read_gallery(folder: Path, cfg: DataConfig, *, skipped_list: Path) -> Datase
     return contents._replace(split=_readable(contents.split, cfg, skipped_list))
 
 
+def read_index_images(cfg: DataConfig, images: Path | None, *, skipped_list: Path) -> DatasetContents:
+    """Find the images of a search index, as training part, and the names of their cameras.
+
+    Args:
+        cfg: the data section.
+        images: folder of images, see `read_gallery`; None takes the gallery of the data set, or its training part where
+            that is all it has.
+        skipped_list: see `read_split`.
+
+    Raises:
+        DataError: there is no image, or a path does not say the camera.
+    """
+    if images is not None or tables.DATASETS[cfg.name].any_folder:
+        return read_gallery(images or Path(cfg.root), cfg, skipped_list=skipped_list)
+    split = read_split(cfg, skipped_list=skipped_list)
+    last = max((record.camid for record in split.gallery), default=-1)
+    names = tuple(str(number + 1) for number in range(last + 1))  # as in file names
+    return DatasetContents(split._replace(train=split.gallery), names)
+
+
 def _readable(found: ReIDSplit, cfg: DataConfig, skipped_list: Path | None) -> ReIDSplit:
     """With data.on_bad_image: skip, the images that can be read; otherwise all."""
     if cfg.on_bad_image == "error":
@@ -113,11 +134,32 @@ def load_initial_weights(model: ReIDNet, cfg: ModelConfig) -> None:
     logger.info("weights: %s", report)
 
 
-def trained_network(cfg: EvaluationModelConfig) -> tuple[ReIDNet, dict[str, str]]:
-    """The network with trained weights, every tensor of it from the file.
+class WeightsOrigin(NamedTuple):
+    """Where the weights of a network came from, for the results.
 
-    Returns:
-        The network, and path and sha256 of the file, for the results.
+    Attributes:
+        path: of the file.
+        sha256: of its content.
+    """
+
+    path: str
+    sha256: str
+
+
+class TrainedNetwork(NamedTuple):
+    """A network to use, not to train.
+
+    Attributes:
+        model: with its weights.
+        weights: where these came from.
+    """
+
+    model: ReIDNet
+    weights: WeightsOrigin
+
+
+def trained_network(cfg: EvaluationModelConfig) -> TrainedNetwork:
+    """The network of a configuration with the weights that model.weights names, every tensor of it from the file.
 
     Raises:
         ConfigError: model.weights names no file.
@@ -131,4 +173,4 @@ def trained_network(cfg: EvaluationModelConfig) -> tuple[ReIDNet, dict[str, str]
     model = wiring.reid_net(cfg)
     report = load_weights(model, cfg.weights, sha256=cfg.weights_sha256 or None)
     logger.info("weights: %s", report)
-    return model, {"path": str(report.path), "sha256": report.sha256}
+    return TrainedNetwork(model, WeightsOrigin(str(report.path), report.sha256))

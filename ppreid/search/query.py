@@ -1,48 +1,57 @@
-"""The story of a search: query images, features, the most similar images of an index."""
+"""Queries to an index in memory: images, their features, the most similar images."""
 
 import logging
 import os
 import warnings
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
 
-from ppreid import wiring
-from ppreid.app.indexing import open_index
 from ppreid.base.errors import ConfigError, DataError, PpreidWarning, unknown_choice
 from ppreid.base.records import ImageRecord
 from ppreid.datasets.image_dataset import find_unreadable
 from ppreid.datasets.image_folder import find_images
 from ppreid.neighbours.inverted_lists import DEFAULT_PROBES
-from ppreid.search.files import read_lists, read_parts
+from ppreid.search.files import Manifest, read_lists, read_parts
 from ppreid.search.gallery import GallerySearch, InvertedLists
 from ppreid.search.results import Match, SearchResult
 
 logger = logging.getLogger("ppreid")
 
 
-class Searcher:
-    """An index in memory with its network, for many searches."""
+class IndexSearch:
+    """An index in memory, for many searches."""
 
-    def __init__(self, folder: Path, *, overrides: Sequence[str] = ()) -> None:
-        """Check and read an index.
+    def __init__(
+        self,
+        folder: Path,
+        manifest: Manifest,
+        *,
+        extract: Callable[[Sequence[ImageRecord]], np.ndarray],
+        skip_unreadable: bool,
+        num_workers: int,
+    ) -> None:
+        """Read the features of an index.
 
         Args:
-            folder: the index.
-            overrides: "a.b=value" for keys that do not change features, e.g. device or eval.batch_size.
+            folder: of the index.
+            manifest: of the index.
+            extract: images to features (n, D) with the network of the index.
+            skip_unreadable: leave unreadable queries out, with a warning, instead of stopping.
+            num_workers: processes that look for these.
 
         Raises:
-            PpreidError: what its message says; the subclass tells the kind.
+            DataError: the index is damaged.
         """
-        self._index = open_index(Path(folder), overrides)
-        manifest = self._index.manifest
-        parts = read_parts(self._index.folder, manifest)
+        parts = read_parts(folder, manifest)
+        self._cameras = manifest.cameras
         self._paths = [name for part in parts for name in part.names]
         self._row_of = {path: row for row, path in enumerate(self._paths)}
         self._camids = np.concatenate([part.camids for part in parts])
-        lists = InvertedLists(*read_lists(self._index.folder, manifest)) if manifest.method == "ivf" else None
+        lists = InvertedLists(*read_lists(folder, manifest)) if manifest.method == "ivf" else None
         self._gallery = GallerySearch([part.features for part in parts], self._camids, lists)
+        self._extract, self._skip_unreadable, self._num_workers = extract, skip_unreadable, num_workers
         logger.info("%s: %d images, %s search", folder, len(self._paths), manifest.method)
 
     def search(
@@ -53,9 +62,9 @@ class Searcher:
         min_similarity: float = -1.0,
         camera: str | None = None,
         other_cameras: bool = False,
-        num_probes: int = DEFAULT_PROBES,
+        num_probes: int | None = None,
     ) -> list[SearchResult]:
-        """Find the most similar images of the index for every query; a query that is in the index is not its own match.
+        """Find the most similar images for every query; a query that is in the index is not its own match.
 
         Args:
             queries: image files, or folders, which are searched with their subfolders.
@@ -63,15 +72,16 @@ class Searcher:
             min_similarity: least cosine of a match, -1 to 1.
             camera: name of the camera of queries that are not in the index; None is unknown.
             other_cameras: leave out images of the query's own camera.
-            num_probes: inverted lists to look into, for an index with approximate search.
+            num_probes: inverted lists to look into, for an index with approximate search; None is DEFAULT_PROBES.
 
         Returns:
             One result per query image, in the order given.
 
         Raises:
-            ConfigError: a number is out of range, a camera is unknown, or an override of the index does not fit.
+            ConfigError: a number is out of range, or a camera is unknown.
             DataError: a query is missing or unreadable.
         """
+        num_probes = DEFAULT_PROBES if num_probes is None else num_probes
         if k < 1 or num_probes < 1 or not -1 <= min_similarity <= 1:
             raise ConfigError("search needs k and num_probes of at least 1, and a min_similarity from -1 to 1")
         records = self._query_records(queries, self._camid(camera))
@@ -79,10 +89,8 @@ class Searcher:
         if other_cameras and (camids < 0).any():
             path = records[int(np.argmin(camids))].path
             raise ConfigError(f"the camera of query {path} is not known: it is not in the index; name it with --camera")
-        loader = wiring.feature_loader(records, self._index.cfg.data, self._index.cfg.eval)
-        features = wiring.extractor(self._index.cfg.eval)(self._index.model, loader)
         answers = self._gallery.nearest(
-            features,
+            self._extract(records),
             k,
             own_rows=np.array([self._row_of.get(record.path, -1) for record in records]),
             own_cameras=camids if other_cameras else np.full(len(records), -1),
@@ -107,42 +115,19 @@ class Searcher:
         rows = [self._row_of.get(path, -1) for path in paths]
         camids = [int(self._camids[row]) if row >= 0 else camid for row in rows]
         records = [ImageRecord(path, -1, number) for path, number in zip(paths, camids, strict=True)]
-        if self._index.cfg.data.on_bad_image == "error":
+        if not self._skip_unreadable:
             return records
-        unreadable = dict(find_unreadable(records, num_workers=self._index.cfg.data.num_workers))
+        unreadable = dict(find_unreadable(records, num_workers=self._num_workers))
         if len(unreadable) == len(records):
             raise DataError(f"all {len(records)} queries are unreadable, e.g.: {next(iter(unreadable.values()))}")
         for reason in unreadable.values():
-            warnings.warn(f"a query is left out: {reason}", PpreidWarning, stacklevel=3)
+            warnings.warn(f"a query is left out: {reason}", PpreidWarning, stacklevel=4)
         return [record for row, record in enumerate(records) if row not in unreadable]
 
     def _camid(self, name: str | None) -> int:
-        cameras = self._index.manifest.cameras
-        if name is not None and name not in cameras:
-            raise ConfigError(unknown_choice("the camera of the queries", name, cameras))
-        return cameras.index(name) if name is not None else -1
+        if name is not None and name not in self._cameras:
+            raise ConfigError(unknown_choice("the camera of the queries", name, self._cameras))
+        return self._cameras.index(name) if name is not None else -1
 
     def _camera(self, camid: int) -> str:
-        return self._index.manifest.cameras[camid] if camid >= 0 else ""
-
-
-def search(
-    folder: Path,
-    queries: Sequence[str | Path],
-    *,
-    k: int = 10,
-    min_similarity: float = -1.0,
-    camera: str | None = None,
-    other_cameras: bool = False,
-    num_probes: int = DEFAULT_PROBES,
-    overrides: Sequence[str] = (),
-) -> list[SearchResult]:
-    """Find images in an index once; `Searcher` keeps the index open for more. The arguments are those of both."""
-    return Searcher(folder, overrides=overrides).search(
-        queries,
-        k=k,
-        min_similarity=min_similarity,
-        camera=camera,
-        other_cameras=other_cameras,
-        num_probes=num_probes,
-    )
+        return self._cameras[camid] if camid >= 0 else ""

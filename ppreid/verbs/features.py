@@ -1,19 +1,18 @@
-"""The story of extraction: images, network, a file of features."""
+"""Features of images, in memory or to a file, and what decides them: for several verbs."""
 
 import hashlib
 import json
 import logging
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
+import numpy as np
+
 from ppreid import wiring
-from ppreid.app.inputs import read_folder, read_split, trained_network
-from ppreid.base.errors import DataError
 from ppreid.base.records import ImageRecord
 from ppreid.config.schema import Config
 from ppreid.disk.feature_writer import Blocks, write_features
 from ppreid.models.reid_net import ReIDNet
-from ppreid.processes.device import use_device
 from ppreid.training.extract import feature_blocks
 
 logger = logging.getLogger("ppreid")
@@ -21,28 +20,14 @@ logger = logging.getLogger("ppreid")
 NETWORK_KEYS = {"backbone", "base_width", "last_stride", "pooling", "embedding_dim"}
 
 
-def extract(cfg: Config, output: Path, *, part: str = "train", images: Path | None = None) -> None:
-    """Write the features of many images; the same call continues an extraction that was interrupted.
+def feature_extractor(cfg: Config, model: ReIDNet) -> Callable[..., np.ndarray]:
+    """A function of images and a description of the progress, which gives their features (N, D) with this network."""
 
-    Args:
-        cfg: the network and how images are read; of a training configuration only the keys that evaluation reads.
-        output: .npy file to write, (N, D) float32; a CSV with path, pid and camid of each row gets the same name.
-        part: part of the data set: "train", "query" or "gallery".
-        images: folder of images, searched with its subfolders, instead of a data set.
+    def extract(records: Sequence[ImageRecord], *, description: str = "extract") -> np.ndarray:
+        loader = wiring.feature_loader(records, cfg.data, cfg.eval)
+        return wiring.extractor(cfg.eval)(model, loader, description=description)
 
-    Raises:
-        PpreidError: what its message says; the subclass tells the kind.
-    """
-    logger.info("device: %s", use_device(cfg.device))
-    skipped_list = output.with_suffix(".bad_images.txt")
-    if images:
-        records = read_folder(images, cfg.data, skipped_list=skipped_list)
-    else:
-        records = getattr(read_split(cfg.data, skipped_list=skipped_list), part)
-    if not records:
-        raise DataError(f"data set {cfg.data.name} has no image in its {part} part")
-    model, weights = trained_network(cfg.model)
-    write_image_features(cfg, model, weights["sha256"], records, output)
+    return extract
 
 
 def made_with(cfg: Config, weights_sha256: str) -> dict[str, str]:

@@ -1,4 +1,4 @@
-"""The story of an export: network, files for other programs, proof that they compute the same."""
+"""Write a network as files for other programs, and prove that they compute the same."""
 
 import logging
 from collections.abc import Callable, Sequence
@@ -10,12 +10,10 @@ import paddle
 from PIL import Image
 
 import ppreid
-from ppreid.app.inputs import trained_network
-from ppreid.base.errors import ConfigError, WriteError, unknown_choice
-from ppreid.config.schema import Config
+from ppreid.base.errors import ConfigError
 from ppreid.datasets.transforms import IMAGE_MEAN, IMAGE_STD, normalise, resize
 from ppreid.demo.generated import draw_people
-from ppreid.disk.files import file_sha256, replacing, write_text
+from ppreid.disk.files import explained, file_sha256, replacing, write_text
 from ppreid.export.manifest import (
     FILES,
     MANIFEST_FILE,
@@ -32,46 +30,52 @@ from ppreid.export.network import (
     convert_to_onnx,
     export_paddle,
     parity_table,
-    require_onnx,
     require_parity,
 )
 from ppreid.export.onnx_files import open_onnx_file
 from ppreid.export.paddle_files import open_paddle_files
-from ppreid.processes.device import use_device
+from ppreid.models.reid_net import ReIDNet
 
 logger = logging.getLogger("ppreid")
 
-FORMATS = ("paddle", "onnx")
 
+def write_export(
+    model: ReIDNet,
+    output: Path,
+    *,
+    height: int,
+    width: int,
+    backbone: str,
+    weights_sha256: str,
+    formats: Sequence[str],
+) -> list[ParityRow]:
+    """Write a network into a folder, unless a format does not compute its features.
 
-def export(cfg: Config, output: Path, *, formats: Sequence[str] = FORMATS, overwrite: bool = False) -> list[ParityRow]:
-    """Write a trained network as files that run without ppreid; nothing is written unless they compute the same.
-
-    The check runs on the CPU, whatever `device` says, with noise and with drawn people of the real size.
+    The check runs with noise and with drawn people of the real size.
 
     Args:
-        cfg: the network and the size of its images; of a training configuration only the keys that evaluation reads.
-        output: folder to make.
+        model: with its weights; on the CPU.
+        output: folder to make; an export that is there is replaced.
+        height: of the images, in pixels.
+        width: of the images, in pixels.
+        backbone: its name, for the description.
+        weights_sha256: of the file of the weights, for the description.
         formats: "paddle" (Paddle Inference), "onnx", or both.
-        overwrite: replace an earlier export in `output`.
 
     Returns:
         How far every format is from the network.
 
     Raises:
-        PpreidError: what its message says; the subclass tells the kind.
+        ConfigError: a format cannot run the network, or computes something else.
+        WriteError: the folder cannot be written.
     """
-    _check_request(output, formats, overwrite)
-    use_device("cpu")
-    model, weights = trained_network(cfg.model)
-    height, width = cfg.data.height, cfg.data.width
     network = PixelNetwork(model)
     network.eval()
     description = Description(
         ppreid=ppreid.__version__,
         paddle=paddle.__version__,
-        backbone=cfg.model.backbone,
-        weights_sha256=weights["sha256"],
+        backbone=backbone,
+        weights_sha256=weights_sha256,
         input=InputDescription(shape=("batch", height, width, 3), mean=_plain(IMAGE_MEAN), std=_plain(IMAGE_STD)),
         output=OutputDescription(shape=("batch", model.feature_dim)),
     )
@@ -88,20 +92,6 @@ def export(cfg: Config, output: Path, *, formats: Sequence[str] = FORMATS, overw
         _write(output, description, {name: (folder / name).read_bytes() for name in wanted})
     logger.info("written: %s (%s, %s)", output, ", ".join(wanted), MANIFEST_FILE)
     return rows
-
-
-def _check_request(output: Path, formats: Sequence[str], overwrite: bool) -> None:
-    """Refuse before the work what would be refused after it."""
-    for name in formats or ("",):
-        if name not in FORMATS:
-            raise ConfigError(unknown_choice("--formats", name, FORMATS))
-    if output.exists() and not output.is_dir():
-        raise ConfigError(f"{output} is a file; give a folder for the export")
-    earlier = [name for name in (MANIFEST_FILE, *sum(FILES.values(), ())) if (output / name).exists()]
-    if earlier and not overwrite:
-        raise ConfigError(f"{output} holds an export ({', '.join(earlier)}); pass --overwrite or another folder")
-    if "onnx" in formats:
-        require_onnx()
 
 
 def _opened(folder: Path, formats: Sequence[str], example: np.ndarray) -> dict[str, Callable[[np.ndarray], np.ndarray]]:
@@ -138,7 +128,7 @@ def _check_batches(height: int, width: int) -> list[tuple[str, np.ndarray]]:
 
 def _write(output: Path, description: Description, files: dict[str, bytes]) -> None:
     """Write the files, and last the manifest, without which the folder is no export."""
-    try:
+    with explained(output):
         output.mkdir(parents=True, exist_ok=True)
         for name in (MANIFEST_FILE, *sum(FILES.values(), ())):
             (output / name).unlink(missing_ok=True)
@@ -148,8 +138,6 @@ def _write(output: Path, description: Description, files: dict[str, bytes]) -> N
         digests = {name: file_sha256(output / name) for name in files}
         manifest = Manifest.model_validate({**description.model_dump(), "files": digests})
         write_text(output / MANIFEST_FILE, manifest.model_dump_json(indent=2) + "\n")
-    except OSError as error:
-        raise WriteError(error.errno, f"the export cannot be written to {output}: {error}") from error
 
 
 def _plain(numbers: np.ndarray) -> tuple[float, float, float]:

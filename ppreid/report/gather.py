@@ -1,0 +1,99 @@
+"""Look at the network and the data set of a run for its page."""
+
+from collections.abc import Callable, Sequence
+
+import numpy as np
+
+from ppreid.base.errors import EvaluationError
+from ppreid.base.records import ImageRecord, ReIDSplit, ids
+from ppreid.evaluation.inputs import Identities
+from ppreid.evaluation.ranking import RankingResult
+from ppreid.report.evidence import Evidence, MapEvidence, RankingEvidence, cluster_evidence, ranking_evidence
+from ppreid.report.run_files import RunFiles, same_images
+
+
+def labels_alone(run: RunFiles) -> Evidence:
+    """What the labels of a run show without network and images."""
+    return Evidence(clusters=cluster_evidence(run.labels.labels, None, per_kind=1, seed=0) if run.labels else None)
+
+
+def gather_evidence(
+    run: RunFiles,
+    split: ReIDSplit,
+    *,
+    extract: Callable[..., np.ndarray],
+    rank: Callable[..., RankingResult],
+    project: Callable[..., np.ndarray],
+    projection: str,
+    num_clusters: int,
+    num_queries: int,
+    num_points: int,
+    ignore_camera: bool,
+    seed: int,
+) -> Evidence:
+    """Look at rankings, clusters and features.
+
+    Args:
+        run: what its folder says.
+        split: its data set.
+        extract: images and a description of the progress to features (N, D).
+        rank: features, identities and cameras of query and gallery to metrics.
+        project: features (n, D) and a seed to points (n, 2).
+        projection: name of `project`.
+        num_clusters: contact sheets of each kind.
+        num_queries: rank lists of each kind.
+        num_points: training images in the map, at most.
+        ignore_camera: images of the query's own camera count as well.
+        seed: of everything that is chosen.
+
+    Returns:
+        What there is to show; `Evidence.notes` say what is missing.
+    """
+    notes: list[str] = []
+    labels = run.labels.labels if run.labels else None
+    train = split.train
+    if run.labels and not same_images(run.labels.names, [record.path for record in train]):
+        notes.append("Images of clusters and the map are missing: the training images are not those of labels.csv.")
+        train = ()
+    clusters = None
+    if labels is not None:
+        clusters = cluster_evidence(labels, train or None, per_kind=num_clusters, seed=seed)
+    ranking = None
+    if split.query and split.gallery:
+        try:
+            ranking = _ranking(split, extract, rank, per_kind=num_queries, ignore_camera=ignore_camera, seed=seed)
+        except EvaluationError as error:
+            notes.append(f"There is no ranking: {error}")
+    feature_map = None
+    if train:
+        rows = np.sort(np.random.default_rng(seed).permutation(len(train))[:num_points])
+        points = project(extract([train[row] for row in rows], description="report: map"), seed=seed)
+        feature_map = MapEvidence(train, rows, points, None if labels is None else labels[rows], projection)
+    return Evidence(ranking, clusters, feature_map, notes)
+
+
+def _ranking(
+    split: ReIDSplit,
+    extract: Callable[..., np.ndarray],
+    rank: Callable[..., RankingResult],
+    *,
+    per_kind: int,
+    ignore_camera: bool,
+    seed: int,
+) -> RankingEvidence:
+    """Rank the whole gallery for every query."""
+    images: Sequence[ImageRecord] = split.query + split.gallery
+    features, count = extract(images, description="report: ranking"), len(split.query)
+    query_pids, query_camids = ids(split.query)
+    gallery_pids, gallery_camids = ids(split.gallery)
+    identities = Identities(query_pids, gallery_pids, query_camids, gallery_camids)
+    return ranking_evidence(
+        features,
+        split.query,
+        split.gallery,
+        identities,
+        rank(features[:count], features[count:], *identities),
+        per_kind=per_kind,
+        ignore_camera=ignore_camera,
+        seed=seed,
+    )

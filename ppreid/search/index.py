@@ -1,0 +1,125 @@
+"""Make an index, and add images to it: features of one more part, and what says that it is there."""
+
+import logging
+import os
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+
+from ppreid.base.errors import ConfigError
+from ppreid.base.records import DatasetContents, ImageRecord
+from ppreid.search.files import (
+    CONFIG,
+    MANIFEST,
+    NETWORK,
+    Manifest,
+    file_names,
+    part_file,
+    read_lists,
+    read_parts,
+    write_lists,
+    write_manifest,
+)
+from ppreid.search.gallery import assign_lists, choose_method, learn_lists
+
+logger = logging.getLogger("ppreid")
+
+SKIPPED = "part_{:04d}.bad_images.txt"
+Extract = Callable[[Sequence[ImageRecord], Path], None]  # writes the features of images to an .npy file, records beside
+
+
+def require_new(folder: Path, *, may_hold: Sequence[str]) -> None:
+    """Refuse a folder that holds an index, or anything but the beginning of one.
+
+    Args:
+        folder: to become an index; it need not exist.
+        may_hold: names of further files that are no reason to refuse.
+
+    Raises:
+        ConfigError: the folder holds something.
+    """
+    if (folder / MANIFEST).exists():
+        raise ConfigError(f"{folder} holds an index; `search add` adds images to it, or choose another folder")
+    own = (CONFIG, NETWORK, *may_hold, "part_0000.", ".")
+    others = [entry.name for entry in folder.iterdir() if not entry.name.startswith(own)] if folder.is_dir() else []
+    if others or (folder.exists() and not folder.is_dir()):
+        raise ConfigError(f"{folder} is not empty ({', '.join(sorted(others)[:3]) or 'a file'}); choose another folder")
+
+
+def first_part(
+    folder: Path, contents: DatasetContents, *, extract: Extract, method: str, made_with: Mapping[str, str]
+) -> int:
+    """Complete an index whose network and configuration are written.
+
+    Args:
+        folder: of the index.
+        contents: its images, as training part, and the names of their cameras.
+        extract: writes their features; it may go on with what an earlier call began.
+        method: "exact", "ivf" or "auto", see `choose_method`.
+        made_with: what decides the features, by name.
+
+    Returns:
+        Number of images.
+    """
+    records = _absolute(contents.split.train)
+    _remove_unfinished(folder, 0)
+    extract(records, folder / part_file(0))
+    features = np.load(folder / part_file(0), mmap_mode="r", allow_pickle=False)
+    if (method := choose_method(method, len(records))) == "ivf":
+        write_lists(folder, 1, *learn_lists(features))
+    cameras = list(contents.camera_names)
+    write_manifest(folder, Manifest([len(records)], features.shape[1], method, cameras, dict(made_with), {}))
+    logger.info("%s: %d images, %s search", folder, len(records), method)
+    return len(records)
+
+
+def next_part(folder: Path, manifest: Manifest, contents: DatasetContents, *, extract: Extract) -> int:
+    """Add the images that an index does not have yet, by their paths.
+
+    Args:
+        folder: of the index.
+        manifest: of the index as it is.
+        contents: images, as training part, and the names of their cameras.
+        extract: see `first_part`.
+
+    Returns:
+        Number of images that were added.
+
+    Raises:
+        DataError: the index is damaged.
+    """
+    number = len(manifest.parts)
+    known = {name for part in read_parts(folder, manifest) for name in part.names}
+    cameras = [*manifest.cameras, *(name for name in contents.camera_names if name not in manifest.cameras)]
+    records = [
+        record._replace(camid=cameras.index(contents.camera_names[record.camid]) if record.camid >= 0 else -1)
+        for record in _absolute(contents.split.train)
+        if record.path not in known
+    ]
+    num_known = len(contents.split.train) - len(records)
+    logger.info("%d of %d images are in the index already", num_known, len(contents.split.train))
+    if not records:
+        return 0
+    _remove_unfinished(folder, number)
+    extract(records, folder / part_file(number))
+    if manifest.method == "ivf":
+        features = np.load(folder / part_file(number), mmap_mode="r", allow_pickle=False)
+        centroids, lists = read_lists(folder, manifest)
+        write_lists(folder, number + 1, centroids, np.concatenate([lists, assign_lists(centroids, features)]))
+    write_manifest(folder, manifest._replace(parts=[*manifest.parts, len(records)], cameras=cameras))
+    for name in set(file_names(number, manifest.method)) - set(file_names(number + 1, manifest.method)):
+        (folder / name).unlink()  # the inverted lists of before
+    logger.info("%s: %d images added, %d in all", folder, len(records), sum(manifest.parts) + len(records))
+    return len(records)
+
+
+def _absolute(records: Sequence[ImageRecord]) -> list[ImageRecord]:
+    """Records that mean the same images from every directory."""
+    return [record._replace(path=os.path.abspath(record.path)) for record in records]
+
+
+def _remove_unfinished(folder: Path, number: int) -> None:
+    """Remove a part that was written by a call that did not get to its end; it is extracted again."""
+    for path in (folder / part_file(number), (folder / part_file(number)).with_suffix(".csv")):
+        path.unlink(missing_ok=True)

@@ -1,0 +1,75 @@
+"""The network of a search index and how its images are read: written with the index, and read with it again."""
+
+import logging
+from collections.abc import Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+from ppreid.base.errors import ConfigError, DataError
+from ppreid.config.load import config_text, load_config
+from ppreid.config.method import EvaluationModelConfig
+from ppreid.config.run import EvaluationSettings
+from ppreid.config.schema import Config, EvaluationConfig
+from ppreid.disk.files import file_sha256, write_text
+from ppreid.models.reid_net import ReIDNet
+from ppreid.processes.device import use_device
+from ppreid.search.files import CONFIG, NETWORK, Manifest, read_manifest
+from ppreid.verbs.features import made_with
+from ppreid.verbs.inputs import trained_network
+from ppreid.weights.files import save_weights
+
+logger = logging.getLogger("ppreid")
+
+
+class OpenIndex(NamedTuple):
+    """An index that was checked, and its network.
+
+    Attributes:
+        manifest: what it is.
+        cfg: how its images are read.
+        model: its network, with weights.
+    """
+
+    manifest: Manifest
+    cfg: EvaluationConfig
+    model: ReIDNet
+
+
+def write_network(folder: Path, cfg: Config, model: ReIDNet) -> None:
+    """Write a network and what of a configuration the index needs into the folder of an index."""
+    save_weights(folder / NETWORK, model)
+    network = cfg.model.model_dump(include=set(EvaluationModelConfig.model_fields))
+    values = {
+        "device": cfg.device,
+        "data": cfg.data.model_dump(),
+        "model": {**network, "weights": NETWORK, "weights_sha256": file_sha256(folder / NETWORK)},
+        "eval": cfg.eval.model_dump(include=set(EvaluationSettings.model_fields)),
+    }
+    own = EvaluationConfig.model_validate(values)
+    write_text(folder / CONFIG, config_text(own))
+
+
+def open_index(folder: Path, overrides: Sequence[str] = ()) -> OpenIndex:
+    """Check all files of an index, and load its network.
+
+    Args:
+        folder: the index.
+        overrides: "a.b=value" for keys that do not change features.
+
+    Raises:
+        ConfigError: an override would change the features.
+        DataError: the index is missing or damaged.
+    """
+    manifest = read_manifest(folder)
+    cfg = load_config(folder / CONFIG, overrides)
+    if not isinstance(cfg, EvaluationConfig):
+        raise DataError(f"{folder / CONFIG} is not the configuration of an index; make the index anew")
+    wanted, found = manifest.made_with, made_with(cfg, manifest.made_with.get("weights", ""))
+    if cfg.model.weights != NETWORK:
+        raise ConfigError(f"the index {folder} has its own network; leave model.weights out, or make another index")
+    if changed := [name for name in found if found[name] != wanted.get(name)]:
+        detail = ", ".join(f"{name} {wanted.get(name)}, not {found[name]}" for name in changed)
+        raise ConfigError(f"the index {folder} was made with {detail}; make another index for that")
+    logger.info("device: %s", use_device(cfg.device))
+    model, _ = trained_network(cfg.model.model_copy(update={"weights": str(folder / NETWORK)}))
+    return OpenIndex(manifest, cfg, model)
