@@ -1,9 +1,13 @@
 """Reading one image file safely; needs Pillow and numpy only, so that prediction can do without paddle."""
 
+import errno
+import io
 import os
 import stat
 import struct
 import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import numpy as np
 from PIL import Image, UnidentifiedImageError
@@ -17,14 +21,28 @@ MAX_SCANNED_PIXELS = 16 * MAX_PIXELS  # of all scans of a progressive JPEG toget
 FORMATS = ("JPEG", "PNG", "BMP", "WEBP", "GIF", "TIFF", "PPM")
 
 # What Pillow's decoders raise for damaged files, beside OSError.
-DECODE_ERRORS = (OSError, EOFError, SyntaxError, ValueError, struct.error, zlib.error, Image.DecompressionBombError)
+_OF_ITS_OWN = (struct.error, zlib.error, Image.DecompressionBombError)
+DECODE_ERRORS = (OSError, EOFError, SyntaxError, ValueError, MemoryError, OverflowError, *_OF_ITS_OWN)
+
+_ORIENTATION = 0x0112  # of EXIF: how the camera was held
+_TURNS = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
+_LONGEST = 400  # letters of a path that a message shows
 
 
 def load_image(path: str) -> Image.Image:
-    """Read an image file as 8-bit RGB.
+    """Read an image file as 8-bit RGB, upright.
 
     Grey, palette and CMYK images are converted, an alpha channel is dropped, 16-bit images are scaled, and of an
-    animation the first frame is taken.
+    animation the first frame is taken. Pixels that are turned or mirrored by EXIF data are turned back, as every viewer
+    shows them; the crops of the published data sets have no such data.
 
     Args:
         path: the file.
@@ -35,14 +53,57 @@ def load_image(path: str) -> Image.Image:
     Raises:
         DataError: the file cannot be read, with path and reason in one line.
     """
+    with open_image(path) as image:
+        upright = _to_rgb(image)
+        turn = turn_of(image)
+        return upright if turn is None else upright.transpose(turn)
+
+
+@contextmanager
+def open_image(path: str) -> Iterator[Image.Image]:
+    """An image file as Pillow's lazy object, for those who want to know more of it than its pixels.
+
+    Args:
+        path: the file.
+
+    Yields:
+        The image, not decoded yet, and not too large to be.
+
+    Raises:
+        DataError: it cannot be read, here or inside the block, with path and reason in one line.
+    """
     try:
         if not stat.S_ISREG(os.stat(path).st_mode):  # a pipe would be waited for
             raise ValueError("it is a folder" if os.path.isdir(path) else "it is not a regular file")
-        with Image.open(path, formats=FORMATS) as image:
+        with _WithinFile(io.FileIO(path)) as file, Image.open(file, formats=FORMATS) as image:
             _check_size(image, path)
-            return _to_rgb(image)
+            yield image
     except DECODE_ERRORS as error:
-        raise DataError(f"cannot read image {printable(path)}: {_reason(error, path)}") from error
+        shown = path if len(path) <= _LONGEST else f"{path[:_LONGEST]}... ({len(path):,} letters)"
+        raise DataError(f"cannot read image {printable(shown)}: {printable(_reason(error, path))}") from error
+
+
+def turn_of(image: Image.Image) -> Image.Transpose | None:
+    """What makes the pixels of an image upright, by its EXIF data; None where nothing does.
+
+    Damaged data say nothing: they surround the pixels, which may be whole.
+    """
+    try:
+        return _TURNS.get(image.getexif().get(_ORIENTATION, 1))
+    except (*DECODE_ERRORS, TypeError, KeyError):
+        return None
+
+
+class _WithinFile(io.BufferedReader):
+    """A file of which never more is asked for than it holds: Python makes room for what a damaged length says."""
+
+    def __init__(self, raw: io.FileIO) -> None:
+        super().__init__(raw)
+        self._size = os.fstat(raw.fileno()).st_size
+
+    def read(self, size: int | None = -1, /) -> bytes:
+        """As for any file."""
+        return super().read(size if size is None else min(size, self._size))
 
 
 def _check_size(image: Image.Image, path: str) -> None:
@@ -87,6 +148,12 @@ def _reason(error: Exception, path: str) -> str:
             return "the file does not exist"
         case PermissionError():
             return "permission denied"
+        case OSError() if error.errno == errno.ENAMETOOLONG:
+            return "its name is longer than this system allows"
+        case ValueError() if "\0" in path:
+            return "its name has a NUL byte, which no file can have"
+        case MemoryError():
+            return "decoding it takes more memory than there is"
         case UnidentifiedImageError():
             return f"the file is empty or not an image of a known format ({', '.join(FORMATS)})"
     return " ".join(str(error).split()) or type(error).__name__

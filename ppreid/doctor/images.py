@@ -8,15 +8,13 @@ from pathlib import Path
 from typing import NamedTuple, TypeVar
 
 import numpy as np
-from PIL import Image
 
 from ppreid.base.errors import DataError
-from ppreid.datasets.image_file import DECODE_ERRORS, load_image
+from ppreid.datasets.image_file import DECODE_ERRORS, load_image, open_image, turn_of
 from ppreid.doctor.findings import Finding, ok, problem, warning
 
 MIN_HEIGHT, MIN_WIDTH = 16, 8  # pixels; nothing of a person is left below that
 _AHEAD = 64  # tasks per thread that wait or whose results wait
-_EXIF_ORIENTATION = 0x0112
 _EDGES = (16, 32, 64, 128, 256, 512, 1024)  # of the histogram of heights
 _JPEG = {".jpg", ".jpeg", ".jpe", ".jfif"}
 _SUFFIXES = {"JPEG": _JPEG, "MPO": _JPEG, "PNG": {".png"}, "BMP": {".bmp"}, "WEBP": {".webp"}, "GIF": {".gif"}}
@@ -37,7 +35,7 @@ class ImageFacts(NamedTuple):
         format: by its content, e.g. "JPEG".
         mode: Pillow's name for the kind of pixels, e.g. "RGB" or "L" (grey).
         is_animated: whether it has several frames.
-        is_turned: whether its EXIF data ask viewers to turn or mirror it, which the loader does not do.
+        is_turned: whether its EXIF data ask viewers to turn or mirror it, as the loader does.
     """
 
     error: str
@@ -101,17 +99,17 @@ def in_threads(function: Callable[[Item], Result], items: Iterable[Item], *, num
 def image_facts(path: str) -> ImageFacts:
     """Decode an image exactly as the loader does, and describe its file."""
     try:
-        load_image(path)
-        with Image.open(path) as image:
+        upright = load_image(path)
+        with open_image(path) as image:
             return ImageFacts(
                 error="",
                 num_bytes=Path(path).stat().st_size,
-                width=image.width,
-                height=image.height,
+                width=upright.width,
+                height=upright.height,
                 format=image.format or "unknown",
                 mode=image.mode,
                 is_animated=_or_false(lambda: getattr(image, "is_animated", False)),
-                is_turned=_or_false(lambda: "exif" in image.info and image.getexif().get(_EXIF_ORIENTATION, 1) != 1),
+                is_turned=turn_of(image) is not None,
             )
     except (DataError, OSError) as error:  # OSError: the file vanished in between
         return ImageFacts(str(error))
@@ -168,12 +166,13 @@ def check_images(survey: ImageSurvey, *, bad_are_skipped: bool) -> list[Finding]
     if readable:
         kinds = ", ".join(f"{count:,} {kind}" for kind, count in survey.kinds.most_common())
         findings.append(ok("images", f"formats: {kinds}\n{_shapes(survey.shapes)}"))
+    if survey.turned:
+        text = f"{len(survey.turned):,} images are turned by EXIF; they are read upright, as viewers show them"
+        findings.append(ok("images", text))
     grey = "colour tells people apart; are these from infrared cameras, or damaged?"
-    turn = "the loader does not turn images: turn the pixels and remove the EXIF tag"
     for what, advice, paths in (
         ("have no colour", grey, survey.colourless),
         ("are animations, of which the first frame is used", "save the frame that you mean", survey.animated),
-        ("are marked as turned by EXIF", turn, survey.turned),
         ("have a suffix of another format", "harmless here; other programs may refuse them", survey.misnamed),
         (f"are smaller than {MIN_WIDTH} x {MIN_HEIGHT} pixels", "are these crops of people?", survey.tiny),
     ):

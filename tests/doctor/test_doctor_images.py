@@ -71,7 +71,7 @@ def test_sizes_formats_and_what_stands_out_are_collected(zoo):
     survey = survey_of(zoo, names)
     assert survey.num_bytes.tolist() == [-1 if name == "cut.jpg" else (zoo / name).stat().st_size for name in names]
     assert survey.kinds["JPEG RGB"] == 2 and survey.kinds["JPEG L"] == survey.kinds["PNG RGB"] == 1
-    assert survey.shapes == {(32, 64): 6, (6, 64): 1}
+    assert survey.shapes == {(32, 64): 5, (64, 32): 1, (6, 64): 1}
     for found, name in (
         (survey.colourless, "grey.jpg"),
         (survey.animated, "moving.webp"),
@@ -88,6 +88,12 @@ def test_each_thing_that_stands_out_is_a_warning_with_the_files(zoo):
     assert findings[0].text == "2 of 2 images can be decoded"
     assert findings[1].text == "formats: 1 JPEG RGB, 1 JPEG L\nwidth x height: 32 x 64 (2)"
     assert findings[2].items == (str(zoo / "grey.jpg"),)
+
+
+def test_images_that_are_turned_are_only_noted(zoo):
+    findings = check_images(survey_of(zoo, ["fine.jpg", "turned.jpg"]), bad_are_skipped=False)
+    assert [finding.level for finding in findings] == ["ok", "ok", "ok"]
+    assert findings[2].text == "1 images are turned by EXIF; they are read upright, as viewers show them"
 
 
 def test_unreadable_images_are_a_problem_unless_they_are_skipped_and_some_are_left(zoo):
