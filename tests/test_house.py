@@ -77,7 +77,7 @@ def test_rooms_do_not_read_configurations():
 
 # what the arguments of a verb may need: nothing of it is slow to import
 FOR_ARGUMENTS = ("base", "config", "disk.files", "disk.csv_table", "run.log", "verbs.command", "report.ablation_table")
-FOR_ARGUMENTS += ("doctor.findings", "doctor.machine", "tables")
+FOR_ARGUMENTS += ("doctor.findings", "doctor.machine", "tables", "verbs.config_reference")
 
 
 @pytest.mark.parametrize("name", sorted({verb.module for verb in VERBS.values()}))

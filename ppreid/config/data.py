@@ -4,10 +4,8 @@ import re
 from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
-from pydantic_core import PydanticCustomError
 
-from ppreid.config.choices import one_of
-from ppreid.config.section import Probability, Section
+from ppreid.config.choices import Probability, Section, one_of, refusal
 from ppreid.tables import DATASETS
 
 
@@ -52,7 +50,7 @@ class CameraFolderConfig(Section):
             if getattr(self, key) and self.camera != source:
                 problems.append(f"{key} is set, but has no effect while camera is {self.camera}; set it to {source}")
         if text := "; ".join(filter(None, problems)):
-            raise PydanticCustomError("inconsistent", "{reason}", {"reason": f"data.camera_folder: {text}"})
+            raise refusal(f"data.camera_folder: {text}")
         return self
 
 

@@ -4,20 +4,20 @@ A file may name a `base:` file whose keys it inherits, relative to its own folde
 both. All problems are reported at once, each with the key, the file and line, what was found and what is allowed.
 """
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from difflib import get_close_matches
+from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal, get_args, get_origin
 
 import yaml
 from pydantic import BaseModel, ValidationError
-from pydantic_core import ErrorDetails
 
 from ppreid.base.errors import ConfigError, unknown_choice
-from ppreid.config.plain_yaml import parse_yaml
+from ppreid.base.plain_yaml import Key, parse_yaml
+from ppreid.config.choices import SHOWN, explain, key_names
 from ppreid.config.schema import Config, EvaluationConfig, TrainingConfig
 
-Key = tuple[str, ...]
 SCHEMAS: dict[str, type[BaseModel]] = {"train": TrainingConfig, "evaluate": EvaluationConfig}
 
 
@@ -26,7 +26,7 @@ def load_config(path: str | Path, overrides: Sequence[str] = ()) -> Config:
 
     Args:
         path: file, or a name that `find_config` looks up.
-        overrides: "a.b=value" strings; the value is read as YAML.
+        overrides: "a.b=value" strings. The value of a text is taken as it is, any other is read as YAML.
 
     Returns:
         A `TrainingConfig`, or an `EvaluationConfig` when the file says `task: evaluate`.
@@ -40,11 +40,12 @@ def load_config(path: str | Path, overrides: Sequence[str] = ()) -> Config:
         _apply_override(values, places, override)
     task = values.get("task", "train")
     if not isinstance(task, str) or task not in SCHEMAS:
-        raise ConfigError(f"{file}: {unknown_choice('task', task, SCHEMAS)}")
+        raise ConfigError(f"{places[('task',)]}: {unknown_choice('task', str(task), SCHEMAS)}")
     try:
         return SCHEMAS[task].model_validate(values)  # type: ignore[return-value]
     except ValidationError as error:
-        problems = [_explain(detail, SCHEMAS[task], places) for detail in error.errors()]
+        elsewhere = set(key_names(TrainingConfig)) - set(key_names(SCHEMAS[task]))
+        problems = [explain(detail, SCHEMAS[task], places, elsewhere) for detail in error.errors()]
         count = "1 problem" if len(problems) == 1 else f"{len(problems)} problems"
         raise ConfigError(f"{count} in {file}\n" + "\n".join(f"  - {line}" for line in problems)) from None
 
@@ -72,19 +73,30 @@ def find_config(path: str | Path) -> Path:
         ConfigError: no such file, or several; the message lists what there is.
     """
     wanted = Path(path)
-    if wanted.is_file():
-        return wanted
-    if wanted.name == str(wanted) or not wanted.parent.exists():
-        for folder in config_folders():
-            matches = sorted(folder.rglob(wanted.name))
-            if len(matches) > 1:
-                raise ConfigError(f"{path} is ambiguous: {', '.join(map(str, matches))}; give the whole path")
-            if matches:
-                return matches[0]
+    try:
+        if wanted.is_file():
+            return wanted
+        is_name = wanted.name == str(wanted) or not wanted.parent.exists()
+    except OSError as error:
+        raise ConfigError(f"cannot read {path}: {error.strerror}") from error
+    if is_name and (found := _named(wanted.name)):
+        return found
     names = sorted({file.name for folder in config_folders() for file in folder.rglob("*.yaml")})
     nearest = get_close_matches(wanted.name, names, n=1)
     hint = f" Did you mean {nearest[0]}?" if nearest else ""
     raise ConfigError(f"no file {path} (working directory {Path.cwd()}).{hint} There are: {', '.join(names) or 'none'}")
+
+
+def _named(name: str) -> Path | None:
+    """The file of a name under the folders of `config_folders`; its suffix may be left out."""
+    for folder in config_folders():
+        for file_name in (name, f"{name}.yaml"):
+            matches = sorted(file for file in folder.rglob("*.yaml") if file.name == file_name)
+            if len(matches) > 1:
+                raise ConfigError(f"{name} is ambiguous: {', '.join(map(str, matches))}; give the whole path")
+            if matches:
+                return matches[0]
+    return None
 
 
 def _read_with_bases(file: Path, chain: tuple[Path, ...]) -> tuple[dict[str, Any], dict[Key, str]]:
@@ -97,7 +109,10 @@ def _read_with_bases(file: Path, chain: tuple[Path, ...]) -> tuple[dict[str, Any
         return values, places
     base_file = file.parent / str(base)
     if not base_file.is_file():
-        raise ConfigError(f"{places[('base',)]}: base file {base_file} does not exist")
+        found = _named(base_file.name)  # of a file that was copied to another folder
+        if found is None:
+            raise ConfigError(f"{places[('base',)]}: base file {base_file} does not exist")
+        base_file = found
     base_values, base_places = _read_with_bases(base_file, (*chain, file.resolve()))
     return _merge(base_values, values), {**base_places, **places}
 
@@ -105,7 +120,7 @@ def _read_with_bases(file: Path, chain: tuple[Path, ...]) -> tuple[dict[str, Any
 def _read_yaml(file: Path) -> tuple[dict[str, Any], dict[Key, str]]:
     """One YAML file as nested dicts, and "file:line" of every key."""
     try:
-        values, node = parse_yaml(file.read_text(encoding="utf-8"))
+        values, node = parse_yaml(file.read_text(encoding="utf-8"), is_text=_text_keys().__contains__)
     except (OSError, UnicodeDecodeError) as error:
         raise ConfigError(f"cannot read {file}: {error}") from None
     except ValueError as error:
@@ -146,55 +161,42 @@ def _apply_override(values: dict[str, Any], places: dict[Key, str], override: st
     key = tuple(name.strip().split("."))
     if not equals or not all(key):
         raise ConfigError(f"-o takes KEY=VALUE, for example -o solver.lr=1e-3; found {override!r}")
-    try:
-        value, _ = parse_yaml(text)
-    except ValueError as error:
-        raise ConfigError(f"-o {override}: the value is not plain YAML: {error}") from None
+    value = _override_value(override, key, text.strip())
     section = values
     for part in key[:-1]:
         if not isinstance(section.setdefault(part, {}), dict):
             raise ConfigError(f"-o {override}: {part!r} is a value, not a section")
         section = section[part]
     section[key[-1]] = value
-    places[key] = f"-o {override}"
+    places[key] = f"-o {override[:SHOWN]}"
 
 
-def _explain(detail: ErrorDetails, schema: type[BaseModel], places: Mapping[Key, str]) -> str:
-    """One line for one pydantic problem: where, which key, what was found, what is allowed."""
-    key = tuple(map(str, detail["loc"]))
-    name = ".".join(key)
-    place = next((places[key[:n]] for n in range(len(key), 0, -1) if key[:n] in places), "together")
-    match detail["type"]:
-        case "extra_forbidden":
-            text = _explain_unknown_key(key, schema)
-        case "unknown_choice" | "inconsistent":
-            text = detail["msg"]
-        case "literal_error":
-            choices = detail["ctx"]["expected"].replace("'", "").replace(" or ", ", ").split(", ")
-            text = unknown_choice(name, detail["input"], choices)
-        case "model_type":
-            text = f"{name} is {detail['input']!r}; it is a section and needs keys of its own"
-        case _:
-            text = f"{name} is {detail['input']!r}; {detail['msg'].replace('Input should', 'it should')}"
-    return f"{place}: {text}"
+def _override_value(override: str, key: Key, text: str) -> Any:  # noqa: ANN401 - any plain value
+    """The value of one override: a text as it is, unless it stands in quotes; anything else is YAML."""
+    is_known = ".".join(key) in set(key_names(TrainingConfig))
+    if key in _text_keys() or not is_known:  # an unknown key is reported as such, whatever its value looks like
+        quoted = text[:1] in ("'", '"') and text[:1] == text[-1:]
+        try:
+            value, _ = parse_yaml(text) if quoted else (text, None)
+        except ValueError:
+            return text
+        return value if isinstance(value, str) else text
+    try:
+        return parse_yaml(text, is_text=lambda inner: (*key, *inner) in _text_keys())[0]
+    except ValueError as error:
+        raise ConfigError(f"-o {override[:SHOWN]}: the value is not plain YAML: {error}") from None
 
 
-def _explain_unknown_key(key: Key, schema: type[BaseModel]) -> str:
-    """Nearest match and neighbours of a key that the schema does not have."""
-    name, known = ".".join(key), list(_key_names(schema))
-    if schema is EvaluationConfig and name in _key_names(TrainingConfig):
-        return f"evaluation does not read {name}; remove it (a key without effect is an error under task: evaluate)"
-    by_last_part = [other for other in known if other.rpartition(".")[2] == key[-1]]
-    nearest = by_last_part or get_close_matches(name, known, n=1)
-    hint = f"did you mean {' or '.join(nearest)}? " if nearest else ""
-    section = ".".join(key[:-1])
-    siblings = [other.rpartition(".")[2] for other in known if other.rpartition(".")[0] == section]
-    return f"unknown key {name}; {hint}allowed{f' in {section}' if section else ''}: {', '.join(siblings)}"
+@cache
+def _text_keys() -> frozenset[Key]:
+    """Keys whose values are texts: what stands there is taken as it is, e.g. a folder called 2024-05-01."""
+    return frozenset({("base",), *_texts_of(TrainingConfig, ()), *_texts_of(EvaluationConfig, ())})
 
 
-def _key_names(schema: type[BaseModel], prefix: str = "") -> Iterable[str]:
-    """All dotted key names of a schema, sections included."""
-    for field, info in schema.model_fields.items():
-        yield prefix + field
-        if isinstance(info.annotation, type) and issubclass(info.annotation, BaseModel):
-            yield from _key_names(info.annotation, f"{prefix}{field}.")
+def _texts_of(schema: type[BaseModel], prefix: Key) -> Iterator[Key]:
+    for name, info in schema.model_fields.items():
+        kind = info.annotation
+        if isinstance(kind, type) and issubclass(kind, BaseModel):
+            yield from _texts_of(kind, (*prefix, name))
+        elif kind is str or (get_origin(kind) is Literal and all(isinstance(value, str) for value in get_args(kind))):
+            yield (*prefix, name)

@@ -4,8 +4,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from ppreid.config.choices import one_of
-from ppreid.config.section import PositiveInt, Probability, Section
+from ppreid.config.choices import PositiveInt, Probability, Section, one_of
 
 
 class BatchConfig(Section):

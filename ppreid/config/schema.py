@@ -9,9 +9,9 @@ from fractions import Fraction
 from typing import Annotated, Any, Literal
 
 from pydantic import Field, ValidationError, model_validator
-from pydantic_core import PydanticCustomError
 
 from ppreid.base.errors import ConfigError
+from ppreid.config.choices import Device, Section, not_empty, refusal
 from ppreid.config.data import AugmentConfig, DataConfig
 from ppreid.config.method import EvaluationModelConfig, ISEConfig, LabelsConfig, MemoryConfig, ModelConfig
 from ppreid.config.run import (
@@ -24,16 +24,15 @@ from ppreid.config.run import (
     SolverConfig,
     TrainingEvaluationSettings,
 )
-from ppreid.config.section import Section
 from ppreid.tables import DISTANCES
 
 
 class RunConfig(Section):
     """What every task has."""
 
-    output_dir: str = "output/run"
+    output_dir: Annotated[str, not_empty("output_dir", "name a folder, e.g. output/run")] = "output/run"
     """Folder for everything that the run writes."""
-    device: Annotated[str, Field(pattern=r"^(auto|cpu|gpu(:\d+)?)$")] = "auto"
+    device: Device = "auto"
     """auto (a GPU if there is one), cpu, gpu or gpu:N."""
     data: DataConfig = DataConfig()
 
@@ -90,7 +89,7 @@ class TrainingConfig(RunConfig):
                 "it must divide model.bn_chunks, because each part of the batch is normalised by itself"
             )
         if problems:
-            raise PydanticCustomError("inconsistent", "{reason}", {"reason": "; ".join(problems)})
+            raise refusal("; ".join(problems))
         return self
 
 

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from ppreid.base.errors import DataError
-from ppreid.config.plain_yaml import parse_yaml
+from ppreid.base.plain_yaml import parse_yaml
 from ppreid.disk.text import cell_number, read_csv, read_text
 from ppreid.run.folder import CAMERAS, CONFIG, ENVIRONMENT, LABELS, METRICS
 from ppreid.run.metrics import read_metrics

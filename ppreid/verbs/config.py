@@ -6,8 +6,8 @@ from difflib import get_close_matches
 
 from ppreid.base.errors import ConfigError
 from ppreid.config.load import config_text, load_config
-from ppreid.config.reference import ConfigKey, config_keys, section_meanings
 from ppreid.verbs.command import add_override
+from ppreid.verbs.config_reference import ConfigKey, config_keys, reference_page, section_meanings
 
 EXAMPLES = """\
   python tools/config.py --list
@@ -30,13 +30,16 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="WORD",
         help="all keys, or those with WORD in their name, section, meaning or choices",
     )
+    parser.add_argument("--reference", action="store_true", help="all keys as the page docs/configuration.md")
 
 
 def run(args: argparse.Namespace) -> None:
     """Do what the command line asks for."""
-    if (args.config is None) == (args.list is None):
-        raise ConfigError("give either -c FILE, to print a configuration, or --list, to look keys up")
-    if args.config is not None:
+    if (args.config is not None) + (args.list is not None) + args.reference != 1:
+        raise ConfigError("give either -c FILE, to print a configuration, or --list, to look keys up, or --reference")
+    if args.reference:
+        print(reference_page(), end="")
+    elif args.config is not None:
         print(config_text(load_config(args.config, args.overrides)), end="")
     else:
         print("\n".join(describe(key) for key in find_keys(args.list)))

@@ -141,6 +141,26 @@ def test_a_missing_file_is_reported_with_the_nearest_name(tmp_path, monkeypatch)
         find_config(tmp_path / "demo.yaml")
 
 
+def test_the_suffix_of_a_name_may_be_left_out(checkout, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert find_config("ise_market1501").samefile(checkout / "configs" / "ise_market1501.yaml")
+    (tmp_path / "configs").mkdir()
+    own = write(tmp_path, "configs/mine.v2.yaml", "")
+    assert find_config("mine.v2").samefile(own)
+
+
+def test_the_base_of_a_file_that_was_copied_is_found_by_its_name(checkout, tmp_path):
+    copy = write(tmp_path, "mine.yaml", (checkout / "configs" / "ise_market1501.yaml").read_text(encoding="utf-8"))
+    assert load_config(copy) == load_config("ise_market1501.yaml")
+    own = write(tmp_path, "base.yaml", "seed: 7\n")  # the one beside the file comes first
+    assert load_config(copy).seed == load_config(own).seed == 7
+
+
+def test_a_name_that_is_too_long_for_a_file_is_refused():
+    with pytest.raises(ConfigError, match=r"cannot read xxx|no file xxx"):
+        find_config("x" * 5000)
+
+
 def test_an_ambiguous_name_is_refused(tmp_path, monkeypatch):
     for folder in ("a", "b"):
         (tmp_path / "configs" / folder).mkdir(parents=True)

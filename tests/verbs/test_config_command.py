@@ -5,8 +5,8 @@ import pytest
 
 from ppreid.cli import main
 from ppreid.config.load import load_config
-from ppreid.config.reference import config_keys
 from ppreid.verbs.config import describe, find_keys
+from ppreid.verbs.config_reference import config_keys
 
 
 def names(word):

@@ -1,6 +1,6 @@
 """Every configuration key with type, allowed values, default and meaning, read from the schema.
 
-`python -m ppreid.config.reference > docs/configuration.md` makes the page of the documentation.
+`python tools/config.py --reference > docs/configuration.md` makes the page of the documentation.
 """
 
 from collections.abc import Iterator, Mapping
@@ -15,7 +15,7 @@ from ppreid.tables import CHOICES
 PAGE_HEAD = """\
 # Configuration reference
 
-<!-- made by `python -m ppreid.config.reference > docs/configuration.md` from the docstrings of ppreid/sections/ -->
+<!-- made by `python tools/config.py --reference > docs/configuration.md` from the docstrings of ppreid/config/ -->
 
 A configuration is a YAML file of these keys. Any of them can be set on the command line: `-o solver.lr=1e-3`. A file
 may name another one whose keys it inherits (`base: ise_market1501.yaml`). The default is what holds when neither a file
@@ -153,7 +153,3 @@ def _yaml(value: object) -> str:
     if value is None:
         return "null"
     return '""' if value == "" else str(value)
-
-
-if __name__ == "__main__":
-    print(reference_page(), end="")

@@ -6,9 +6,9 @@ from pydantic import BaseModel, Field
 
 from ppreid.base.errors import ConfigError
 from ppreid.config.load import load_config
-from ppreid.config.reference import _config_key, config_keys, reference_page, section_meanings
 from ppreid.config.schema import EvaluationConfig, TrainingConfig
 from ppreid.tables import CHOICES
+from ppreid.verbs.config_reference import _config_key, config_keys, reference_page, section_meanings
 
 KEYS = {key.name: key for key in config_keys()}
 
@@ -23,7 +23,7 @@ def leaves(values, prefix=""):
 
 def test_the_page_is_the_one_that_the_schema_gives(checkout):
     page = (checkout / "docs" / "configuration.md").read_text(encoding="utf-8")
-    assert page == reference_page(), "run: python -m ppreid.config.reference > docs/configuration.md"
+    assert page == reference_page(), "run: python tools/config.py --reference > docs/configuration.md"
 
 
 def test_every_key_is_there_and_its_default_can_be_given_as_an_override(checkout):
