@@ -11,7 +11,7 @@ from ppreid.verbs.command import add_config_arguments, read_config
 
 NAMINGS_HELP = (
     "ppreid, paddle-vision, paddleclas-recmodel, paddleclas-backbone, torchvision, torchvision-parallel, "
-    "ise-reid or ise-reid-parallel; see docs/weights.md"
+    "ise-reid, ise-reid-parallel, fast-reid, reid-strong-baseline or person-reid-baseline; see docs/weights.md"
 )
 EXAMPLES = """\
   python tools/convert_weights.py model_best.pth.tar ise_market.safetensors
@@ -24,7 +24,7 @@ EXAMPLES = """\
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """What the command line takes."""
     parser.add_argument(
-        "source", type=Path, metavar="IN", help=".safetensors, .pdparams, or PyTorch's .pth, .pth.tar, .pt, .bin"
+        "source", type=Path, metavar="IN", help="safetensors, .pdparams or what torch.save wrote, of any name"
     )
     parser.add_argument("target", type=Path, metavar="OUT", help=".safetensors or .pdparams")
     parser.add_argument("--from", dest="from_naming", metavar="NAMING", help="names in IN; default: recognised")

@@ -18,8 +18,11 @@ from ppreid.disk.files import write_text
 from ppreid.models.reid_net import ReIDNet
 from ppreid.run.folder import write_camera_names
 from ppreid.weights.match import BEHIND_BACKBONE, imagenet_weights_path, load_weights
+from ppreid.weights.network import own_network
 
 logger = logging.getLogger("ppreid")
+
+SAME_WEIGHTS_OTHER_FEATURES = ("model.last_stride", "model.pooling")  # what no shape of a tensor shows
 
 
 def read_split(cfg: DataConfig, *, skipped_list: Path | None, camera_list: Path | None = None) -> ReIDSplit:
@@ -173,4 +176,14 @@ def trained_network(cfg: EvaluationModelConfig) -> TrainedNetwork:
     model = wiring.reid_net(cfg)
     report = load_weights(model, cfg.weights, sha256=cfg.weights_sha256 or None)
     logger.info("weights: %s", report)
+    _warn_if_trained_otherwise(report.path, cfg)
     return TrainedNetwork(model, WeightsOrigin(str(report.path), report.sha256))
+
+
+def _warn_if_trained_otherwise(path: Path, cfg: EvaluationModelConfig) -> None:
+    """A checkpoint of ours knows what no shape of a tensor shows, and what would go wrong without a word."""
+    own, here = own_network(path), {f"model.{key}": str(value) for key, value in cfg.model_dump().items()}
+    for key in SAME_WEIGHTS_OTHER_FEATURES:
+        if own.get(key, here[key]) != here[key]:
+            text = f"{path} was trained with {key}={own[key]}, here it is {here[key]}; pass -o {key}={own[key]}"
+            warnings.warn(text, PpreidWarning, stacklevel=3)

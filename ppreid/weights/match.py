@@ -1,6 +1,5 @@
 """Weights into a model: every tensor of the file finds its place, or loading stops and says which do not."""
 
-from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -12,45 +11,29 @@ from paddle.vision.models.resnet import model_urls
 from ppreid.base.errors import WeightsError, unknown_choice
 from ppreid.disk.files import file_sha256
 from ppreid.weights.files import read_tensors
-from ppreid.weights.names import NAMINGS, detect_naming, to_ppreid_names
+from ppreid.weights.mismatch import MAX_NAMES, advice, mismatches
+from ppreid.weights.names import NAMINGS, detect_naming, find_wrapper, to_ppreid_names
+from ppreid.weights.numbers import check_numbers
+from ppreid.weights.report import COUNTER, LoadReport
 from ppreid.weights.state_dict import listed
 
-# What PaddleClas, paddle.vision and the PyTorch code bases call the layers behind the feature vector.
-CLASSIFIERS = ("fc.", "module.fc.", "backbone.fc.", "head.", "classifier.", "module.classifier.")
+# What stands behind the feature vector, or beside the network, in the files of others; nothing that features need.
+CLASSIFIERS = (
+    "fc.",
+    "backbone.fc.",
+    "base.fc.",
+    "model.fc.",  # of ImageNet, left in place by Person_reID_baseline_pytorch
+    "head.",
+    "classifier.",
+    "module.fc.",
+    "module.classifier.",
+    "heads.weight",  # the classifier of fast-reid, and how it normalises pixels
+    "heads.classifier.",
+    "pixel_mean",
+    "pixel_std",
+)
 BEHIND_BACKBONE = ("pooling.", "embedding.", "neck.")  # what a backbone file, e.g. from ImageNet, does not have
 IMAGENET_BACKBONES = ("resnet18", "resnet34", "resnet50", "resnet101", "resnet152")
-
-
-class LoadReport(NamedTuple):
-    """What `load_weights` did.
-
-    Attributes:
-        path: the file.
-        sha256: its digest, 64 hexadecimal digits.
-        entry: the part of the file that was read, e.g. "state_dict"; "" is the whole file.
-        naming: whose parameter names the file uses, a key of NAMINGS.
-        num_loaded: number of tensors copied into the model.
-        dropped: names in the file that were left out (classifier heads, counters of batches).
-        kept: names in the model that kept their initial value.
-    """
-
-    path: Path
-    sha256: str
-    entry: str
-    naming: str
-    num_loaded: int
-    dropped: tuple[str, ...]
-    kept: tuple[str, ...]
-
-    def __str__(self) -> str:
-        """One line for the log."""
-        place = f"{self.path}, entry {self.entry!r}" if self.entry else str(self.path)
-        parts = [f"{self.num_loaded} tensors from {place} ({self.naming} names, sha256 {self.sha256})"]
-        if self.dropped:
-            parts.append(f"left out: {listed(self.dropped)}")
-        if self.kept:
-            parts.append(f"not in the file: {listed(self.kept)}")
-        return "; ".join(parts)
 
 
 class MatchedWeights(NamedTuple):
@@ -117,6 +100,7 @@ def match_weights(
         WeightsError: see `read_tensors`; or the digest differs, the naming is not recognised, or names or shapes
             do not match, with a list of them.
     """
+    path = Path(path)
     tensors, entry = read_tensors(path)
     digest = file_sha256(path)
     if sha256 is not None and digest != sha256.lower():
@@ -124,38 +108,32 @@ def match_weights(
             f"{path} has sha256 {digest}, expected {sha256}; "
             "fetch the file again, or correct the pin (model.weights_sha256, empty for none)"
         )
-    naming = naming or detect_naming(tensors)
+    check_numbers(path, tensors)
+    wrapper = find_wrapper(tensors) if naming is None else ""
+    inside = {name.removeprefix(wrapper): array for name, array in tensors.items() if name.startswith(wrapper)}
+    naming = naming or detect_naming(inside)
     if naming is None:
         raise WeightsError(
-            f"the parameter names in {path} follow no known naming ({', '.join(NAMINGS)}); it holds: {listed(tensors)}"
+            f"the parameter names in {path} follow no known naming ({', '.join(NAMINGS)}); it holds: "
+            f"{listed(tensors, MAX_NAMES)}. If it is a network that ppreid has (model.backbone), rename its tensors to "
+            "one of them, see docs/weights.md"
         )
-    dropped = tuple(name for name in tensors if name.startswith(drop) or name.endswith(".num_batches_tracked"))
     state = model.state_dict()
-    found, unknown = to_ppreid_names({n: a for n, a in tensors.items() if n not in dropped}, state, naming)
+    found, unknown = to_ppreid_names(inside, state, naming)
+    beside = [name for name in unknown if name.startswith(drop) or name.endswith(COUNTER)]
+    dropped = (*(wrapper + name for name in beside), *(name for name in tensors if not name.startswith(wrapper)))
     kept = tuple(name for name in state if name not in found and name.startswith(allow_missing))
-    problems = _mismatches({n: tuple(t.shape) for n, t in state.items() if n not in kept}, found, unknown)
+    expected = {name: tuple(tensor.shape) for name, tensor in state.items() if name not in kept}
+    problems = mismatches(expected, found, [name for name in unknown if name not in beside])
     if problems:
-        raise WeightsError(f"{path} ({naming} names) does not fit the model: " + "; ".join(problems))
-    return MatchedWeights(found, LoadReport(Path(path), digest, entry, naming, len(found), dropped, kept))
-
-
-def _mismatches(
-    expected: Mapping[str, tuple[int, ...]], found: Mapping[str, np.ndarray], unknown: Sequence[str]
-) -> list[str]:
-    missing = [name for name in expected if name not in found]
-    differing = [
-        f"{name} (file {found[name].shape}, model {shape})"
-        for name, shape in expected.items()
-        if name in found and found[name].shape != shape
-    ]
-    no_floats = [f"{name} ({array.dtype})" for name, array in found.items() if array.dtype.kind != "f"]
-    groups = {
-        "missing in the file": missing,
-        "unknown to the model": unknown,
-        "of another shape": differing,
-        "not of a floating-point type": no_floats,
-    }
-    return [f"{len(names)} {what}: {listed(names)}" for what, names in groups.items() if names]
+        shapes = {name: array.shape for name, array in inside.items()}
+        raise WeightsError(
+            "\n  ".join(
+                [f"{path} ({naming} names) does not fit the model:", *advice(path, shapes, naming, state), *problems]
+            )
+        )
+    report = LoadReport(path, digest, entry, naming, len(found), dropped, kept, NAMINGS[naming].difference)
+    return MatchedWeights(found, report)
 
 
 def imagenet_weights_path(backbone: str) -> Path:

@@ -1,97 +1,28 @@
-"""How other code bases name the parameters of the same network.
-
-Each naming is a pure function from our names to theirs, {ours: theirs}; it is one-to-one, so its inverse reads a
-file and the function itself writes one. Names are those of `ReIDNet.state_dict()`, e.g.
-backbone.layer1.0.conv1.weight, pooling.p, embedding.weight, neck._mean.
-"""
+"""Whose names the parameters of a file have, and the way from there to ours and back."""
 
 import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from typing import NamedTuple
 
 import numpy as np
 
-NamesFunction = Callable[[Iterable[str]], dict[str, str]]  # all our names to {ours: theirs}
+from ppreid.weights.name_rules import (
+    NamesFunction,
+    fast_reid_names,
+    ise_torch_names,
+    paddle_vision_names,
+    paddleclas_backbone_names,
+    paddleclas_rec_names,
+    person_baseline_names,
+    ppreid_names,
+    strong_baseline_names,
+    torchvision_names,
+)
 
-_BLOCK = re.compile(r"backbone\.layer(?P<stage>\d)\.(?P<block>\d+)\.(?P<rest>.+)")
-# In a PaddleClas block a convolution and its normalisation share one prefix, counted from 0.
-_PADDLECLAS_PARTS = {"conv": "conv{}.conv.", "bn": "conv{}.bn."}
-
-
-def ppreid_names(names: Iterable[str]) -> dict[str, str]:
-    """Our own names."""
-    return {name: name for name in names}
-
-
-def paddle_vision_names(names: Iterable[str]) -> dict[str, str]:
-    """paddle.vision's ResNet: the backbone without prefix."""
-    return {name: name.removeprefix("backbone.") for name in names}
-
-
-def paddleclas_rec_names(names: Iterable[str]) -> dict[str, str]:
-    """PaddleClas' RecModel with a ResNet backbone and a BNNeck; its blocks are numbered over all stages.
-
-    Args:
-        names: all parameter names of the model; the numbering depends on how many blocks each stage has.
-
-    Returns:
-        {ours: theirs}.
-
-    Note:
-        PaddleClas' ResNet-18 and 34 have an extra convolution in the first shortcut and do not fit ours.
-    """
-    names = list(names)
-    matches = (_BLOCK.match(name) for name in names)
-    blocks = sorted({(int(m["stage"]), int(m["block"])) for m in matches if m})
-    index = {block: i for i, block in enumerate(blocks)}  # (stage, block) -> number over all stages
-
-    def rename(name: str) -> str:
-        if match := _BLOCK.match(name):
-            i = index[int(match["stage"]), int(match["block"])]
-            return f"backbone.blocks.{i}.{_paddleclas_block_part(match['rest'])}"
-        name = name.replace("backbone.conv1.", "backbone.stem.0.conv.").replace("backbone.bn1.", "backbone.stem.0.bn.")
-        return re.sub(r"^neck\.", "neck.feat_bn.", name)
-
-    return {name: rename(name) for name in names}
-
-
-def _paddleclas_block_part(part: str) -> str:
-    part = part.replace("downsample.0.", "short.conv.").replace("downsample.1.", "short.bn.")
-    return re.sub(r"^(conv|bn)(\d)\.", lambda m: _PADDLECLAS_PARTS[m[1]].format(int(m[2]) - 1), part)
-
-
-def paddleclas_backbone_names(names: Iterable[str]) -> dict[str, str]:
-    """PaddleClas' ResNet alone, as in its ImageNet files: the RecModel names without the prefix "backbone."."""
-    return {ours: theirs.removeprefix("backbone.") for ours, theirs in paddleclas_rec_names(names).items()}
-
-
-def torchvision_names(names: Iterable[str]) -> dict[str, str]:
-    """Naming of torchvision's ResNet, and IBN-Net's, which follows it."""
-    return {name: _torch_leaf(name.removeprefix("backbone.")) for name in names}
-
-
-def ise_torch_names(names: Iterable[str]) -> dict[str, str]:
-    """The released ISE and cluster-contrast models: the backbone as a sequence of 8 layers called base."""
-
-    def rename(name: str) -> str:
-        name = name.replace("backbone.conv1.", "base.0.").replace("backbone.bn1.", "base.1.")
-        # base is conv1, bn1, ReLU, max pooling and then layer1 to layer4
-        name = re.sub(r"^backbone\.layer(\d)\.", lambda m: f"base.{int(m[1]) + 3}.", name)
-        name = re.sub(r"^neck\.", "feat_bn.", name)
-        name = re.sub(r"^embedding\.", "feat.", name)
-        return _torch_leaf(re.sub(r"^pooling\.", "gap.", name))
-
-    return {name: rename(name) for name in names}
-
-
-def _from_data_parallel(naming: NamesFunction) -> NamesFunction:
-    """The same names as torch.nn.DataParallel saves them, with the prefix "module."."""
-    return lambda names: {ours: f"module.{theirs}" for ours, theirs in naming(names).items()}
-
-
-def _torch_leaf(name: str) -> str:
-    name = name.replace("._mean", ".running_mean").replace("._variance", ".running_var")
-    return name.replace(".IN.scale", ".IN.weight")
+# What programs put before all names of a network that they wrap: DataParallel, torch.compile, Lightning's attribute,
+# momentum contrast (of whose two networks the one with the gradient is taken).
+_WRAPPERS = re.compile(r"((module|_orig_mod|model|network|net|encoder_q)\.)*")
+_SIGNS = ("backbone.conv1.weight", "backbone.bn1._mean")
 
 
 class Naming(NamedTuple):
@@ -100,21 +31,53 @@ class Naming(NamedTuple):
     Attributes:
         names: all our names to {ours: theirs}.
         from_torch: matrices of linear layers are stored transposed, (out, in), and counters of batches exist.
+        sign: a name beside the first layers that a file of this naming has; "" where they suffice.
+        embedding_bias: of the linear layer before the neck, which ours does not have; "" where theirs has none either.
+        is_convolution: the embedding is stored as a convolution, (out, in, 1, 1).
+        difference: in what their network differs from ours with the same parameters; "" is nothing.
     """
 
     names: NamesFunction
     from_torch: bool = False
+    sign: str = ""
+    embedding_bias: str = ""
+    is_convolution: bool = False
+    difference: str = ""
 
+
+def _from_data_parallel(naming: Naming) -> Naming:
+    """The same names as torch.nn.DataParallel saves them, with the prefix "module."."""
+    bias = naming.embedding_bias and f"module.{naming.embedding_bias}"
+    return naming._replace(
+        names=lambda names: {ours: f"module.{theirs}" for ours, theirs in naming.names(names).items()},
+        embedding_bias=bias,
+    )
+
+
+_TORCHVISION = Naming(torchvision_names, from_torch=True)
+_ISE = Naming(ise_torch_names, from_torch=True, embedding_bias="feat.bias")
 
 NAMINGS = {
     "ppreid": Naming(ppreid_names),
     "paddle-vision": Naming(paddle_vision_names),
     "paddleclas-recmodel": Naming(paddleclas_rec_names),
     "paddleclas-backbone": Naming(paddleclas_backbone_names),
-    "torchvision": Naming(torchvision_names, from_torch=True),
-    "torchvision-parallel": Naming(_from_data_parallel(torchvision_names), from_torch=True),
-    "ise-reid": Naming(ise_torch_names, from_torch=True),
-    "ise-reid-parallel": Naming(_from_data_parallel(ise_torch_names), from_torch=True),
+    "torchvision": _TORCHVISION,
+    "torchvision-parallel": _from_data_parallel(_TORCHVISION),
+    "ise-reid": _ISE,
+    "ise-reid-parallel": _from_data_parallel(_ISE),
+    "fast-reid": Naming(fast_reid_names, from_torch=True, is_convolution=True),
+    "reid-strong-baseline": Naming(
+        strong_baseline_names,
+        from_torch=True,
+        difference="their network has no ReLU behind the first normalisation, ours has: features differ from theirs",
+    ),
+    "person-reid-baseline": Naming(
+        person_baseline_names,
+        from_torch=True,
+        sign="classifier.add_block.0.weight",
+        embedding_bias="classifier.add_block.0.bias",
+    ),
 }
 
 
@@ -122,16 +85,36 @@ def detect_naming(names: Iterable[str]) -> str | None:
     """Recognise a naming by what a file calls the first convolution and the mean behind it.
 
     Args:
-        names: the tensor names of the file.
+        names: the tensor names of the file, without what wraps them (see `find_wrapper`).
 
     Returns:
         A key of NAMINGS, or None if no naming fits.
     """
     present = set(names)
     for key, naming in NAMINGS.items():
-        if present.issuperset(naming.names(["backbone.conv1.weight", "backbone.bn1._mean"]).values()):
+        signs = {*naming.names(_SIGNS).values(), *([naming.sign] if naming.sign else [])}
+        if signs <= present:
             return key
     return None
+
+
+def find_wrapper(names: Iterable[str]) -> str:
+    """What stands before all names of the network in a file, e.g. "module.encoder_q."; mostly nothing.
+
+    Args:
+        names: the tensor names of the file.
+
+    Returns:
+        The shortest prefix without which a naming is recognised; "" if none is needed, or none helps.
+    """
+    names = list(names)
+    firsts = {naming.names(_SIGNS)[_SIGNS[0]] for naming in NAMINGS.values()}
+    found = {name.removesuffix(first) for name in names for first in firsts if name.endswith(first)}
+    for prefix in sorted({"", *found}, key=len):
+        inside = (name.removeprefix(prefix) for name in names if name.startswith(prefix))
+        if _WRAPPERS.fullmatch(prefix) and detect_naming(inside):
+            return prefix
+    return ""
 
 
 def to_ppreid_names(
@@ -146,12 +129,21 @@ def to_ppreid_names(
 
     Returns:
         {our name: array}, matrices in Paddle's (in, out) order; and the names that the naming does not explain.
+
+    Note:
+        A bias of the embedding is taken into the running mean of the neck behind it, which changes no feature:
+        (x + bias) - mean = x - (mean - bias).
     """
-    names, from_torch = NAMINGS[naming]
-    ours = {theirs: name for name, theirs in names(model_names).items()}
-    known = {ours[theirs]: array for theirs, array in tensors.items() if theirs in ours}
-    renamed = {name: array.T if from_torch and array.ndim == 2 else array for name, array in known.items()}
-    return renamed, [name for name in tensors if name not in ours]
+    rules = NAMINGS[naming]
+    ours = {theirs: name for name, theirs in rules.names(model_names).items()}
+    found = {ours[theirs]: _ours(array, ours[theirs], rules) for theirs, array in tensors.items() if theirs in ours}
+    explained = set(ours)
+    bias, mean = tensors.get(rules.embedding_bias), found.get("neck._mean")
+    if bias is not None and mean is not None and "embedding.weight" in found and bias.shape == mean.shape:
+        exact = np.result_type(mean.dtype, bias.dtype, np.float32)
+        found["neck._mean"] = mean.astype(exact) - bias.astype(exact)
+        explained.add(rules.embedding_bias)
+    return found, [name for name in tensors if name not in explained]
 
 
 def from_ppreid_names(tensors: Mapping[str, np.ndarray], naming: str) -> dict[str, np.ndarray]:
@@ -164,6 +156,17 @@ def from_ppreid_names(tensors: Mapping[str, np.ndarray], naming: str) -> dict[st
     Returns:
         {their name: array}, matrices in the order of that framework.
     """
-    names, from_torch = NAMINGS[naming]
-    theirs = names(tensors)
-    return {theirs[name]: array.T if from_torch and array.ndim == 2 else array for name, array in tensors.items()}
+    rules = NAMINGS[naming]
+    theirs = rules.names(tensors)
+    return {theirs[name]: _theirs(array, name, rules) for name, array in tensors.items()}
+
+
+def _ours(array: np.ndarray, name: str, rules: Naming) -> np.ndarray:
+    if rules.is_convolution and name == "embedding.weight" and array.ndim == 4 and array.shape[2:] == (1, 1):
+        array = array[:, :, 0, 0]
+    return array.T if rules.from_torch and array.ndim == 2 else array
+
+
+def _theirs(array: np.ndarray, name: str, rules: Naming) -> np.ndarray:
+    turned = array.T if rules.from_torch and array.ndim == 2 else array
+    return turned[:, :, None, None] if rules.is_convolution and name == "embedding.weight" else turned

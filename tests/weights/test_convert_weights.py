@@ -67,8 +67,8 @@ def test_there_and_back_is_exact(in_folder, naming, suffix, capsys):
     theirs = read_tensors(f"theirs{suffix}").tensors
     expected = from_ppreid_names(arrays(net), naming)
     assert theirs.keys() == expected.keys()
-    embedding = next(array for array in theirs.values() if array.ndim == 2)
-    assert embedding.shape == ((6, 64) if NAMINGS[naming].from_torch else (64, 6))
+    embedding = next(array for array in theirs.values() if 6 in array.shape[:2] and array.ndim > 1)
+    assert embedding.shape[:2] == ((6, 64) if NAMINGS[naming].from_torch else (64, 6))
 
 
 def test_a_pytorch_checkpoint_becomes_ours(in_folder, capsys, torch_writer):
@@ -81,8 +81,9 @@ def test_a_pytorch_checkpoint_becomes_ours(in_folder, capsys, torch_writer):
     assert convert("model_best.pth.tar", "ours.safetensors", model=[*MODEL, "-o", "model.embedding_dim=6"]) == 0
 
     out = capsys.readouterr().out
-    for text in ("entry 'state_dict' (ise-reid-parallel names, sha256 ", *extra, "left out: ", "written: "):
+    for text in ("entry 'state_dict' (ise-reid-parallel names, sha256 ", "written: "):
         assert text in out
+    assert "left out: module.classifier.weight, 1 counters (num_batches_tracked)" in out
     assert_same(load_file("ours.safetensors"), arrays(net))
 
 

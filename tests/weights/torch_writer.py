@@ -34,11 +34,14 @@ def write_archive(path, pickle_bytes, storages, *, compression=zipfile.ZIP_STORE
             archive.writestr(f"net/data/{key}", raw)
 
 
-def write_state_dict(path, tensors) -> None:
-    """Float32 arrays as torch.save would write them in {"state_dict": ..., "epoch": 3}."""
+def write_state_dict(path, tensors, *, entry="state_dict", others=b"S'epoch'\nI3\n") -> None:
+    """Float32 arrays as torch.save would write them in {entry: ..., "epoch": 3}; without an entry, alone."""
     values, storages = {}, {}
     for key, (name, array) in enumerate(tensors.items()):
         strides = tuple(stride // 4 for stride in np.zeros(array.shape, np.float32).strides)
         values[name] = view(key=str(key), numel=array.size, shape=array.shape, strides=strides)
         storages[str(key)] = np.ascontiguousarray(array).tobytes()
-    write_archive(path, b"(S'state_dict'\n" + state_dict(**values)[:-1] + b"S'epoch'\nI3\nd.", storages)
+    content = state_dict(**values)
+    if entry:
+        content = b"(S'%s'\n" % entry.encode() + content[:-1] + others + b"d."
+    write_archive(path, content, storages)
