@@ -24,6 +24,14 @@ def dbscan_labels(distances: sparse.csr_matrix, *, eps: float, min_samples: int 
 
     Raises:
         DataError: the distances are not a square sparse matrix, or an argument is out of range.
+
+    Example:
+        Images 0, 1 and 2 form a chain of distances 0.2, and 3 is far from all. The diagonal is stored: a 0 in the data.
+
+        >>> ends = [0, 1, 2, 3, 0, 1, 1, 2], [0, 1, 2, 3, 1, 0, 2, 1]
+        >>> distances = sparse.csr_matrix(([0.0] * 4 + [0.2] * 4, ends), shape=(4, 4))
+        >>> dbscan_labels(distances, eps=0.5, min_samples=2).tolist()
+        [0, 0, 0, -1]
     """
     distances = check_distances(distances)
     check_positive(eps=eps, min_samples=min_samples)
@@ -101,6 +109,13 @@ def cluster_centroids(features: np.ndarray, labels: np.ndarray) -> np.ndarray:
 
     Raises:
         DataError: the shapes do not fit, or a number below C has no image.
+
+    Example:
+        Two images of cluster 0 on both sides of (1, 0), an outlier, and cluster 1.
+
+        >>> features = np.array([[0.6, 0.8], [0.6, -0.8], [0.0, 1.0], [-1.0, 0.0]])
+        >>> cluster_centroids(features, np.array([0, 0, -1, 1])).tolist()
+        [[1.0, 0.0], [-1.0, 0.0]]
 
     Reference:
         Zhang et al., "Implicit Sample Extension for Unsupervised Person Re-Identification", CVPR 2022, section 3.1.

@@ -28,6 +28,13 @@ def average_precision_by_rank(hits: Hits) -> float:
 
     Returns:
         Average precision within (0, 1]; without ties the same as `average_precision`.
+
+    Example:
+        Hits at the first and the third place: precision 1/1 and 2/3.
+
+        >>> ranks = np.array([0, 2])
+        >>> round(average_precision_by_rank(Hits(ranks, within=ranks + 1, hits_within=np.array([1, 2]))), 4)
+        0.8333
     """
     return float(np.mean(np.arange(1, hits.ranks.size + 1) / (hits.ranks + 1)))
 

@@ -73,6 +73,14 @@ def evaluate_distances(
         EvaluationError: if no query has a valid match.
         ConfigError: if `protocol` is unknown or `max_rank` is less than 1.
 
+    Example:
+        One query, person 7 on camera 0. Of the gallery the first image is its own camera's and left out; the right one
+        is then behind one of person 8.
+
+        >>> result = evaluate_distances([[0.1, 0.2, 0.3]], [7], [7, 8, 7], [0], [0, 1, 1], max_rank=2)
+        >>> result.mean_ap, result.cmc.tolist()
+        (0.5, [0.0, 1.0])
+
     Note:
         Items at equal distance keep the order of the gallery in CMC and mINP, where the released code leaves their
         order to an unstable sort. Its mAP takes equal distances as one step and so does "market1501".

@@ -59,6 +59,13 @@ def find_hits(distances: np.ndarray, hits: np.ndarray, junk: np.ndarray) -> Hits
 
     Returns:
         Their ranks, in O(n G) or O(G log G), whichever is less.
+
+    Example:
+        Hits at distances 0.9 and 0.2; the item at 0.1 is junk, so the nearer hit comes first.
+
+        >>> distances = np.array([0.9, 0.1, 0.2, 0.5])
+        >>> find_hits(distances, np.array([0, 2]), np.array([1])).ranks.tolist()
+        [0, 2]
     """
     order = np.argsort(distances[hits], kind="stable")
     hits = hits[order]

@@ -66,7 +66,8 @@ def rows_by_class(labels: np.ndarray) -> ClassRows:
         The classes of the batch and their rows.
     """
     classes, inverse, counts = np.unique(labels, return_inverse=True, return_counts=True)
-    order = np.argsort(inverse, kind="stable")  # (B,) class after class, batch order within
+    # stable: the sequential update depends on the order of a class's rows, the hard one on which equal row is first
+    order = np.argsort(inverse, kind="stable")  # (B,)
     first = np.cumsum(counts) - counts  # (P,) start of each class in order
     offsets = np.arange(counts.max())
     valid = offsets < counts[:, None]  # (P, R)

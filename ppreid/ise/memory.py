@@ -23,6 +23,15 @@ def update_hard(centroids: Tensor, features: Tensor, labels: np.ndarray | Tensor
     Returns:
         (C, D) unit rows; classes that are not in the batch keep their row.
 
+    Example:
+        The class has rows at 20 and 60 degrees; with momentum 0 its centroid goes to the one that it resembles less.
+
+        >>> radians = np.deg2rad([0, 20, 60])
+        >>> unit = paddle.to_tensor(np.stack([np.cos(radians), np.sin(radians)], axis=1).astype("float32"))
+        >>> ((x, y),) = update_hard(unit[:1], unit[1:], np.array([0, 0]), momentum=0.0).tolist()
+        >>> round(float(np.rad2deg(np.arctan2(y, x))))
+        60
+
     Reference:
         Dai et al., ACCV 2022 (update by the hardest instance; "hard" in the released scripts). Of equally hard rows
         the first counts.
@@ -31,12 +40,14 @@ def update_hard(centroids: Tensor, features: Tensor, labels: np.ndarray | Tensor
     groups = rows_by_class(labels)
     rows, classes = paddle.to_tensor(groups.rows), paddle.to_tensor(groups.classes)
     own_centroids = paddle.index_select(centroids, paddle.to_tensor(labels))  # (M, D)
+    # row by row, not features @ centroids.T: of its (M, C) products all but M would be thrown away
     similarity = (features * own_centroids).sum(axis=1)  # (M,)
     by_class = paddle.index_select(similarity, rows.flatten()).reshape(groups.rows.shape)  # (P, R)
     hardest = paddle.take_along_axis(rows, by_class.argmin(axis=1, keepdim=True), axis=1).flatten()  # (P,)
     old = paddle.index_select(centroids, classes)  # (P, D)
+    # momentum is the weight of the old centroid, as in the released code; elsewhere it often is that of the new
     new = F.normalize(momentum * old + (1.0 - momentum) * paddle.index_select(features, hardest), axis=1)
-    return paddle.scatter(centroids, classes, new)
+    return paddle.scatter(centroids, classes, new)  # a new tensor: the loss of this step still refers to the old one
 
 
 @paddle.no_grad()
@@ -112,5 +123,6 @@ class ClusterMemory:
         """
         labels = host_labels(labels)
         check_labels(labels, self.centroids.shape[0])
+        # again, since a unit row that went through float16 is off by up to 5e-4, which the centroids would inherit
         features = F.normalize(features.detach().astype("float32"), axis=1)
         self.centroids = self._update(self.centroids, features, labels, momentum=self._momentum)

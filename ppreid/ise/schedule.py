@@ -22,6 +22,10 @@ def pli_degree(step: int, total_steps: int, *, base: float = 1.0) -> float:
     Raises:
         TrainingError: if `step` is not within [0, total_steps].
 
+    Example:
+        >>> [round(pli_degree(step, 100), 3) for step in (0, 25, 50, 75, 100)]
+        [0.0, 0.089, 0.155, 0.207, 0.25]
+
     Reference:
         Zhang et al., "Implicit Sample Extension for Unsupervised Person Re-Identification", CVPR 2022, section 3.
 
@@ -34,4 +38,5 @@ def pli_degree(step: int, total_steps: int, *, base: float = 1.0) -> float:
             f"PLI degree asked for step {step} of {total_steps}; the step counts from 0 over all epochs "
             "and total_steps = epochs * steps per epoch is at least 1"
         )
+    # e - 1, so that the logarithm ends at 1
     return 0.25 * base * math.log((math.e - 1.0) * step / total_steps + 1.0)

@@ -60,6 +60,7 @@ def nearest_other_centroids(features: Tensor, labels: np.ndarray | Tensor, centr
         raise TrainingError(f"{k} other clusters asked for, {num_clusters - 1} exist; use usable_topk() of the epoch")
     similarity = paddle.matmul(features, centroids, transpose_y=True)  # (B, C)
     own = paddle.to_tensor(host_labels(labels)).unsqueeze(1) == paddle.arange(num_clusters)  # (B, C)
+    # a sample may be nearest to its own centroid or not: it is left out by its label, never by its rank
     others = paddle.where(own, paddle.full_like(similarity, -np.inf), similarity)
     return paddle.topk(others, k, axis=1)[1]
 
@@ -82,6 +83,15 @@ def support_samples(
     Raises:
         TrainingError: if there are not k other clusters.
 
+    Example:
+        A sample on its centroid at 0 degrees and the other centroid at 60; a quarter of the way on the chord is at 14.
+
+        >>> radians = np.deg2rad([0, 60])
+        >>> centroids = paddle.to_tensor(np.stack([np.cos(radians), np.sin(radians)], axis=1).astype("float32"))
+        >>> (support,), _ = support_samples(centroids[:1], np.array([0]), centroids, degree=0.25, k=1)
+        >>> round(float(np.rad2deg(np.arctan2(support[1].item(), support[0].item()))))
+        14
+
     Reference:
         Zhang et al., CVPR 2022, section 3 (progressive linear interpolation).
     """
@@ -90,5 +100,7 @@ def support_samples(
     nearest = nearest_other_centroids(features, labels, centroids, k)
     neighbour = paddle.index_select(centroids, nearest.flatten()).reshape([batch, k, dim])
     own = paddle.index_select(centroids, paddle.to_tensor(labels)).unsqueeze(1)  # (B, 1, D)
+    # Both ends are centroids and constants: the direction says where another cluster lies, not where one sample of it
+    # happens to be, and the gradient cannot shorten the way by moving an end.
     supports = features.unsqueeze(1) + degree * (neighbour - own)  # (B, k, D)
     return F.normalize(supports.reshape([batch * k, dim]), axis=1), np.repeat(labels, k)

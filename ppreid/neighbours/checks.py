@@ -40,12 +40,14 @@ def check_features(features: np.ndarray) -> np.ndarray:
 
 def _check_rows(block: np.ndarray, start: int) -> None:
     if block.dtype == np.float16:
-        block = block.astype(np.float32)
+        block = block.astype(np.float32)  # a sum of 2048 squares in float16 is rounded by more than the tolerance
     squared_norms = np.einsum("nd,nd->n", block, block)  # (n,)
-    not_unit = ~(np.abs(squared_norms - 1) <= 2 * UNIT_NORM_TOLERANCE)  # (n,); NaN counts as not unit
+    # twice the tolerance, since (1 + t)**2 is about 1 + 2 t; written so that NaN counts as not unit
+    not_unit = ~(np.abs(squared_norms - 1) <= 2 * UNIT_NORM_TOLERANCE)  # (n,)
     if not not_unit.any():
         return
     not_finite = ~np.isfinite(block).all(axis=1)
+    # from the narrowest cause to the widest: a row that is not finite is not of unit norm either
     for bad, problem, remedy in (
         (not_finite, "hold NaN or infinity", "look at these images and at the network's loss"),
         (squared_norms == 0, "are zero", "a zero vector has no direction; look at these images"),

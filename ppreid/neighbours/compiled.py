@@ -40,7 +40,7 @@ def compiled(function: Callable[..., Any], *, parallel: bool = True) -> Callable
     """
     try:
         return numba.njit(function, parallel=parallel, cache=True)
-    except RuntimeError as error:
+    except RuntimeError as error:  # numba has no exception of its own for this
         if "cannot cache function" not in str(error):
             raise
         return numba.njit(function, parallel=parallel)
@@ -61,6 +61,7 @@ def fill_rows(kernel: Callable[..., None], num_rows: int, *arguments: object, wi
     """
     indptr = np.zeros(num_rows + 1, np.int64)
     indices, values = np.empty(0, np.int32), np.empty(0, np.float32)
+    # Two passes cost time, but lists that grow would need up to twice the memory of the result, which is what limits N.
     kernel(*arguments, indptr, indices, values, False)
     np.cumsum(indptr, out=indptr)
     indices = np.empty(indptr[-1], np.int32)

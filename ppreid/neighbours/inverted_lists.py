@@ -5,6 +5,8 @@ from typing import NamedTuple
 
 import numpy as np
 
+from ppreid.base.errors import DataError
+
 # Lists that an image is compared with. Of 50,000 generated images 32 of 894 lists found 0.93 of the true ten nearest, 8
 # found 0.85 (benchmarks/search.py); docs/scaling.md has the recall of pseudo labels at larger sizes.
 DEFAULT_PROBES = 32
@@ -34,8 +36,35 @@ def default_num_lists(num_images: int) -> int:
 
     The time of a search grows with the centres, L, and with the members of the probed lists, P * N / L: their sum is
     least where L is of the order of sqrt(N).
+
+    Example:
+        >>> [default_num_lists(num_images) for num_images in (9, 100, 1_000_000)]
+        [9, 40, 4000]
     """
     return max(1, min(num_images, round(4 * math.sqrt(num_images))))
+
+
+def usable_lists(num_lists: int | None, num_probes: int, *, num_images: int) -> tuple[int, int]:
+    """Numbers of lists and of probes for a set of images.
+
+    Args:
+        num_lists: number of lists; None is `default_num_lists`.
+        num_probes: lists that an image is compared with.
+        num_images: N.
+
+    Returns:
+        Both; an image cannot be compared with more lists than there are.
+
+    Raises:
+        DataError: a number is not positive, or there would be more lists than images.
+    """
+    num_lists = num_lists or default_num_lists(num_images)
+    if num_probes < 1 or not 1 <= num_lists <= num_images:
+        raise DataError(
+            f"num_lists is {num_lists} and num_probes {num_probes}; both must be positive, and num_lists at most the "
+            f"number of images, {num_images}"
+        )
+    return num_lists, min(num_probes, num_lists)
 
 
 def learn_centres(features: np.ndarray, num_lists: int, *, learning: Learning, rng: np.random.Generator) -> np.ndarray:

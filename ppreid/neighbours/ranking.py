@@ -56,7 +56,7 @@ class Ranking:
     def merge(self, tile: Tile) -> None:
         """Take the candidates of one tile into account; an image is never its own candidate."""
         if self.indices.shape[1]:
-            strip = 1 if tile.scores.flags.c_contiguous else STRIP
+            strip = 1 if tile.scores.flags.c_contiguous else STRIP  # a transposed tile is contiguous along its columns
             keep_best(*tile, strip, self.groups, self.same_group, self.similarities, self.indices)
 
     def refine(self, features: np.ndarray, found: np.ndarray) -> None:
@@ -70,12 +70,14 @@ class Ranking:
             Dong et al., "Efficient k-nearest neighbor graph construction for generic similarity measures", WWW 2011.
         """
         if self.indices.shape[1]:
+            # a copy: found is usually a view of the very indices that change while it is followed
             found, parts = np.array(found, order="C"), part_bounds(len(found))
             groups = self.groups, self.same_group
             try_neighbours_of_neighbours(readable(features), found, parts, *groups, self.similarities, self.indices)
 
     def with_self_first(self) -> tuple[np.ndarray, np.ndarray]:
         """Similarities and indices (N, 1 + k) with the image itself, similarity 1, in column 0."""
+        # put there rather than found: a duplicate has the same similarity, and rounding could rank it before the image
         n = len(self.indices)
         ones = np.ones((n, 1), np.float32)
         own = np.arange(n, dtype=np.int32)[:, None]
@@ -106,6 +108,7 @@ def rank_on_device(features: np.ndarray, rankings: Sequence[Ranking]) -> None:
         best = [_Best(rows.stop - start, ranking.indices.shape[1]) for ranking in rankings]
         for first in range(0, len(features), ROWS_PER_BLOCK):
             columns = slice(first, min(first + ROWS_PER_BLOCK, len(features)))
+            # uploaded anew for every block of rows, since a device need not have room for all features
             scores = paddle.matmul(row_features, _upload(features[columns]), transpose_y=True)  # (R, C)
             if first == start:
                 scores.fill_diagonal_(-np.inf)  # an image is never its own candidate
@@ -133,6 +136,7 @@ class _Best:
         k = self.scores.shape[1]
         if k == 0:
             return
+        # k columns of the block are kept before the two are joined: a copy of all its scores would be thrown away
         best, columns = paddle.topk(scores, min(k, scores.shape[1]), axis=1)
         both = paddle.concat([self.scores, best], axis=1)
         self.scores, places = paddle.topk(both, k, axis=1)

@@ -17,6 +17,13 @@ def reciprocal_neighbours(ranking: np.ndarray, k: int) -> SparseRows:
     Returns:
         The columns of row i are the k-reciprocal neighbours of i, in the order of the ranking; without values.
 
+    Example:
+        Image 2 has 1 among its two nearest, but 1 is nearer to 0 than to 2: only 0 and 1 are mutual.
+
+        >>> mutual = reciprocal_neighbours(np.array([[0, 1], [1, 0], [2, 1]], dtype=np.int32), 2)
+        >>> [row.tolist() for row in np.split(mutual.indices, mutual.indptr[1:-1])]
+        [[0, 1], [1, 0], [2]]
+
     Reference:
         Zhong et al., "Re-ranking Person Re-identification with k-reciprocal Encoding", CVPR 2017, equation 3.
     """
@@ -56,6 +63,7 @@ def _mutual_columns(
             j = ranking[i, a]
             if j < 0:
                 continue
+            # k is about 30: looking through the columns of j needs neither a set nor a sorted copy
             for b in range(k):
                 if ranking[j, b] == i:
                     if fill:
@@ -96,6 +104,7 @@ def _expanded_columns(
                 shared = 0
                 for q in range(first, stop):
                     shared += mark[half_columns[q]] == 2 * i
+                # in integers, since 2 / 3 of a multiple of 3 must count as not more than two thirds
                 if 3 * shared <= 2 * (stop - first):
                     continue
                 for q in range(first, stop):
@@ -167,7 +176,7 @@ def _mean_rows(
             num_rows = 0
             for a in range(k):
                 j = ranking[i, a]
-                if j < 0:
+                if j < 0:  # an image with few neighbours is averaged over those that it has
                     continue
                 num_rows += 1
                 for p in range(v_ptr[j], v_ptr[j + 1]):
@@ -177,7 +186,7 @@ def _mean_rows(
                         count += 1
                     total[column] += v_values[p]
             if fill:
-                columns = np.sort(met[:count])
+                columns = np.sort(met[:count])  # the Jaccard distance is symmetric to the bit only in a fixed order
                 for p in range(count):
                     indices[indptr[i] + p] = columns[p]
                     values[indptr[i] + p] = total[columns[p]] / np.float32(num_rows)

@@ -10,7 +10,7 @@ import numpy as np
 from ppreid.base.errors import DataError, PpreidWarning, unknown_choice
 from ppreid.base.progress import progress
 from ppreid.neighbours.checks import at_most_all, check_features, check_row_ids
-from ppreid.neighbours.inverted_lists import DEFAULT_PROBES, default_num_lists
+from ppreid.neighbours.inverted_lists import DEFAULT_PROBES, usable_lists
 from ppreid.neighbours.ranking import Ranking, Tile, rank_on_device
 from ppreid.neighbours.tiles import ROWS_PER_TILE, choose_backend, choose_matmul, exact_tiles, inverted_list_tiles
 from ppreid.tables import NEIGHBOURS
@@ -58,6 +58,12 @@ def nearest_neighbours(
     Raises:
         DataError: the features are not usable (see `check_features`), or an argument is not valid.
 
+    Example:
+        >>> radians = np.deg2rad([0, 10, 25, 90])
+        >>> features = np.stack([np.cos(radians), np.sin(radians)], axis=1)
+        >>> nearest_neighbours(features, 3, backend="cpu")[1].tolist()
+        [[0, 1, 2], [1, 0, 2], [2, 1, 0], [3, 2, 1]]
+
     Note:
         Memory beyond the features: 8 * N * k bytes for the result, up to three tiles of 64 MB, and the blocks of
         features that are multiplied. On a GPU that multiplies float32 in reduced precision (TF32), neighbours of almost
@@ -65,7 +71,7 @@ def nearest_neighbours(
     """
     features = check_features(features)
     k = at_most_all("k", k, len(features))
-    rng = np.random.default_rng(0) if rng is None else rng
+    rng = np.random.default_rng(0) if rng is None else rng  # not entropy: equal features give equal labels
     ranking = Ranking(np.zeros(len(features), np.int64), k - 1, same_group=True)
     exact = _is_exact(method, len(features))
     _search(features, [ranking], exact, backend, num_lists, num_probes, rng)
@@ -121,6 +127,7 @@ def camera_neighbours(
     exact = _is_exact(method, len(features))
     _search(features, [intra, inter], exact, backend, num_lists, num_probes, rng)
     if not exact:
+        # Both kinds lead to both kinds: the neighbour of a neighbour in another camera may be in one's own.
         half = FOLLOWED_NEIGHBOURS // 2
         found = np.hstack([intra.indices[:, :half], inter.indices[:, :half]])
         intra.refine(features, found)
@@ -160,6 +167,7 @@ def estimate_recall(
         columns = np.arange(start, min(start + ROWS_PER_TILE, n))
         block = features[start : start + ROWS_PER_TILE].astype(np.float32, copy=False)
         exact.merge(Tile(matmul(queries, block), sample, columns))
+    # without column 0, which is right in any search
     found = [np.isin(exact.indices[row], indices[row, 1:]).mean() for row in sample]
     return float(np.mean(found))
 
@@ -179,6 +187,7 @@ def _search(
     num_probes: int,
     rng: np.random.Generator,
 ) -> None:
+    # Tiles would travel from the device to be ranked here, 64 MB each; the k best of a row are all that is wanted.
     if exact and choose_backend(backend) == "paddle":
         rank_on_device(features, rankings)
         return
@@ -194,15 +203,8 @@ def _tiles(
     if exact:
         num_tiles = math.ceil(len(features) / ROWS_PER_TILE) ** 2
         return progress(exact_tiles(features, matmul=matmul), total=num_tiles, description="neighbours", unit="tile")
-    num_lists = num_lists or default_num_lists(len(features))
-    if num_probes < 1 or not 1 <= num_lists <= len(features):
-        raise DataError(
-            f"num_lists is {num_lists} and num_probes {num_probes}; both must be positive, and num_lists at most the "
-            f"number of images, {len(features)}"
-        )
-    return inverted_list_tiles(
-        features, num_lists=num_lists, num_probes=min(num_probes, num_lists), rng=rng, matmul=matmul
-    )
+    num_lists, num_probes = usable_lists(num_lists, num_probes, num_images=len(features))
+    return inverted_list_tiles(features, num_lists=num_lists, num_probes=num_probes, rng=rng, matmul=matmul)
 
 
 def _report_recall(recall: float, num_probes: int) -> None:

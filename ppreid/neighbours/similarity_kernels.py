@@ -69,6 +69,7 @@ def keep_best(
     last_place = indices.shape[1] - 1
     for part in numba.prange((len(rows) + strip - 1) // strip):
         first, stop = part * strip, min((part + 1) * strip, len(rows))
+        # Nearly all candidates fail against the last place. Its values are kept beside each other for that comparison.
         worst = similarities[rows[first:stop], last_place]
         for c in range(len(columns)):
             for r in range(first, stop):
@@ -103,7 +104,7 @@ def try_neighbours_of_neighbours(
     """
     n, k = indices.shape
     for part in numba.prange(len(parts) - 1):
-        seen_by = np.full(n, -1, np.int64)
+        seen_by = np.full(n, -1, np.int64)  # marked with the number of the image: nothing to clear before the next one
         for i in range(parts[part], parts[part + 1]):
             seen_by[i] = i
             for candidate in indices[i]:
@@ -123,6 +124,7 @@ def try_neighbours_of_neighbours(
 
 @numba.njit
 def _insert(similarities: np.ndarray, indices: np.ndarray, score: float, candidate: int) -> None:
+    # from behind, where a candidate that beats only the last place stops at once; equal ones stand by image number
     place = len(indices)
     while place > 0 and (
         similarities[place - 1] < score or (similarities[place - 1] == score and indices[place - 1] > candidate)

@@ -58,14 +58,14 @@ def inverted_list_tiles(
     """
     centres = learn_centres(features, num_lists, learning=EVERY_EPOCH, rng=rng)  # (L, D)
     probes = _nearest_centres(features, centres, num_probes, matmul)  # (N, num_probes)
-    members = np.argsort(probes[:, 0], kind="stable")
+    members = np.argsort(probes[:, 0], kind="stable")  # ascending in each list, so that files are read front to back
     member_bounds = np.searchsorted(probes[members, 0], np.arange(num_lists + 1))
     visits = np.argsort(probes.ravel(), kind="stable")
     visit_bounds = np.searchsorted(probes.ravel()[visits], np.arange(num_lists + 1))
     for number in progress(range(num_lists), total=num_lists, description="neighbours", unit="list"):
         columns_of_list = members[member_bounds[number] : member_bounds[number + 1]]
-        rows_of_list = visits[visit_bounds[number] : visit_bounds[number + 1]] // num_probes
-        for columns in _chunks(columns_of_list):
+        rows_of_list = visits[visit_bounds[number] : visit_bounds[number + 1]] // num_probes  # place to image
+        for columns in _chunks(columns_of_list):  # one list may hold most images, if they are all alike
             column_features = _float32(features[columns])
             for rows in _chunks(rows_of_list):
                 yield Tile(matmul(_float32(features[rows]), column_features), rows, columns)
@@ -85,7 +85,7 @@ def choose_backend(backend: str) -> str:
         DataError: the backend is unknown.
     """
     if backend == "auto":
-        paddle = sys.modules.get("paddle")
+        paddle = sys.modules.get("paddle")  # who has not imported it has selected no GPU in it
         backend = "paddle" if paddle is not None and paddle.get_device().startswith("gpu") else "cpu"
     if backend not in _MATMULS:
         raise DataError(unknown_choice("backend", backend, ["auto", *_MATMULS]))
