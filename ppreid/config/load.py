@@ -4,25 +4,28 @@ A file may name a `base:` file whose keys it inherits, relative to its own folde
 both. All problems are reported at once, each with the key, the file and line, what was found and what is allowed.
 """
 
+import warnings
 from collections.abc import Iterator, Sequence
 from difflib import get_close_matches
-from functools import cache
 from pathlib import Path
-from typing import Any, Literal, get_args, get_origin
+from typing import Any
 
 import yaml
 from pydantic import BaseModel, ValidationError
 
-from ppreid.base.errors import ConfigError, unknown_choice
+from ppreid.base import paddleclas
+from ppreid.base.errors import ConfigError, PpreidWarning, unknown_choice
 from ppreid.base.plain_yaml import Key, parse_yaml
 from ppreid.config.choices import SHOWN, explain, key_names
-from ppreid.config.schema import Config, EvaluationConfig, TrainingConfig
+from ppreid.config.schema import Config, EvaluationConfig, TrainingConfig, text_keys
 
 SCHEMAS: dict[str, type[BaseModel]] = {"train": TrainingConfig, "evaluate": EvaluationConfig}
 
 
 def load_config(path: str | Path, overrides: Sequence[str] = ()) -> Config:
     """Load a configuration file with its bases and overrides, and check all of it.
+
+    A file of PaddleClas is taken for an evaluation, as far as its keys have a counterpart; a warning lists those.
 
     Args:
         path: file, or a name that `find_config` looks up.
@@ -36,8 +39,15 @@ def load_config(path: str | Path, overrides: Sequence[str] = ()) -> Config:
     """
     file = find_config(path)
     values, places = _read_with_bases(file, chain=())
+    foreign = [override for override in overrides if paddleclas.is_foreign_key(override.partition("=")[0])]
+    if paddleclas.is_foreign(values):
+        values, places = _from_paddleclas(file, values, places, foreign)
+    elif foreign:
+        names = [override.partition("=")[0].strip() for override in foreign]
+        raise ConfigError(f"-o takes keys of ppreid for {file}\n{paddleclas.advice(names)}")
     for override in overrides:
-        _apply_override(values, places, override)
+        if override not in foreign:
+            _apply_override(values, places, override)
     task = values.get("task", "train")
     if not isinstance(task, str) or task not in SCHEMAS:
         raise ConfigError(f"{places[('task',)]}: {unknown_choice('task', str(task), SCHEMAS)}")
@@ -48,6 +58,21 @@ def load_config(path: str | Path, overrides: Sequence[str] = ()) -> Config:
         problems = [explain(detail, SCHEMAS[task], places, elsewhere) for detail in error.errors()]
         count = "1 problem" if len(problems) == 1 else f"{len(problems)} problems"
         raise ConfigError(f"{count} in {file}\n" + "\n".join(f"  - {line}" for line in problems)) from None
+
+
+def _from_paddleclas(
+    file: Path, values: dict[str, Any], places: dict[Key, str], overrides: Sequence[str]
+) -> tuple[dict[str, Any], dict[Key, str]]:
+    """A file of PaddleClas, with overrides in its own keys, as an evaluation of ours."""
+    for override in overrides:
+        _apply_override(values, places, override)
+    try:
+        ours, our_places, taken = paddleclas.for_evaluation(values, places)
+    except ValueError as error:
+        raise ConfigError(str(error)) from None
+    text = f"{file} is a configuration of PaddleClas; for an evaluation it means {', '.join(taken) or 'nothing'}"
+    warnings.warn(f"{text}; its other keys are not read", PpreidWarning, stacklevel=3)
+    return ours, our_places
 
 
 def config_text(cfg: Config) -> str:
@@ -120,7 +145,7 @@ def _read_with_bases(file: Path, chain: tuple[Path, ...]) -> tuple[dict[str, Any
 def _read_yaml(file: Path) -> tuple[dict[str, Any], dict[Key, str]]:
     """One YAML file as nested dicts, and "file:line" of every key."""
     try:
-        values, node = parse_yaml(file.read_text(encoding="utf-8"), is_text=_text_keys().__contains__)
+        values, node = parse_yaml(file.read_text(encoding="utf-8"), is_text=text_keys().__contains__)
     except (OSError, UnicodeDecodeError) as error:
         raise ConfigError(f"cannot read {file}: {error}") from None
     except ValueError as error:
@@ -174,7 +199,7 @@ def _apply_override(values: dict[str, Any], places: dict[Key, str], override: st
 def _override_value(override: str, key: Key, text: str) -> Any:  # noqa: ANN401 - any plain value
     """The value of one override: a text as it is, unless it stands in quotes; anything else is YAML."""
     is_known = ".".join(key) in set(key_names(TrainingConfig))
-    if key in _text_keys() or not is_known:  # an unknown key is reported as such, whatever its value looks like
+    if key in text_keys() or not is_known:  # an unknown key is reported as such, whatever its value looks like
         quoted = text[:1] in ("'", '"') and text[:1] == text[-1:]
         try:
             value, _ = parse_yaml(text) if quoted else (text, None)
@@ -182,21 +207,6 @@ def _override_value(override: str, key: Key, text: str) -> Any:  # noqa: ANN401 
             return text
         return value if isinstance(value, str) else text
     try:
-        return parse_yaml(text, is_text=lambda inner: (*key, *inner) in _text_keys())[0]
+        return parse_yaml(text, is_text=lambda inner: (*key, *inner) in text_keys())[0]
     except ValueError as error:
         raise ConfigError(f"-o {override[:SHOWN]}: the value is not plain YAML: {error}") from None
-
-
-@cache
-def _text_keys() -> frozenset[Key]:
-    """Keys whose values are texts: what stands there is taken as it is, e.g. a folder called 2024-05-01."""
-    return frozenset({("base",), *_texts_of(TrainingConfig, ()), *_texts_of(EvaluationConfig, ())})
-
-
-def _texts_of(schema: type[BaseModel], prefix: Key) -> Iterator[Key]:
-    for name, info in schema.model_fields.items():
-        kind = info.annotation
-        if isinstance(kind, type) and issubclass(kind, BaseModel):
-            yield from _texts_of(kind, (*prefix, name))
-        elif kind is str or (get_origin(kind) is Literal and all(isinstance(value, str) for value in get_args(kind))):
-            yield (*prefix, name)

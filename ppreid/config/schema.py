@@ -5,12 +5,15 @@ the business of `ppreid.config.load`.
 """
 
 import math
+from collections.abc import Iterator
 from fractions import Fraction
-from typing import Annotated, Any, Literal
+from functools import cache
+from typing import Annotated, Any, Literal, get_args, get_origin
 
-from pydantic import Field, ValidationError, model_validator
+from pydantic import BaseModel, Field, ValidationError, model_validator
 
 from ppreid.base.errors import ConfigError
+from ppreid.base.plain_yaml import Key
 from ppreid.config.choices import Device, Section, not_empty, refusal
 from ppreid.config.data import AugmentConfig, DataConfig
 from ppreid.config.method import EvaluationModelConfig, ISEConfig, LabelsConfig, MemoryConfig, ModelConfig
@@ -160,3 +163,18 @@ def _with(cfg: TrainingConfig, changes: dict[tuple[str, str], Any], line: str) -
     except ValidationError as error:
         problems = "; ".join(problem["msg"] for problem in error.errors())
         raise ConfigError(f"batch.per_device does not fit the rest of the configuration ({line}): {problems}") from None
+
+
+@cache
+def text_keys() -> frozenset[Key]:
+    """Keys whose values are texts: what stands there is taken as it is, e.g. a folder called 2024-05-01."""
+    return frozenset({("base",), *_texts_of(TrainingConfig, ()), *_texts_of(EvaluationConfig, ())})
+
+
+def _texts_of(schema: type[BaseModel], prefix: Key) -> Iterator[Key]:
+    for name, info in schema.model_fields.items():
+        kind = info.annotation
+        if isinstance(kind, type) and issubclass(kind, BaseModel):
+            yield from _texts_of(kind, (*prefix, name))
+        elif kind is str or (get_origin(kind) is Literal and all(isinstance(value, str) for value in get_args(kind))):
+            yield (*prefix, name)

@@ -4,8 +4,8 @@ import pytest
 
 from ppreid.base.errors import ConfigError
 from ppreid.base.plain_yaml import MAX_DEPTH, MAX_LETTERS, MAX_NODES, parse_yaml
-from ppreid.config.load import _text_keys, config_text, load_config
-from ppreid.config.schema import TrainingConfig
+from ppreid.config.load import config_text, load_config
+from ppreid.config.schema import TrainingConfig, text_keys
 
 # each would be a number, a date, a truth value, null, a comment, a list or no YAML at all if its look decided
 LOOKS = ["20240501", "2024-05-01", "1e-3", "0x10", "59:59", "yes", "off", "true", "~", "null", ".inf"]
@@ -76,7 +76,7 @@ def test_a_text_in_a_file_is_taken_as_it_stands_there(key, look, tmp_path):
 
 def test_all_other_texts_are_known_as_such():
     """Names from tables and words from a list are texts, and so are two that the schema does not have as fields."""
-    keys = {".".join(key) for key in _text_keys()}
+    keys = {".".join(key) for key in text_keys()}
     assert {*FREE, "base", "task", "device", "data.name", "labels.clusterer", "eval.engine", "amp.level"} <= keys
     assert not keys & {"seed", "data.height", "model.last_stride", "solver.lr", "eval.flip", "labels.eps"}
 
@@ -180,5 +180,5 @@ def test_wrong_overrides_are_answered_with_the_override_and_the_right_key(overri
 
 def test_every_default_is_a_text_where_its_key_is_one():
     values = TrainingConfig()
-    for key in _text_keys() - {("base",)}:
+    for key in text_keys() - {("base",)}:
         assert isinstance(value_at(values, ".".join(key)), str)
