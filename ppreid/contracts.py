@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, TypeVar
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
 
     import numpy as np
     from paddle import Tensor, nn
@@ -64,8 +64,8 @@ class Extractor(Protocol):
     def __call__(
         self,
         model: nn.Layer,
-        loader: FeatureLoader,
         /,
+        loader: FeatureLoader,
         *,
         ranks: Any = ...,  # noqa: ANN401 - a `processes.ranks.Ranks`, which stands above this file
         description: str = ...,
@@ -155,3 +155,16 @@ class Ranker(Protocol[Result_co]):
         /,
     ) -> Result_co:
         """Features (Q, D) and (G, D), identities and cameras (Q,) and (G,) to metrics."""
+
+
+class Guard(Protocol):
+    """What looks for numbers that are not finite, as far as the keeper of a run needs it; see `FiniteGuard`."""
+
+    def check(self) -> bool:
+        """Read the numbers that wait on the device; raises where one is not finite."""
+
+    def state(self) -> dict[str, Any]:
+        """What a checkpoint keeps."""
+
+    def restore(self, state: Mapping[str, Any]) -> None:
+        """Go on from what `state` gave."""

@@ -6,12 +6,13 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from scipy.sparse import csr_matrix
 
 from ppreid import tables
-from ppreid.base.errors import ConfigError
 from ppreid.base.records import DatasetContents, ImageRecord, ReIDSplit
+from ppreid.clustering.labels import require_clusters
 from ppreid.config.data import DataConfig
-from ppreid.config.method import EvaluationModelConfig, ISEConfig, LabelsConfig, MemoryConfig
+from ppreid.config.method import EvaluationModelConfig, ISEConfig, LabelsConfig
 from ppreid.config.run import AmpConfig, BatchConfig, EvaluationSettings
 from ppreid.config.schema import TrainingConfig
 from ppreid.contracts import Clusterer, Distance, Extractor, Objective
@@ -20,33 +21,16 @@ from ppreid.datasets.loader import EvalLoader, TrainLoader, eval_loader
 from ppreid.datasets.summary import PublishedCounts
 from ppreid.datasets.transforms import eval_transform, train_transform
 from ppreid.evaluation.ranking import RankingResult, evaluate_features
-from ppreid.ise.memory import ClusterMemory
 from ppreid.ise.schedule import pli_degree
 from ppreid.ise.support_samples import usable_topk
 from ppreid.models.reid_net import ReIDNet
 from ppreid.processes.ranks import ALONE, Ranks
+from ppreid.run.progress import Schedule
 from ppreid.training.extract import extract_features
-from ppreid.training.finite import FiniteGuard, write_nonfinite_batch
+from ppreid.training.loop import Method
 from ppreid.training.optimizer import learning_rate
-from ppreid.training.precision import OFF, LossScale, autocast
+from ppreid.training.precision import OFF, autocast
 from ppreid.training.step import Forward, all_ranks, micro_batches
-from ppreid.training.train import Schedule
-
-
-def bn_chunks_per_pass(cfg: TrainingConfig, ranks: Ranks) -> int:
-    """Parts in which a training batch is normalised within one pass of one process.
-
-    Raises:
-        ConfigError: the processes cannot normalise the batch in model.bn_chunks parts.
-    """
-    chunks, passes = cfg.model.bn_chunks, ranks.count * cfg.batch.accumulate
-    if chunks % passes:
-        raise ConfigError(
-            f"{ranks.count} processes with batch.accumulate={cfg.batch.accumulate} normalise a batch in {passes} parts "
-            f"and model.bn_chunks is {chunks}; set -o model.bn_chunks={passes} or a multiple of it, or start another "
-            "number of processes. The result depends on model.bn_chunks, not on the number of processes"
-        )
-    return chunks // passes
 
 
 def dataset(cfg: DataConfig) -> DatasetContents:
@@ -161,12 +145,7 @@ def clusterer(cfg: LabelsConfig) -> Clusterer:
     return partial(tables.resolve(row.function), min_samples=cfg.min_samples, **eps)
 
 
-def cluster_memory(cfg: MemoryConfig, centroids: np.ndarray) -> ClusterMemory:
-    """A memory that starts at the centroids (C, D) of the pseudo labels."""
-    return ClusterMemory(centroids, tables.resolve(tables.MEMORY_UPDATES[cfg.update].function), cfg.momentum)
-
-
-def objective(cfg: ISEConfig, *, num_clusters: int) -> Objective:
+def objective(cfg: ISEConfig, num_clusters: int) -> Objective:
     """The objective of one epoch; warns when there are too few clusters for ise.topk."""
     row = tables.OBJECTIVES[cfg.objective]
     return partial(
@@ -179,28 +158,20 @@ def objective(cfg: ISEConfig, *, num_clusters: int) -> Objective:
     )
 
 
-def forward(batch: BatchConfig, amp: AmpConfig, ranks: Ranks = ALONE) -> Forward:
-    """From the images of a step, or this process's share of them, to the features of all."""
+def forward(batch: BatchConfig, amp: AmpConfig, ranks: Ranks = ALONE) -> Forward | None:
+    """From the images of a step, or this process's share of them, to the features of all; None: the network, once."""
+    if ranks.count == 1 and batch.accumulate == 1 and amp.level == OFF:
+        return None
     own = partial(micro_batches, parts=batch.accumulate, autocast=autocast(amp.level, amp.dtype))
-    return partial(all_ranks, own=own, ranks=ranks)
+    return own if ranks.count == 1 else partial(all_ranks, own=own, ranks=ranks)
 
 
-def finite_guard(cfg: TrainingConfig, records: Sequence[ImageRecord]) -> FiniteGuard:
-    """What looks for numbers that are not finite."""
-    paths = [record.path for record in records]
-    return FiniteGuard(
-        partial(write_nonfinite_batch, folder=Path(cfg.output_dir), image_paths=paths),
-        may_skip=cfg.solver.on_nonfinite == "skip",
-        max_skips=cfg.solver.max_nonfinite,
-        scale=LossScale(is_dynamic=cfg.amp.level != OFF and cfg.amp.dtype == "float16"),
-    )
-
-
-def schedule(cfg: TrainingConfig, epoch: int) -> Schedule:
-    """Steps, learning rates and PLI degrees of one epoch (0-based)."""
+def schedule(cfg: TrainingConfig) -> Schedule:
+    """Steps, learning rates and PLI degrees."""
     solver = cfg.solver
     return Schedule(
-        steps=range(epoch * solver.iters, (epoch + 1) * solver.iters),
+        epochs=solver.epochs,
+        iters=solver.iters,
         learning_rate=partial(
             learning_rate,
             iters=solver.iters,
@@ -211,6 +182,26 @@ def schedule(cfg: TrainingConfig, epoch: int) -> Schedule:
         ),
         pli_degree=partial(pli_degree, total_steps=solver.epochs * solver.iters, base=cfg.ise.pli_base),
     )
+
+
+def method(cfg: TrainingConfig, ranks: Ranks = ALONE) -> Method:
+    """What there is to choose in the method."""
+    return Method(
+        distance=partial(distance, cfg.labels),
+        clusterer=partial(_at_least_one, cfg=cfg.labels),
+        memory_update=tables.resolve(tables.MEMORY_UPDATES[cfg.memory.update].function),
+        momentum=cfg.memory.momentum,
+        objective=partial(objective, cfg.ise),
+        schedule=schedule(cfg),
+        forward=forward(cfg.batch, cfg.amp, ranks),
+    )
+
+
+def _at_least_one(distances: csr_matrix, *, cfg: LabelsConfig) -> np.ndarray:
+    """Labels (N,) of sparse distances (N, N), with at least one cluster: nothing can be trained without."""
+    labels = clusterer(cfg)(distances)
+    require_clusters(labels, eps=cfg.eps, min_samples=cfg.min_samples)
+    return labels
 
 
 def ranking(cfg: EvaluationSettings) -> Callable[..., RankingResult]:

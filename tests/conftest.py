@@ -145,8 +145,19 @@ def tiny_net() -> Callable[..., ReIDNet]:
 
 @pytest.fixture(scope="session")
 def torch_writer() -> ModuleType:
-    """The module weights/torch_writer.py; a test folder is no package."""
-    spec = spec_from_file_location("torch_writer", Path(__file__).parent / "weights" / "torch_writer.py")
+    """The module weights/torch_writer.py."""
+    return module_beside("weights/torch_writer.py")
+
+
+@pytest.fixture(scope="session")
+def fault_module() -> ModuleType:
+    """The module reliability/faults.py."""
+    return module_beside("reliability/faults.py")
+
+
+def module_beside(path: str) -> ModuleType:
+    """A module of another test folder, which is no package."""
+    spec = spec_from_file_location(Path(path).stem, Path(__file__).parent / path)
     module = module_from_spec(spec)
     spec.loader.exec_module(module)
     return module

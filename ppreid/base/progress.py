@@ -62,13 +62,22 @@ class Stopwatch:
 
     def __init__(self, seconds: Mapping[str, float] | None = None) -> None:
         """Start at zero, or at what the stages took before an interruption."""
-        self.seconds = dict(seconds or {})
+        self._done = dict(seconds or {})
+        self._started: dict[str, float] = {}
+
+    @property
+    def seconds(self) -> dict[str, float]:
+        """Seconds by stage, also of one under way: a checkpoint may be written in the middle of it."""
+        now, seconds = time.perf_counter(), dict(self._done)
+        for name, start in self._started.items():
+            seconds[name] = seconds.get(name, 0.0) + now - start
+        return seconds
 
     @contextmanager
     def stage(self, name: str) -> Iterator[None]:
         """Add the time that the block takes to the stage `name`."""
-        start = time.perf_counter()
+        self._started[name] = time.perf_counter()
         try:
             yield
         finally:
-            self.seconds[name] = self.seconds.get(name, 0.0) + time.perf_counter() - start
+            self._done[name] = self._done.get(name, 0.0) + time.perf_counter() - self._started.pop(name)

@@ -153,6 +153,22 @@ def scaled_to_devices(cfg: TrainingConfig, *, devices: int) -> tuple[TrainingCon
     return _with(cfg, {**scaled, ("batch", "per_device"): 0}, line), line
 
 
+def bn_chunks_per_pass(cfg: TrainingConfig, *, devices: int) -> int:
+    """Parts in which a training batch is normalised within one pass of one of several processes.
+
+    Raises:
+        ConfigError: the processes cannot normalise the batch in model.bn_chunks parts.
+    """
+    chunks, passes = cfg.model.bn_chunks, devices * cfg.batch.accumulate
+    if chunks % passes:
+        raise ConfigError(
+            f"{devices} processes with batch.accumulate={cfg.batch.accumulate} normalise a batch in {passes} parts "
+            f"and model.bn_chunks is {chunks}; set -o model.bn_chunks={passes} or a multiple of it, or start another "
+            "number of processes. The result depends on model.bn_chunks, not on the number of processes"
+        )
+    return chunks // passes
+
+
 def _with(cfg: TrainingConfig, changes: dict[tuple[str, str], Any], line: str) -> TrainingConfig:
     """The configuration with other values, checked as a whole."""
     values = cfg.model_dump()

@@ -15,7 +15,6 @@ import paddle
 import paddle.distributed
 from paddle import Tensor, nn
 
-from ppreid.failpoint import failpoint
 from ppreid.processes.ranks import Ranks
 
 BLOCK_BYTES = 64 * 2**20  # of a large array that travel at a time
@@ -64,7 +63,6 @@ def arrays_from_first(compute: Callable[[], Sequence[np.ndarray]], ranks: Ranks)
         What `compute` returned.
     """
     arrays = compute() if ranks.is_first else ()
-    failpoint("broadcast")
     if ranks.count == 1:
         return arrays
     layout = ranks.gather([(array.dtype.str, array.shape) for array in arrays], "labels")[0]

@@ -5,7 +5,6 @@ import os
 import shutil
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from types import MappingProxyType
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -15,58 +14,15 @@ from paddle import nn
 from ppreid.base.errors import TrainingError, WeightsError, WriteError
 from ppreid.base.records import ImageRecord
 from ppreid.disk.tensor_file import load_tensors, save_tensors
-from ppreid.failpoint import failpoint
 from ppreid.run.model_state import optimizer_arrays, restore_arrays
+from ppreid.run.progress import Progress
 from ppreid.weights.files import CHECKPOINT_PREFIX
 
 FORMAT = 1  # raised when a checkpoint of before can no longer be read; tests/data/checkpoints has one of each
 MODEL, OPTIMIZER = CHECKPOINT_PREFIX, "optimizer."
 LABELS, CENTROIDS, SUM = "running.labels", "running.centroids", "running.sum."
 PREVIOUS_LABELS = "labels"
-
-
-class RunningEpoch(NamedTuple):
-    """An epoch that is not finished: its pseudo labels, and how far training on them is.
-
-    Attributes:
-        labels: (N,) pseudo labels, -1 for outliers.
-        centroids: (C, D) of the cluster memory now.
-        steps: training steps done in this epoch.
-        sums: of every logged loss over these steps, as the device added them up.
-        seconds: per stage so far.
-        skipped: steps among them that were left out.
-    """
-
-    labels: np.ndarray
-    centroids: np.ndarray
-    steps: int
-    sums: dict[str, np.ndarray]
-    seconds: dict[str, float]
-    skipped: int = 0
-
-
-class TrainingState(NamedTuple):
-    """Where a run is, beside model and optimizer.
-
-    No random state is among it: every random number is derived from the seed, the epoch and the image's place in it.
-
-    Attributes:
-        epoch: epochs that are finished; training goes on with this one (0-based).
-        config: the complete configuration as nested dicts.
-        history: one row per evaluation so far, as in metrics.jsonl.
-        images: count and digest of the training images, see `images_digest`.
-        running: the epoch under way; None between two epochs.
-        labels: (N,) pseudo labels of the last finished epoch, for its comparison with the next; None before that.
-        guard: counts of the steps that were left out, and the scale of the loss, see `FiniteGuard.state`.
-    """
-
-    epoch: int
-    config: dict[str, Any]
-    history: list[dict[str, Any]]
-    images: dict[str, Any]
-    running: RunningEpoch | None = None
-    labels: np.ndarray | None = None
-    guard: Mapping[str, Any] = MappingProxyType({})
+NEEDED, OPTIONAL = {"epoch", "config", "history", "images"}, {"running", "guard"}
 
 
 class Checkpoint(NamedTuple):
@@ -74,46 +30,55 @@ class Checkpoint(NamedTuple):
 
     Attributes:
         path: where it was.
-        state: see there.
+        progress: where the run was.
+        config: its complete configuration as nested dicts.
+        images: count and digest of its training images, see `images_digest`.
         tensors: of model and optimizer, by the names in the file.
     """
 
     path: Path
-    state: TrainingState
+    progress: Progress
+    config: dict[str, Any]
+    images: dict[str, Any]
     tensors: dict[str, np.ndarray]
 
 
 def save_checkpoint(
     path: Path,
-    state: TrainingState,
+    progress: Progress,
     model: nn.Layer,
     optimizer: paddle.optimizer.Optimizer,
     *,
+    config: Mapping[str, Any],
+    images: Mapping[str, Any],
     keep_as: Path | None = None,
 ) -> None:
-    """Write model, optimizer and state into one safetensors file, completely or not at all.
+    """Write model, optimizer and progress into one safetensors file, completely or not at all.
 
     Args:
         path: file to write.
-        state: where the run is.
+        progress: where the run is.
         model: of the run.
         optimizer: over the parameters of `model`.
+        config: of the run, as nested dicts.
+        images: digest of its training images.
         keep_as: name in the same folder for the file that is replaced; None drops it.
 
     Raises:
         TrainingError: a number is not finite.
         WriteError: the file cannot be written; an existing one is left as it was.
     """
-    failpoint("save")
     tensors = {MODEL + name: value.numpy() for name, value in model.state_dict().items()}
     tensors |= {OPTIMIZER + name: value for name, value in optimizer_arrays(model, optimizer).items()}
-    facts = {"format": FORMAT, **state._replace(guard=dict(state.guard))._asdict()}
-    if (previous := facts.pop("labels")) is not None:
-        tensors[PREVIOUS_LABELS] = previous
-    if state.running is not None:
-        labels, centroids, steps, sums, seconds, skipped = state.running
-        tensors |= {LABELS: labels, CENTROIDS: centroids} | {SUM + name: value for name, value in sums.items()}
-        facts["running"] = {"steps": steps, "seconds": seconds, "skipped": skipped}
+    facts: dict[str, Any] = {"format": FORMAT, "epoch": progress.epoch, "config": dict(config)}
+    facts |= {"history": list(progress.history), "images": dict(images), "running": None}
+    if progress.labels is not None:
+        tensors[PREVIOUS_LABELS] = progress.labels
+    if progress.is_running:
+        tensors |= {LABELS: progress.running, CENTROIDS: _array(progress.centroids)}
+        tensors |= {SUM + name: _array(value) for name, value in progress.sums.items()}
+        facts["running"] = {"steps": progress.steps, "seconds": dict(progress.seconds), "skipped": progress.skipped}
+    facts["guard"] = dict(progress.guard)
     _require_finite(path, tensors)
     try:
         save_tensors(path, tensors, facts, keep_as=keep_as)
@@ -124,6 +89,10 @@ def save_checkpoint(
             f"cannot write checkpoint {path}: {reason}; it needs {needed:,} bytes, and its disk has "
             f"{_free(path.parent)} free. The checkpoints that were there still are; make it writable or make room",
         ) from error
+
+
+def _array(value: paddle.Tensor | np.ndarray) -> np.ndarray:
+    return value if isinstance(value, np.ndarray) else value.numpy()
 
 
 def _require_finite(path: Path, tensors: Mapping[str, np.ndarray]) -> None:
@@ -157,13 +126,20 @@ def read_checkpoint(path: Path) -> Checkpoint:
     if not facts:
         raise WeightsError(f"{path} is not a training checkpoint of ppreid; it cannot be resumed, only evaluated")
     _check_facts(path, facts)
-    if facts.get("running") is not None:
-        sums = _with_prefix(tensors, SUM)
+    progress = Progress(
+        epoch=facts["epoch"],
+        history=tuple(facts["history"]),
+        labels=tensors.get(PREVIOUS_LABELS),
+        guard=facts.get("guard", {}),
+    )
+    if running := facts.get("running"):
         try:
-            facts["running"] = RunningEpoch(tensors[LABELS], tensors[CENTROIDS], sums=sums, **facts["running"])
-        except (KeyError, TypeError) as error:
+            progress = progress._replace(
+                running=tensors[LABELS], centroids=tensors[CENTROIDS], sums=_with_prefix(tensors, SUM), **running
+            )
+        except (KeyError, TypeError, ValueError) as error:
             raise WeightsError(f"{path} cannot be resumed: its running epoch is incomplete ({error})") from None
-    return Checkpoint(path, TrainingState(**facts, labels=tensors.get(PREVIOUS_LABELS)), tensors)
+    return Checkpoint(path, progress, facts["config"], facts["images"], tensors)
 
 
 def _check_facts(path: Path, facts: dict[str, Any]) -> None:
@@ -172,10 +148,8 @@ def _check_facts(path: Path, facts: dict[str, Any]) -> None:
     if found != FORMAT:
         text = f"{path} has checkpoint format {found}, this version of ppreid reads {FORMAT}"
         raise WeightsError(f"{text}; resume with the version that wrote it. Its weights can be evaluated")
-    known = set(TrainingState._fields) - {"labels"}
-    needed = known - set(TrainingState._field_defaults)
-    differences = [f"{name} is missing" for name in sorted(needed - set(facts))]
-    differences += [f"{name} is unknown" for name in sorted(set(facts) - known)]
+    differences = [f"{name} is missing" for name in sorted(NEEDED - set(facts))]
+    differences += [f"{name} is unknown" for name in sorted(set(facts) - NEEDED - OPTIONAL)]
     if differences:
         text = f"{path} was written by another version of ppreid and cannot be resumed"
         raise WeightsError(f"{text}: {', '.join(differences)}")

@@ -2,16 +2,20 @@
 
 import shutil
 import warnings
+from collections.abc import Mapping
 from contextlib import AbstractContextManager
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import paddle
 from paddle import nn
 
 from ppreid.base.errors import ConfigError, PpreidWarning, WeightsError
 from ppreid.disk.files import replacing
-from ppreid.run.checkpoint import Checkpoint, TrainingState, read_checkpoint, save_checkpoint
+from ppreid.run.checkpoint import Checkpoint, read_checkpoint, save_checkpoint
 from ppreid.run.folder import BEST, LAST, PREVIOUS, epoch_checkpoint, epoch_checkpoints, rescuing
+from ppreid.run.progress import Progress
 
 AUTO = "auto"
 
@@ -29,6 +33,8 @@ class CheckpointSet:
         keep: int,
         last_is_good: bool,
         fallback: Path | None,
+        config: Mapping[str, Any],
+        images: Mapping[str, Any],
     ) -> None:
         """Keep the settings; nothing is written.
 
@@ -41,49 +47,50 @@ class CheckpointSet:
             last_is_good: the last checkpoint in the folder is known to be undamaged, or there is none. Otherwise the
                 first new one replaces it and leaves the previous one alone.
             fallback: where to save what training has reached when the folder cannot be written; None is nowhere.
+            config: of the run, as nested dicts.
+            images: digest of its training images.
         """
         self._folder = folder
-        self._model = model
-        self._optimizer = optimizer
         self._every = every
         self._keep = keep
         self._last_is_good = last_is_good
         self._fallback = fallback
+        self._save = partial(save_checkpoint, model=model, optimizer=optimizer, config=config, images=images)
 
-    def rescuing(self, state: TrainingState) -> AbstractContextManager[None]:
-        """Save this state in the fallback, and stop the run, if the block cannot write (see `rescuing`)."""
-        return rescuing(
-            self._folder, self._fallback, lambda path: save_checkpoint(path, state, self._model, self._optimizer)
-        )
+    def rescuing(self, progress: Progress) -> AbstractContextManager[None]:
+        """Save this in the fallback, and stop the run, if the block cannot write (see `rescuing`)."""
+        return rescuing(self._folder, self._fallback, lambda path: self._save(path, progress))
 
-    def save_last(self, state: TrainingState) -> None:
+    def save_last(self, progress: Progress) -> None:
         """Write the last checkpoint; the one that it replaces becomes the previous one.
 
         Raises:
             WriteError: it cannot be written; all others are left as they were.
         """
         keep_as = self._folder / PREVIOUS if self._last_is_good else None
-        save_checkpoint(self._folder / LAST, state, self._model, self._optimizer, keep_as=keep_as)
+        self._save(self._folder / LAST, progress, keep_as=keep_as)
         self._last_is_good = True
 
-    def save_epoch(self, state: TrainingState, *, is_best: bool) -> None:
+    def save_epoch(self, progress: Progress, *, is_best: bool) -> None:
         """Write the checkpoints that are due at the end of an epoch, the last one last.
 
         Args:
-            state: with `epoch` finished epochs.
+            progress: with `epoch` finished epochs.
             is_best: the evaluation of this epoch is the best so far.
 
         Raises:
             WriteError: one cannot be written.
         """
         if is_best:
-            save_checkpoint(self._folder / BEST, state, self._model, self._optimizer)
-        stays = self._every and state.epoch % self._every == 0
+            self._save(self._folder / BEST, progress)
+        stays = self._every and progress.epoch % self._every == 0
         if stays:
-            save_checkpoint(epoch_checkpoint(self._folder, state.epoch), state, self._model, self._optimizer)
-        self.save_last(state)
+            self._save(epoch_checkpoint(self._folder, progress.epoch), progress)
+        self.save_last(progress)
         if stays and self._keep:
-            newest = epoch_checkpoint(self._folder, state.epoch)  # later ones are of a run that was resumed before them
+            newest = epoch_checkpoint(
+                self._folder, progress.epoch
+            )  # later ones are of a run that was resumed before them
             for old in [file for file in epoch_checkpoints(self._folder) if file <= newest][: -self._keep]:
                 old.unlink()
 
@@ -133,7 +140,7 @@ def bring_best(checkpoint: Checkpoint, output_dir: Path) -> None:
     source = checkpoint.path.with_name(BEST)
     if source.parent.resolve() == output_dir.resolve() or not source.exists():
         return
-    if read_checkpoint(source).state.epoch <= checkpoint.state.epoch:
+    if read_checkpoint(source).progress.epoch <= checkpoint.progress.epoch:
         with replacing(output_dir / BEST) as target, open(source, "rb") as file:
             shutil.copyfileobj(file, target)
 

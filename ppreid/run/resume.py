@@ -2,19 +2,11 @@
 
 import logging
 import warnings
-from collections.abc import Iterator, Mapping, Sequence
-from pathlib import Path
+from collections.abc import Iterator, Mapping
 from typing import Any, Literal
 
 from ppreid.base.errors import ConfigError, DataError, PpreidWarning
-from ppreid.base.records import ImageRecord
-from ppreid.config.schema import TrainingConfig
-from ppreid.failpoint import failpoint
-from ppreid.processes.ranks import ALONE, Ranks
-from ppreid.run.checkpoint import Checkpoint, images_digest
-from ppreid.run.checkpoint_set import AUTO, bring_best, find_checkpoint
-from ppreid.run.folder import METRICS
-from ppreid.run.metrics import MetricsFile
+from ppreid.run.checkpoint import Checkpoint
 
 logger = logging.getLogger("ppreid")
 
@@ -53,69 +45,22 @@ EFFECTS: dict[str, Effect] = {
 }
 
 
-def goes_on_in(folder: Path, resume: str) -> bool:
-    """Whether `resume`, see `ppreid.verbs.train.train`, goes on with the run in this folder."""
-    places = (Path(resume).resolve(), Path(resume).resolve().parent)
-    return resume == AUTO or (bool(resume) and folder.resolve() in places)
-
-
-def open_checkpoint(
-    resume: str, cfg: TrainingConfig, records: Sequence[ImageRecord], ranks: Ranks = ALONE
-) -> Checkpoint | None:
-    """Read the checkpoint to go on from, compare it with configuration and data, and rewind metrics.jsonl to it.
-
-    Args:
-        resume: see `ppreid.verbs.train.train`.
-        cfg: of the continuation.
-        records: its training images.
-        ranks: the processes of the continuation; each reads the checkpoint, and rank 0 prepares the folder.
-
-    Returns:
-        The checkpoint; None to start at the beginning.
-
-    Raises:
-        PpreidError: there is no good checkpoint where one must be, or it cannot be continued like this.
-    """
-    if not resume:
-        return None
-    failpoint("load")
-    folder = Path(cfg.output_dir)
-    metrics = MetricsFile(folder / METRICS)
-    checkpoint = find_checkpoint(resume, folder)
-    if checkpoint is None:
-        logger.info("no checkpoint in %s yet: the run starts from the beginning", folder)
-        if ranks.is_first:
-            metrics.rewind(-1)
-        return None
-    check_resumable(checkpoint, cfg.model_dump(), images_digest(records))
-    epoch, running = checkpoint.state.epoch, checkpoint.state.running
-    logger.info(
-        "resumed from %s after epoch %d%s",
-        checkpoint.path,
-        epoch,
-        f" and {running.steps} of {cfg.solver.iters} steps" if running else "",
-    )
-    if epoch >= cfg.solver.epochs:
-        logger.info("nothing is left to train: solver.epochs is %d", cfg.solver.epochs)
-    if ranks.is_first:
-        metrics.rewind(epoch, checkpoint.path.with_name(METRICS))
-        bring_best(checkpoint, folder)
-    return checkpoint
-
-
-def check_resumable(checkpoint: Checkpoint, config: Mapping[str, Any], images: Mapping[str, Any]) -> None:
+def check_resumable(
+    checkpoint: Checkpoint, config: Mapping[str, Any], images: Mapping[str, Any], *, defaults: Mapping[str, Any]
+) -> None:
     """Compare a run with its continuation, and show every configuration key that differs.
 
     Args:
         checkpoint: of the run.
         config: of the continuation, as nested dicts.
         images: digest of the training images of the continuation.
+        defaults: of every key, for checkpoints of before the key was.
 
     Raises:
         ConfigError: keys differ that must not; they are listed.
         DataError: the training images are others.
     """
-    before_it = with_defaults(checkpoint.state.config, TrainingConfig().model_dump())
+    before_it = with_defaults(checkpoint.config, defaults)
     changed = list(changed_keys(before_it, config))
     refused = [(key, old, new) for key, old, new in changed if effect(key) == "refused"]
     if refused:
@@ -124,7 +69,7 @@ def check_resumable(checkpoint: Checkpoint, config: Mapping[str, Any], images: M
             f"{checkpoint.path} cannot be continued with this configuration; change these keys back, or start a new "
             f"run in another output_dir\n{lines}"
         )
-    before = checkpoint.state.images
+    before = checkpoint.images
     if before != images:
         raise DataError(
             f"the training images are not those of {checkpoint.path}: {before['count']} then, {images['count']} now, "

@@ -11,6 +11,7 @@ from ppreid.base.records import ImageRecord, ids
 from ppreid.clustering.health import label_health
 from ppreid.clustering.quality import SweepRow, clustering_statistics, pseudo_label_quality
 from ppreid.evaluation.ranking import RankingResult
+from ppreid.run.progress import Progress, Schedule
 
 RANKS = (1, 5, 10, 20)
 _COLUMNS = ("mAP", "Rank-1", "Rank-5", "Rank-10")
@@ -36,35 +37,27 @@ def evaluation_row(result: RankingResult, *, epoch: int, labels: np.ndarray | No
     return row
 
 
-def epoch_row(
-    epoch: int,
-    labels: np.ndarray,
-    previous: np.ndarray | None,
-    records: Sequence[ImageRecord],
-    losses: Mapping[str, float],
-    schedule: Mapping[str, float],
-    seconds: Mapping[str, float],
-) -> dict[str, Any]:
+def epoch_row(progress: Progress, schedule: Schedule, records: Sequence[ImageRecord]) -> dict[str, Any]:
     """One epoch as a row of metrics.jsonl.
 
     Args:
-        epoch: finished epochs.
-        labels: (N,) pseudo labels.
-        previous: (N,) those of the epoch before; None in the first.
+        progress: with the epoch under way, all of whose steps are done.
+        schedule: of the run; the learning rate and PLI degree of the last step are shown.
         records: (N,) training images; where all identities are known, the quality of the labels is reported.
-        losses: means over the epoch, and other numbers of its training.
-        schedule: learning rate and PLI degree of the last step.
-        seconds: per stage.
 
     Returns:
         The row; for "label_quality" see `pseudo_label_quality`.
     """
+    labels, epoch = progress.running, progress.epoch + 1
     row: dict[str, Any] = {"event": "epoch", "epoch": epoch, **clustering_statistics(labels)._asdict()}
     pids, camids = ids(records)
-    row |= {"images": len(labels), **label_health(labels, previous, camids)._asdict(), **losses, **schedule}
+    row |= {"images": len(labels), **label_health(labels, progress.labels, camids)._asdict(), **progress.means()}
+    last_step = epoch * schedule.iters - 1
+    row |= {"skipped_steps": progress.skipped, "lr": schedule.learning_rate(last_step)}
+    row["pli_degree"] = schedule.pli_degree(last_step)
     if len(pids) and (pids >= 0).all():
         row["label_quality"] = pseudo_label_quality(labels, pids)._asdict()
-    return row | {"peak_memory_gb": peak_memory() / 1e9, "stage_seconds": dict(seconds)}
+    return row | {"peak_memory_gb": peak_memory() / 1e9, "stage_seconds": dict(progress.seconds)}
 
 
 def epoch_line(row: Mapping[str, Any], num_epochs: int, evaluation: Mapping[str, Any] | None) -> str:

@@ -11,7 +11,6 @@ from paddle import Tensor, nn
 from ppreid.base.errors import ConfigError, DataError, PpreidWarning, TrainingError
 from ppreid.base.progress import progress
 from ppreid.export.inference import inference_forward, usable_precision
-from ppreid.failpoint import failpoint
 from ppreid.processes.collectives import rows_to_first, tensors_from_first
 from ppreid.processes.ranks import ALONE, Ranks
 
@@ -71,7 +70,6 @@ def extract_features(
     if len(wrong):
         first = start + wrong[0]
         raise DataError(f"{len(wrong)} of {len(seen)} images were not extracted exactly once; first row: {first}")
-    failpoint("extract")
     return rows_to_first(features, ranks)
 
 

@@ -27,11 +27,13 @@ class StepBatch(NamedTuple):
         step: its number, from 0 since the start of the run.
         rows: (B,) row numbers of the images in the data set.
         labels: (B,) their clusters.
+        degree: of the PLI in this step.
     """
 
     step: int
     rows: np.ndarray
     labels: np.ndarray
+    degree: float = 0.0
 
 
 class FiniteGuard:

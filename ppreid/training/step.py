@@ -2,14 +2,12 @@
 
 from collections.abc import Callable
 from contextlib import nullcontext
-from typing import Any, Protocol
 
-import numpy as np
 import paddle
 from paddle import Tensor, nn
 
 from ppreid.base.errors import ConfigError
-from ppreid.failpoint import spoiled
+from ppreid.contracts import Memory, Objective
 from ppreid.models.batch_norm import remember_running_statistics, running_statistics_kept
 from ppreid.processes.collectives import batch_of_all, sum_gradients
 from ppreid.processes.ranks import Ranks
@@ -22,26 +20,16 @@ Backward = Callable[[Tensor], None]
 Forward = Callable[[nn.Layer, Tensor], tuple[Tensor, Backward]]
 
 
-class Memory(Protocol):
-    """What a step needs of a cluster memory."""
-
-    centroids: Tensor
-
-    def update(self, features: Tensor, labels: np.ndarray) -> None:
-        """Move the centroids of the classes in `labels` (M,) by the rows of `features` (M, D)."""
-
-
 def training_step(
     model: nn.Layer,
     memory: Memory,
     images: Tensor,
     batch: StepBatch,
     optimizer: paddle.optimizer.Optimizer,
-    objective: Callable[..., Any],
-    degree: float,
+    objective: Objective,
     *,
-    forward: Forward,
     guard: FiniteGuard,
+    forward: Forward | None = None,
 ) -> dict[str, Tensor]:
     """Train on one batch (paper, sections 3.2 to 3.4).
 
@@ -49,12 +37,11 @@ def training_step(
         model: maps images (B, 3, H, W) to unit features (B, D).
         memory: centroids (C, D); updated here and nowhere else.
         images: (B, 3, H, W).
-        batch: number of the step; rows and clusters of the features that `forward` gives.
+        batch: number of the step, rows and clusters of its images, degree of the PLI.
         optimizer: over the parameters of `model`.
         objective: (features (B, D), labels (B,), centroids (C, D), degree) -> LossTerms.
-        degree: of the PLI.
-        forward: `whole_batch`, or another way from images to features.
         guard: stops the run, or leaves the step out, where a number is not finite.
+        forward: another way from images to features, see `micro_batches` and `all_ranks`; None: the network, once.
 
     Returns:
         The losses by name, detached, on the device; empty if the step was left out, which leaves weights, running
@@ -63,18 +50,24 @@ def training_step(
     Raises:
         TrainingError: a number is not finite.
     """
-    forward, objective = _with_faults(forward, objective, batch.step + 1)
+    # before the first pass, because normalisation in training moves its statistics whether or not the step counts
     undo_statistics = remember_running_statistics(model) if guard.decides_at_once else None
-    features, backward = forward(model, images)  # (B, D)
+    if forward is None:
+        output = model(images)  # (B, D)
+        features, backward = output.detach(), output.backward
+    else:
+        features, backward = forward(model, images)
     features.stop_gradient = False
-    terms = objective(features, batch.labels, memory.centroids, degree)
+    terms = objective(features, batch.labels, memory.centroids, batch.degree)
     guard.scale.scaled(terms.total).backward()  # to the features
     backward(features.grad)  # to the weights
+    # sums, since a single NaN or infinity in a tensor shows in its sum, and one scalar each is read later
     numbers = {"features": features.sum(), **terms.logs, "loss": terms.total, "gradient": _sum_of_gradients(model)}
     losses: dict[str, Tensor] = {}
     if guard.accepts(batch, numbers):
         guard.scale.unscale(model.parameters())
         optimizer.step()
+        # after the gradient: supports and losses of a step see the memory of the step before, as in the released code
         memory.update(terms.memory_features, terms.memory_labels)
         losses = terms.logs
     elif undo_statistics:
@@ -160,8 +153,6 @@ def all_ranks(model: nn.Layer, images: Tensor, *, own: Forward, ranks: Ranks) ->
         As `whole_batch`, for the whole batch in the order of the ranks.
     """
     features, backward_own = own(model, images)  # (b, D)
-    if ranks.count == 1:
-        return features, backward_own
     share = slice(ranks.rank * features.shape[0], (ranks.rank + 1) * features.shape[0])
 
     def backward(gradient: Tensor) -> None:
@@ -174,18 +165,3 @@ def all_ranks(model: nn.Layer, images: Tensor, *, own: Forward, ranks: Ranks) ->
 def _sum_of_gradients(model: nn.Layer) -> Tensor:
     """A scalar that is finite if all gradients are."""
     return paddle.add_n([parameter.grad.sum() for parameter in model.parameters() if parameter.grad is not None])
-
-
-def _with_faults(forward: Forward, objective: Callable[..., Any], number: int) -> tuple[Forward, Callable[..., Any]]:
-    """Both, with the numbers spoiled that a test wants spoiled in this step, counted from 1; see `failpoint.py`."""
-
-    def spoiled_forward(model: nn.Layer, images: Tensor) -> tuple[Tensor, Backward]:
-        features, backward = forward(model, images)
-        features = spoiled("features", number, features)
-        return features, lambda gradient: backward(spoiled("gradient", number, gradient))
-
-    def spoiled_objective(*arguments: Any) -> Any:  # noqa: ANN401 - as objective
-        terms = objective(*arguments)
-        return terms._replace(total=spoiled("loss", number, terms.total))
-
-    return spoiled_forward, spoiled_objective

@@ -1,11 +1,31 @@
-"""ppreid train, tools/train.py: cluster, train, evaluate, save; again and again."""
+"""ppreid train, tools/train.py: open the folder, read, build, and let the loop of training/loop.py run."""
+
+from __future__ import annotations
 
 import argparse
-from typing import Any
+from collections.abc import Callable, Sequence
+from contextlib import closing
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from ppreid.base.environment import ask_for_determinism
-from ppreid.config.schema import TrainingConfig
+from ppreid.config.load import config_text
+from ppreid.config.schema import TrainingConfig, bn_chunks_per_pass, scaled_to_devices
+from ppreid.run.log import logger
 from ppreid.verbs.command import add_config_arguments, read_training_config
+
+if TYPE_CHECKING:
+    import paddle
+
+    from ppreid.base.records import ImageRecord, ReIDSplit
+    from ppreid.evaluation.ranking import RankingResult
+    from ppreid.models.reid_net import ReIDNet
+    from ppreid.processes.ranks import Ranks
+    from ppreid.run.checkpoint import Checkpoint
+    from ppreid.run.keeper import Keeper
+    from ppreid.run.opening import OpenRun
+    from ppreid.training.finite import FiniteGuard
 
 EXAMPLES = """\
   python tools/train.py -c demo.yaml
@@ -41,7 +61,155 @@ def run(args: argparse.Namespace) -> None:
 
 
 def train(cfg: TrainingConfig, *, overwrite: bool = False, resume: str = "") -> list[dict[str, Any]]:
-    """Train a network on images whose identities are unknown; arguments and result are those of `app.training`."""
-    from ppreid.app import training
+    """Train a network on images whose identities are unknown, and evaluate it now and then.
 
-    return training.train(cfg, overwrite=overwrite, resume=resume)
+    SIGINT and SIGTERM save what was done and stop the run (docs/reliability.md).
+
+    Args:
+        cfg: everything there is to choose.
+        overwrite: replace an earlier run in output_dir.
+        resume: "" starts a run. "auto" goes on with the run in output_dir where its last checkpoint is, and starts it
+            if there is none yet; a folder or a checkpoint file goes on from there. On the CPU the result is the same,
+            bit for bit, as that of an uninterrupted run.
+
+    Returns:
+        One row per evaluation with the keys of metrics.jsonl; the first (epoch 0) is from before training. None
+        without labelled query and gallery images.
+
+    Raises:
+        PpreidError: what its message says; the subclass tells the kind.
+        Interrupted: a signal came; what was done is saved.
+
+    Reference:
+        Zhang et al., "Implicit Sample Extension for Unsupervised Person Re-Identification", CVPR 2022, section 3.
+    """
+    import paddle
+
+    from ppreid import wiring
+    from ppreid.processes.device import use_device
+    from ppreid.run.folder import BAD_IMAGES, CAMERAS
+    from ppreid.run.metrics import require_visualdl
+    from ppreid.run.opening import open_run, read_beginning, write_facts
+    from ppreid.training import loop
+    from ppreid.training.optimizer import adam_with_l2
+    from ppreid.verbs.inputs import read_split
+
+    if cfg.log.visualdl:
+        require_visualdl()
+    folder, device = Path(cfg.output_dir), use_device(cfg.device)
+    with open_run(folder, overwrite=overwrite, resume=resume) as opened:
+        ranks = opened.ranks
+        logger.info("device: %s%s, output: %s", device, f", {ranks.count} processes" * (ranks.count > 1), folder)
+        _require_of_device(cfg, device)
+        cfg, batch = scaled_to_devices(cfg, devices=ranks.count)
+        logger.info("%s", batch)
+        with opened.stop.interruptible():
+            split = read_split(cfg.data, skipped_list=folder / BAD_IMAGES, camera_list=folder / CAMERAS)
+            config, defaults = cfg.model_dump(), TrainingConfig().model_dump()
+            checkpoint = read_beginning(opened, resume, config=config, defaults=defaults, records=split.train)
+        write_facts(opened, config_text(cfg), split.train, checkpoint)
+        paddle.seed(cfg.seed)
+        model = wiring.reid_net(cfg.model, bn_chunks=bn_chunks_per_pass(cfg, devices=ranks.count))
+        optimizer = adam_with_l2(model, lr=cfg.solver.lr, weight_decay=cfg.solver.weight_decay)
+        label_loader = wiring.feature_loader(split.train, cfg.data, cfg.eval, ranks=ranks)
+        with closing(wiring.train_loader(split.train, cfg, ranks)) as loader:
+            progress = loop.train(
+                model,
+                optimizer,
+                split,
+                loader,
+                extract=partial(wiring.extractor(cfg.eval), loader=label_loader, ranks=ranks),
+                evaluate=_evaluation(cfg, split, ranks),
+                method=wiring.method(cfg, ranks),
+                keeper=_keeper(cfg, split, model, optimizer, opened, checkpoint),
+            )
+    return [dict(row) for row in progress.history]
+
+
+def _require_of_device(cfg: TrainingConfig, device: str) -> None:
+    """Refuse what this device, such as "gpu:0", would silently not do."""
+    from ppreid.processes.device import require_determinism
+    from ppreid.training.precision import require_half_precision
+
+    require_half_precision(cfg.amp.level, cfg.amp.dtype)
+    if cfg.deterministic:
+        require_determinism(device)
+
+
+def _evaluation(cfg: TrainingConfig, split: ReIDSplit, ranks: Ranks) -> Callable[..., RankingResult | None]:
+    """Network to result on query and gallery."""
+    from ppreid import wiring
+    from ppreid.training.evaluate import evaluate_model
+
+    return partial(
+        evaluate_model,
+        loader=wiring.feature_loader(split.query + split.gallery, cfg.data, cfg.eval, ranks=ranks),
+        split=split,
+        rank=wiring.ranking(cfg.eval),
+        extract=wiring.extractor(cfg.eval),
+        ranks=ranks,
+    )
+
+
+def _keeper(
+    cfg: TrainingConfig,
+    split: ReIDSplit,
+    model: ReIDNet,
+    optimizer: paddle.optimizer.Optimizer,
+    opened: OpenRun,
+    checkpoint: Checkpoint | None,
+) -> Keeper[FiniteGuard]:
+    """What keeps the run alive."""
+    from ppreid import wiring
+    from ppreid.run.checkpoint import images_digest
+    from ppreid.run.checkpoint_set import CheckpointSet
+    from ppreid.run.folder import LAST, METRICS
+    from ppreid.run.keeper import Keeper
+    from ppreid.run.metrics import MetricsFile
+    from ppreid.run.progress import Pace
+    from ppreid.verbs.inputs import load_initial_weights
+
+    folder, kept = opened.folder, cfg.checkpoint
+    return Keeper(
+        split.train,
+        run=opened,
+        checkpoint=checkpoint,
+        load_weights=partial(load_initial_weights, cfg=cfg.model),
+        schedule=wiring.schedule(cfg),
+        pace=Pace(cfg.log.every, cfg.eval.every if split.query else 0, kept.every_steps),
+        checkpoints=CheckpointSet(
+            folder,
+            model,
+            optimizer,
+            every=kept.every,
+            keep=kept.keep,
+            last_is_good=checkpoint is None or checkpoint.path == folder / LAST,
+            fallback=Path(kept.fallback_dir).expanduser() if kept.fallback_dir else None,
+            config=cfg.model_dump(),
+            images=images_digest(split.train),
+        ),
+        metrics=MetricsFile(folder / METRICS, visualdl=cfg.log.visualdl),
+        guard=_finite_guard(cfg, split.train),
+        report=partial(_report, folder, cfg, split, model) if cfg.report.enabled else None,
+    )
+
+
+def _finite_guard(cfg: TrainingConfig, records: Sequence[ImageRecord]) -> FiniteGuard:
+    """What looks for numbers that are not finite."""
+    from ppreid.training.finite import FiniteGuard, write_nonfinite_batch
+    from ppreid.training.precision import OFF, LossScale
+
+    paths = [record.path for record in records]
+    return FiniteGuard(
+        partial(write_nonfinite_batch, folder=Path(cfg.output_dir), image_paths=paths),
+        may_skip=cfg.solver.on_nonfinite == "skip",
+        max_skips=cfg.solver.max_nonfinite,
+        scale=LossScale(is_dynamic=cfg.amp.level != OFF and cfg.amp.dtype == "float16"),
+    )
+
+
+def _report(folder: Path, cfg: TrainingConfig, split: ReIDSplit, model: ReIDNet) -> None:
+    """Make the report of the run; its modules are loaded by nobody who makes none."""
+    from ppreid.verbs.report import report_of_training
+
+    report_of_training(folder, cfg, split, model)

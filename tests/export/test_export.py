@@ -284,9 +284,8 @@ def test_prediction_needs_no_code_of_training(exported, tiny_root, tmp_path):
         "ppreid.ise",
         "ppreid.clustering",
         "ppreid.wiring",
-        "ppreid.app",
         "ppreid.verbs.export",
-        "ppreid.training.train",
+        "ppreid.training.loop",
     )
     code = (
         "import sys; from ppreid.cli import main; "

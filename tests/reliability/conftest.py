@@ -4,21 +4,29 @@ import os
 
 import numpy as np
 import pytest
+from faults import faults
 
-from ppreid import app
 from ppreid.config.load import load_config
 from ppreid.disk.tensor_file import load_tensors
 from ppreid.run.folder import BEST, LABELS, LAST, METRICS
 from ppreid.run.metrics import read_metrics
+from ppreid.verbs.train import train
 
 TIMES = {"seconds", "stage_seconds", "peak_memory_gb"}
+
+
+@pytest.fixture(autouse=True)
+def faults_can_happen():
+    """Faults of the variable, which is read when a place is reached, happen in this process."""
+    with faults():
+        yield
 
 
 @pytest.fixture(scope="session")
 def twin(write_tiny_config, tmp_path_factory):
     """Folder of a tiny run that nobody stopped."""
     folder = tmp_path_factory.mktemp("twin")
-    app.train(load_config(write_tiny_config(folder)))
+    train(load_config(write_tiny_config(folder)))
     return folder / "run"
 
 

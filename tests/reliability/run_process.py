@@ -8,9 +8,9 @@ import time
 from pathlib import Path
 
 import pytest
+from faults import VARIABLE
 
 from ppreid.base.errors import WeightsError
-from ppreid.failpoint import VARIABLE
 from ppreid.run.checkpoint import read_checkpoint
 from ppreid.run.folder import LAST
 
@@ -21,7 +21,8 @@ NO_MOUNT = 99  # exit code of a script that may not mount
 def command(checkout, config, *overrides):
     """The command that trains, or goes on with, the run of a configuration."""
     options = [part for override in overrides for part in ("-o", override)]
-    return [sys.executable, str(checkout / "tools" / "train.py"), "-c", str(config), "--resume", "auto", *options]
+    faults = checkout / "tests" / "reliability" / "faults.py"
+    return [sys.executable, str(faults), "train", "-c", str(config), "--resume", "auto", *options]
 
 
 def run_with_own_mounts(script):
@@ -63,10 +64,10 @@ def children(process):
 def steps_saved(run):
     """Steps of the running epoch in the last checkpoint; 0 if there is none, as between the two renames of saving."""
     try:
-        running = read_checkpoint(run / LAST).state.running
+        progress = read_checkpoint(run / LAST).progress
     except WeightsError:
         return 0
-    return running.steps if running else 0
+    return progress.steps
 
 
 def assert_no_orphans(process):

@@ -5,22 +5,23 @@ import os
 import shutil
 import signal
 import threading
+from importlib import import_module
 
 import pytest
+from faults import VARIABLE
 
-from ppreid import app, tables
-from ppreid.app import epoch as epoch_module
+from ppreid import tables
 from ppreid.base.errors import ConfigError, DataError, Interrupted, PpreidWarning, WeightsError
 from ppreid.base.progress import Stopwatch
 from ppreid.config.load import load_config
 from ppreid.disk.tensor_file import load_tensors
-from ppreid.failpoint import VARIABLE
 from ppreid.run.checkpoint import read_checkpoint
 from ppreid.run.checkpoint_set import AUTO
 from ppreid.run.folder import BEST, CONFIG, LAST, LOG, METRICS, PREVIOUS
 from ppreid.run.lock import run_lock
 from ppreid.run.metrics import read_metrics
 from ppreid.run.resume import EFFECTS, changed_keys, effect
+from ppreid.verbs.train import train
 
 STEPS = 6  # of the tiny run: two epochs of three
 
@@ -32,7 +33,7 @@ def stop_at(monkeypatch):
     def stop(cfg, step, name="SIGTERM", **settings):
         monkeypatch.setenv(VARIABLE, f"step={step}:{name}")
         with pytest.raises(Interrupted, match=f"stopped by {name}"):
-            app.train(cfg, **settings)
+            train(cfg, **settings)
         monkeypatch.delenv(VARIABLE)
 
     return stop
@@ -45,9 +46,9 @@ def test_a_run_stopped_after_any_step_goes_on_bit_for_bit(
 ):
     cfg = load_config(tiny_config, [f"data.num_workers={num_workers}"])
     stop_at(cfg, step)
-    state = read_checkpoint(tmp_path / "run" / LAST).state
-    assert (state.epoch, state.running.steps) == ((step - 1) // 3, (step - 1) % 3 + 1)
-    app.train(cfg, resume=AUTO)
+    progress = read_checkpoint(tmp_path / "run" / LAST).progress
+    assert (progress.epoch, progress.steps) == ((step - 1) // 3, (step - 1) % 3 + 1)
+    train(cfg, resume=AUTO)
     assert_equals_twin(tmp_path / "run")
 
 
@@ -56,18 +57,26 @@ def test_a_run_stopped_after_every_step_goes_on_bit_for_bit(tiny_config, tmp_pat
     stop_at(cfg, 1, "SIGINT")
     for step in range(2, STEPS + 1):
         stop_at(cfg, step, "SIGINT", resume=AUTO)
-    app.train(cfg, resume=AUTO)
+    train(cfg, resume=AUTO)
     assert_equals_twin(tmp_path / "run")
 
 
-@pytest.mark.parametrize("place", ["read_split", "run.evaluate", "assign_pseudo_labels", "write_labels", "epoch_row"])
+PLACES = {
+    "read_split": "ppreid.verbs.inputs",
+    "evaluate_model": "ppreid.training.evaluate",
+    "assign_pseudo_labels": "ppreid.training.loop",
+    "write_labels": "ppreid.run.keeper",
+    "epoch_row": "ppreid.run.keeper",
+}
+
+
+@pytest.mark.parametrize("place", PLACES)
 def test_a_run_stopped_between_two_trainings_goes_on_bit_for_bit(
     tiny_config, tmp_path, monkeypatch, assert_equals_twin, place
 ):
     """Each place once; at the second visit where there are several."""
     cfg = load_config(tiny_config)
-    module = app.training if place in ("read_split", "run.evaluate") else epoch_module
-    name = place.replace("run.evaluate", "evaluate_model")
+    module, name = import_module(PLACES[place]), place
     real, visits = getattr(module, name), []
 
     def interrupted(*args, **kwargs):
@@ -78,9 +87,9 @@ def test_a_run_stopped_between_two_trainings_goes_on_bit_for_bit(
 
     monkeypatch.setattr(module, name, interrupted)
     with pytest.raises(Interrupted):
-        app.train(cfg)
+        train(cfg)
     monkeypatch.setattr(module, name, real)
-    app.train(cfg, resume=AUTO)
+    train(cfg, resume=AUTO)
     assert_equals_twin(tmp_path / "run")
 
 
@@ -95,19 +104,19 @@ def test_a_signal_while_a_checkpoint_is_written_waits_for_it(tiny_config, tmp_pa
     monkeypatch.setattr(os, "fsync", fsync)
     cfg = load_config(tiny_config)
     with pytest.raises(Interrupted):
-        app.train(cfg)
+        train(cfg)
     monkeypatch.setattr(os, "fsync", real)
-    app.train(cfg, resume=AUTO)
+    train(cfg, resume=AUTO)
     assert_equals_twin(tmp_path / "run")
 
 
 def test_handlers_are_given_back_and_other_threads_have_none(tiny_config):
     before = [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)]
     cfg = load_config(tiny_config, ["solver.epochs=1", "solver.iters=1"])
-    thread = threading.Thread(target=app.train, args=(cfg,))
+    thread = threading.Thread(target=train, args=(cfg,))
     thread.start()
     thread.join()
-    assert len(app.train(cfg, overwrite=True)) == 2
+    assert len(train(cfg, overwrite=True)) == 2
     assert before == [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)]
 
 
@@ -116,7 +125,7 @@ def test_auto_starts_a_run_that_has_no_checkpoint_yet(tiny_config, tmp_path, ass
     run.mkdir()
     (run / METRICS).write_text('{"event": "evaluation", "epoch": 0, "seconds": 1}\n{"event": "ep')
     with caplog.at_level(logging.INFO, "ppreid"):
-        app.train(load_config(tiny_config), resume=AUTO)
+        train(load_config(tiny_config), resume=AUTO)
     assert "no checkpoint in" in caplog.text and "starts from the beginning" in caplog.text
     assert_equals_twin(run)
 
@@ -125,24 +134,24 @@ def test_auto_does_not_start_over_where_another_checkpoint_is(tiny_config, twin,
     (tmp_path / "run").mkdir()
     shutil.copy(twin / BEST, tmp_path / "run")
     with pytest.raises(ConfigError, match=rf"{LAST} is gone, but {BEST} is there"):
-        app.train(load_config(tiny_config), resume=AUTO)
+        train(load_config(tiny_config), resume=AUTO)
 
 
 def test_another_folder_goes_on_where_a_run_stopped(tiny_config, tmp_path, stop_at, assert_equals_twin):
     stop_at(load_config(tiny_config), 5)
     before = (tmp_path / "run" / LAST).read_bytes()
     cfg = load_config(tiny_config, [f"output_dir={tmp_path / 'other'}"])
-    app.train(cfg, resume=str(tmp_path / "run"))
+    train(cfg, resume=str(tmp_path / "run"))
     assert_equals_twin(tmp_path / "other")
     assert (tmp_path / "run" / LAST).read_bytes() == before
     with pytest.raises(ConfigError, match="holds an earlier run"):
-        app.train(cfg, resume=str(tmp_path / "run"))
+        train(cfg, resume=str(tmp_path / "run"))
 
 
 def test_a_file_goes_on_from_there(tiny_config, tmp_path, assert_equals_twin):
     cfg = load_config(tiny_config, ["checkpoint.every=1", "checkpoint.keep=0"])
-    app.train(cfg)
-    app.train(cfg, resume=str(tmp_path / "run" / "checkpoint_epoch_000001.safetensors"))
+    train(cfg)
+    train(cfg, resume=str(tmp_path / "run" / "checkpoint_epoch_000001.safetensors"))
     assert_equals_twin(tmp_path / "run")
 
 
@@ -153,16 +162,16 @@ def test_a_file_goes_on_from_there(tiny_config, tmp_path, assert_equals_twin):
 def test_what_cannot_be_resumed_is_said(tiny_config, tmp_path, resume, error, text):
     (tmp_path / "empty").mkdir()
     with pytest.raises(error, match=text):
-        app.train(load_config(tiny_config), resume=str(tmp_path / resume))
+        train(load_config(tiny_config), resume=str(tmp_path / resume))
 
 
 def test_checkpoints_are_kept_by_the_policy(tiny_config, tmp_path):
     overrides = ["solver.epochs=5", "solver.iters=1", "checkpoint.every=1", "checkpoint.keep=2"]
-    app.train(load_config(tiny_config, overrides))
+    train(load_config(tiny_config, overrides))
     names = {file.name for file in (tmp_path / "run").glob("*.safetensors")}
     assert names == {LAST, PREVIOUS, BEST, "checkpoint_epoch_000004.safetensors", "checkpoint_epoch_000005.safetensors"}
-    states = [read_checkpoint(tmp_path / "run" / name).state for name in (LAST, PREVIOUS)]
-    assert [(state.epoch, state.running and state.running.steps) for state in states] == [(5, None), (4, 1)]
+    states = [read_checkpoint(tmp_path / "run" / name).progress for name in (LAST, PREVIOUS)]
+    assert [(state.epoch, state.is_running, state.steps) for state in states] == [(5, False, 0), (4, True, 1)]
 
 
 def damage(path, how):
@@ -183,10 +192,10 @@ def test_a_damaged_last_checkpoint_is_replaced_by_the_previous_one(
     damage(run / LAST, how)
     with pytest.warns(PpreidWarning, match=rf"{run / LAST} .*; going on from {run / PREVIOUS} instead"):
         stop_at(cfg, 5, resume=AUTO)  # the previous one was of step 4
-    assert read_checkpoint(run / LAST).state.running.steps == 2
-    assert read_checkpoint(run / PREVIOUS).state.running.steps == 1  # not the damaged one
+    assert read_checkpoint(run / LAST).progress.steps == 2
+    assert read_checkpoint(run / PREVIOUS).progress.steps == 1  # not the damaged one
     assert f"resumed from {run / PREVIOUS} after epoch 1 and 1 of 3 steps" in (run / LOG).read_text()
-    app.train(cfg, resume=AUTO)
+    train(cfg, resume=AUTO)
     assert_equals_twin(run)
 
 
@@ -200,7 +209,7 @@ def test_an_older_file_in_the_place_of_the_last_one_goes_on_from_there(
     older, newer = (run / PREVIOUS).read_bytes(), (run / LAST).read_bytes()
     (run / LAST).write_bytes(older)
     (run / PREVIOUS).write_bytes(newer)
-    app.train(cfg, resume=AUTO)
+    train(cfg, resume=AUTO)
     assert_equals_twin(run)
 
 
@@ -220,8 +229,8 @@ def test_a_run_stopped_at_the_start_of_any_stage_goes_on_bit_for_bit(
     with monkeypatch.context() as patched:
         patched.setattr(Stopwatch, "stage", signalled)
         with pytest.raises(Interrupted, match="stopped by SIGTERM"):
-            app.train(cfg)
-    app.train(cfg, resume=AUTO)
+            train(cfg)
+    train(cfg, resume=AUTO)
     assert_equals_twin(tmp_path / "run")
 
 
@@ -231,7 +240,7 @@ def test_two_damaged_checkpoints_are_an_error_that_names_both(tiny_config, tmp_p
     for name in (LAST, PREVIOUS):
         damage(tmp_path / "run" / name, "half")
     with pytest.raises(WeightsError, match=rf"no checkpoint to resume from: .*{LAST} .*{PREVIOUS} .*--overwrite"):
-        app.train(cfg, resume=AUTO)
+        train(cfg, resume=AUTO)
 
 
 def test_every_flipped_bit_is_found(twin, tmp_path):
@@ -252,7 +261,7 @@ def test_changed_keys_that_matter_are_refused_with_a_list(tiny_config, tmp_path,
     config = (tmp_path / "run" / CONFIG).read_text()
     changes = ["seed=2", "batch.images=2", "model.pooling=max", "solver.lr=1e-4"]
     with pytest.raises(ConfigError) as caught:
-        app.train(load_config(tiny_config, changes), resume=AUTO)
+        train(load_config(tiny_config, changes), resume=AUTO)
     lines = str(caught.value).splitlines()
     assert lines[1:] == [
         "  - seed: 1 then, 2 now",
@@ -267,14 +276,14 @@ def test_other_changed_keys_are_shown_and_the_run_goes_on(tiny_config, tmp_path,
     with pytest.warns(PpreidWarning, match=r"differently from here, because of labels\.eps, solver\.epochs;"):
         changes = ["labels.eps=0.5", "solver.epochs=3", "log.every=1"]
         with caplog.at_level(logging.INFO, "ppreid"):
-            history = app.train(load_config(tiny_config, changes), resume=AUTO)
+            history = train(load_config(tiny_config, changes), resume=AUTO)
     assert [row["epoch"] for row in history] == [0, 1, 2, 3]
     assert "  labels.eps     0.6 -> 0.5\n" in caplog.text and "  log.every      2 -> 1" in caplog.text
 
 
 def test_changes_without_effect_leave_the_run_as_it_was(tiny_config, tmp_path, stop_at, assert_equals_twin):
     stop_at(load_config(tiny_config), 2)
-    app.train(load_config(tiny_config, ["data.num_workers=1", "checkpoint.every=2", "log.every=1"]), resume=AUTO)
+    train(load_config(tiny_config, ["data.num_workers=1", "checkpoint.every=2", "log.every=1"]), resume=AUTO)
     assert_equals_twin(tmp_path / "run")
 
 
@@ -298,13 +307,13 @@ def test_other_training_images_are_refused(tiny_config, tiny_root, tmp_path, sto
     folder = root / "demo" / "bounding_box_train"
     shutil.copy(next(folder.iterdir()), folder / "0007_c1s1_000009_00.jpg")
     with pytest.raises(DataError, match="48 then, 49 now"):
-        app.train(cfg, resume=AUTO)
+        train(cfg, resume=AUTO)
 
 
 def test_a_moved_data_set_is_the_same(tiny_config, tiny_root, tmp_path, stop_at):
     stop_at(load_config(tiny_config), 5)
     shutil.copytree(tiny_root, tmp_path / "data")
-    app.train(load_config(tiny_config, [f"data.root={tmp_path / 'data'}"]), resume=AUTO)
+    train(load_config(tiny_config, [f"data.root={tmp_path / 'data'}"]), resume=AUTO)
 
 
 def test_a_second_run_is_refused_whatever_it_asks_for(tiny_config, tmp_path):
@@ -312,7 +321,7 @@ def test_a_second_run_is_refused_whatever_it_asks_for(tiny_config, tmp_path):
     with run_lock(tmp_path / "run"):
         for settings in ({}, {"overwrite": True}, {"resume": AUTO}):
             with pytest.raises(ConfigError, match="in use by process"):
-                app.train(cfg, **settings)
+                train(cfg, **settings)
 
 
 def test_losses_that_are_not_finite_do_not_become_a_checkpoint(tiny_config, tmp_path, monkeypatch):
@@ -325,7 +334,7 @@ def test_losses_that_are_not_finite_do_not_become_a_checkpoint(tiny_config, tmp_
 
     monkeypatch.setitem(tables.OBJECTIVES, "ise", row._replace(function=broken))
     with pytest.raises(Exception, match="became NaN"):
-        app.train(load_config(tiny_config, ["checkpoint.every_steps=1"]))
+        train(load_config(tiny_config, ["checkpoint.every_steps=1"]))
     sums = [value for name, value in load_tensors(tmp_path / "run" / LAST).tensors.items() if "running.sum" in name]
     assert sums and all(value == value for value in sums)
     assert read_metrics(tmp_path / "run" / METRICS)[-1]["epoch"] == 0

@@ -10,16 +10,16 @@ import time
 
 import numpy as np
 import pytest
+from faults import VARIABLE
 from run_process import LIMIT, NO_MOUNT, assert_no_orphans, command, run_with_own_mounts, start
 
-from ppreid import app
-from ppreid.app import epoch as epoch_module
 from ppreid.base.errors import Interrupted, TrainingError
 from ppreid.config.load import load_config
-from ppreid.failpoint import VARIABLE
+from ppreid.run import keeper
 from ppreid.run.checkpoint import read_checkpoint
 from ppreid.run.checkpoint_set import AUTO
 from ppreid.run.folder import LAST, PREVIOUS
+from ppreid.verbs.train import train
 
 
 @pytest.mark.slow
@@ -106,7 +106,7 @@ def test_an_input_output_error_is_one_message_and_the_run_goes_on_afterwards(
         pytest.skip("strace may not trace here")
     assert done.returncode == 6, done.stderr
     assert os.strerror(errno.EIO) in done.stderr and "Traceback" not in done.stderr
-    app.train(load_config(tiny_config), resume=AUTO)
+    train(load_config(tiny_config), resume=AUTO)
     assert_equals_twin(tmp_path / "run")
 
 
@@ -137,24 +137,24 @@ def test_a_file_size_limit_leaves_the_last_checkpoint(tiny_config, tmp_path, mon
     cfg = load_config(tiny_config)
     monkeypatch.setenv(VARIABLE, f"step={step}:SIGTERM")
     with pytest.raises(Interrupted):
-        app.train(cfg)
+        train(cfg)
     monkeypatch.delenv(VARIABLE)
     before = (tmp_path / "run" / LAST).read_bytes()
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, hard))
     try:
         with pytest.raises(TrainingError, match=rf"cannot write checkpoint .*: {os.strerror(errno.EFBIG)}; it needs "):
-            app.train(cfg, resume=AUTO)
+            train(cfg, resume=AUTO)
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
     assert (tmp_path / "run" / LAST).read_bytes() == before
-    app.train(cfg, resume=AUTO)
+    train(cfg, resume=AUTO)
     assert_equals_twin(tmp_path / "run")
 
 
 @pytest.mark.skipif(not shutil.which("chattr") or os.geteuid() != 0, reason="chattr needs to be there and root")
 def test_a_folder_that_becomes_read_only_stops_the_run(tiny_config, tmp_path, monkeypatch, assert_equals_twin):
-    run, real, visits = tmp_path / "run", epoch_module.epoch_row, []
+    run, real, visits = tmp_path / "run", keeper.epoch_row, []
     if subprocess.run(["chattr", "+i", tmp_path], capture_output=True).returncode:
         pytest.skip("the file system has no immutable folders")
     subprocess.run(["chattr", "-i", tmp_path], check=True)
@@ -163,16 +163,16 @@ def test_a_folder_that_becomes_read_only_stops_the_run(tiny_config, tmp_path, mo
         visits.append(subprocess.run(["chattr", "+i", run], check=True))
         return real(*args)
 
-    monkeypatch.setattr(epoch_module, "epoch_row", read_only_from_here)
+    monkeypatch.setattr(keeper, "epoch_row", read_only_from_here)
     cfg = load_config(tiny_config)
     try:
         with pytest.raises(TrainingError, match=rf"cannot write checkpoint {run}.*: Operation not permitted"):
-            app.train(cfg)
+            train(cfg)
     finally:
         subprocess.run(["chattr", "-i", run], check=True)
     assert len(visits) == 1
-    monkeypatch.setattr(epoch_module, "epoch_row", real)
-    assert read_checkpoint(run / LAST).state.running.steps == 3
+    monkeypatch.setattr(keeper, "epoch_row", real)
+    assert read_checkpoint(run / LAST).progress.steps == 3
     assert len(list((tmp_path / "run-rescued").iterdir())) == 1
-    app.train(cfg, resume=AUTO)
+    train(cfg, resume=AUTO)
     assert_equals_twin(run)

@@ -7,13 +7,13 @@ import numpy as np
 import pytest
 from safetensors.numpy import save_file
 
-from ppreid import app
 from ppreid.base.errors import ConfigError, DataError, PpreidWarning, WeightsError
 from ppreid.config.load import load_config
 from ppreid.disk.tensor_file import load_tensors, save_tensors
 from ppreid.run.checkpoint import FORMAT, read_checkpoint
 from ppreid.run.folder import LAST
 from ppreid.run.resume import with_defaults
+from ppreid.verbs.train import train
 
 
 @pytest.fixture
@@ -40,18 +40,19 @@ def test_every_format_has_a_frozen_checkpoint(frozen):
 
 
 def test_the_frozen_checkpoint_is_read(frozen):
-    state = read_checkpoint(frozen).state
-    assert (state.epoch, state.running.steps, state.images["count"]) == (1, 1, 48)
-    assert [row["epoch"] for row in state.history] == [0, 1]
-    assert len(state.running.labels) == 48 and state.running.centroids.shape == (state.running.labels.max() + 1, 16)
-    assert all(np.isfinite(value) for value in state.running.sums.values())
+    checkpoint = read_checkpoint(frozen)
+    progress = checkpoint.progress
+    assert (progress.epoch, progress.steps, checkpoint.images["count"]) == (1, 1, 48)
+    assert [row["epoch"] for row in progress.history] == [0, 1]
+    assert len(progress.running) == 48 and progress.centroids.shape == (progress.running.max() + 1, 16)
+    assert all(np.isfinite(value) for value in progress.sums.values())
 
 
 @pytest.mark.filterwarnings("ignore::ppreid.base.errors.PpreidWarning")  # a later version may have another default
 def test_the_frozen_run_goes_on(frozen, config_of, tmp_path):
-    history = app.train(config_of(), resume=str(frozen))
+    history = train(config_of(), resume=str(frozen))
     assert [row["epoch"] for row in history] == [0, 1, 2]
-    assert read_checkpoint(tmp_path / "run" / LAST).state.epoch == 2
+    assert read_checkpoint(tmp_path / "run" / LAST).progress.epoch == 2
 
 
 def rewritten(source, target, change):
@@ -88,7 +89,7 @@ def test_a_file_of_somebody_else_is_refused(tmp_path):
 )
 def test_a_changed_key_that_matters_is_refused(frozen, config_of, override, line):
     with pytest.raises(ConfigError, match=f"cannot be continued.*\n.*{line}"):
-        app.train(config_of(override), resume=str(frozen))
+        train(config_of(override), resume=str(frozen))
 
 
 def test_a_key_that_was_renamed_since_is_refused_with_both_names(frozen, config_of, tmp_path):
@@ -98,7 +99,7 @@ def test_a_key_that_was_renamed_since_is_refused_with_both_names(frozen, config_
         return facts
 
     with pytest.raises(ConfigError) as caught:
-        app.train(config_of(), resume=str(rewritten(frozen, tmp_path / LAST, change)))
+        train(config_of(), resume=str(rewritten(frozen, tmp_path / LAST, change)))
     assert "batch.people: 4 then, None now" in str(caught.value) and "batch.identities: 16 then, 4" in str(caught.value)
 
 
@@ -108,10 +109,10 @@ def test_a_key_that_came_later_counts_as_its_default(frozen, config_of, tmp_path
         return facts
 
     older = rewritten(frozen, tmp_path / LAST, change)
-    assert len(app.train(config_of(), resume=str(older))) == 3
+    assert len(train(config_of(), resume=str(older))) == 3
     shutil.rmtree(tmp_path / "run")
     with pytest.warns(PpreidWarning, match="because of augment.color_jitter"):
-        app.train(config_of("augment.color_jitter=0.2"), resume=str(older))
+        train(config_of("augment.color_jitter=0.2"), resume=str(older))
     assert with_defaults({"a": {"b": 1}, "c": 2}, {"a": {"b": 0, "d": 3}, "e": {}}) == {
         "a": {"b": 1, "d": 3},
         "c": 2,
@@ -124,7 +125,7 @@ def test_one_more_image_is_refused(frozen, config_of, tiny_root, tmp_path):
     folder = tmp_path / "data" / "demo" / "bounding_box_train"
     shutil.copy(next(folder.iterdir()), folder / "0007_c1s1_000009_00.jpg")
     with pytest.raises(DataError, match="48 then, 49 now"):
-        app.train(config_of(f"data.root={tmp_path / 'data'}"), resume=str(frozen))
+        train(config_of(f"data.root={tmp_path / 'data'}"), resume=str(frozen))
 
 
 def test_another_network_is_refused_with_a_list_and_not_loaded_in_part(frozen, config_of, tmp_path):
@@ -134,4 +135,4 @@ def test_another_network_is_refused_with_a_list_and_not_loaded_in_part(frozen, c
 
     other = rewritten(frozen, tmp_path / LAST, change)
     with pytest.raises(WeightsError, match=r"nothing of it was loaded. \d+ tensors differ:\n  - "):
-        app.train(config_of("model.base_width=4"), resume=str(other))
+        train(config_of("model.base_width=4"), resume=str(other))

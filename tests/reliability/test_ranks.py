@@ -6,17 +6,17 @@ import sys
 
 import numpy as np
 import pytest
+from faults import PLACES, VARIABLE
 from launched import LIMIT, run_ranks, two_machines
 
-from ppreid import app, failpoint
-from ppreid.app import training as training_module
 from ppreid.config.load import load_config
 from ppreid.disk.tensor_file import load_tensors
-from ppreid.failpoint import PLACES, VARIABLE
 from ppreid.run.checkpoint import read_checkpoint
 from ppreid.run.checkpoint_set import AUTO
 from ppreid.run.folder import LABELS, LAST, METRICS, RESULTS
 from ppreid.run.metrics import read_metrics
+from ppreid.verbs import report as report_verb
+from ppreid.verbs.train import train
 
 pytestmark = pytest.mark.ranks
 
@@ -24,9 +24,9 @@ TIMES = {"seconds", "stage_seconds", "peak_memory_gb"}
 IN_TWO_PARTS = "model.bn_chunks=2"
 
 
-def command(checkout, config, *overrides, tool="train.py", options=("--resume", "auto")):
+def command(checkout, config, *overrides, verb="train", options=("--resume", "auto")):
     settings = [part for override in (IN_TWO_PARTS, *overrides) for part in ("-o", override)]
-    return [checkout / "tools" / tool, "-c", config, *options, *settings]
+    return [checkout / "tests" / "reliability" / "faults.py", verb, "-c", config, *options, *settings]
 
 
 def rows(folder):
@@ -47,7 +47,7 @@ def two_process_twin(checkout, write_tiny_config, tmp_path_factory):
 @pytest.mark.slow
 def test_two_processes_train_as_one_does(two_process_twin, tiny_config, tmp_path):
     together, output, output_of_rank_1 = two_process_twin
-    app.train(load_config(tiny_config, [IN_TWO_PARTS]))
+    train(load_config(tiny_config, [IN_TWO_PARTS]))
     alone = tmp_path / "run"
     for one, two in zip(rows(alone), rows(together), strict=True):
         assert one.keys() == two.keys()
@@ -65,7 +65,7 @@ def test_two_processes_train_as_one_does(two_process_twin, tiny_config, tmp_path
 def test_evaluation_is_shared_by_two_machines_and_written_once(two_process_twin, checkout, tiny_config, tmp_path):
     weights = f"model.weights={two_process_twin[0] / LAST}"
     with two_machines() as machines:
-        done = run_ranks(command(checkout, tiny_config, weights, tool="eval.py", options=()), machines=machines)
+        done = run_ranks(command(checkout, tiny_config, weights, verb="eval", options=()), machines=machines)
     assert [code for code, _, _ in done] == [0, 0], done
     assert "mAP" in done[0][1] and "mAP" not in done[1][1]
     found = json.loads((tmp_path / "run" / RESULTS).read_text())["results"]
@@ -92,7 +92,7 @@ def test_a_rank_that_fails_ends_the_others_and_the_run_goes_on(two_process_twin,
         assert all(says in error for error in others), (fault, done)
         assert not any("Traceback" in error for error in others), (fault, done)
         if "SIGTERM" in fault:
-            assert read_checkpoint(tmp_path / "run" / LAST).state.running.steps == 2
+            assert read_checkpoint(tmp_path / "run" / LAST).progress.steps == 2
     twin = two_process_twin[0]
     assert rows(tmp_path / "run") == rows(twin)
     assert (tmp_path / "run" / LABELS).read_text() == (twin / LABELS).read_text()
@@ -111,12 +111,11 @@ def test_a_tool_for_one_process_says_so(checkout, tiny_config, monkeypatch, caps
 
 @pytest.mark.parametrize("place", PLACES)
 def test_every_failpoint_is_reached_and_the_run_goes_on(place, tiny_config, tmp_path, monkeypatch):
-    monkeypatch.setattr(failpoint, "_visits", failpoint.Counter())
     monkeypatch.setenv(VARIABLE, f"{place}=1:raise")
-    monkeypatch.setattr(training_module, "report_of_training", lambda *args: None)
+    monkeypatch.setattr(report_verb, "report_of_training", lambda *args: None)
     cfg = load_config(tiny_config, ["solver.epochs=1", "solver.iters=2"])
     with pytest.raises(RuntimeError, match=f"{VARIABLE}: {place}"):
-        app.train(cfg, resume=AUTO)
+        train(cfg, resume=AUTO)
     monkeypatch.delenv(VARIABLE)
-    app.train(cfg, resume=AUTO)
-    assert read_checkpoint(tmp_path / "run" / LAST).state.epoch == 1
+    train(cfg, resume=AUTO)
+    assert read_checkpoint(tmp_path / "run" / LAST).progress.epoch == 1

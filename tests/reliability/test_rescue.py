@@ -6,13 +6,13 @@ import shutil
 
 import pytest
 
-from ppreid import app
-from ppreid.app import epoch as epoch_module
 from ppreid.base.errors import TrainingError
 from ppreid.config.load import load_config
+from ppreid.run import keeper
 from ppreid.run.checkpoint import read_checkpoint
 from ppreid.run.checkpoint_set import AUTO
 from ppreid.run.folder import BEST, LAST, METRICS
+from ppreid.verbs.train import train
 
 
 @pytest.fixture
@@ -20,7 +20,7 @@ def broken_after(monkeypatch, tmp_path):
     """Trains until a function was called for the second time; from then on nothing can be flushed below the run."""
 
     def train(cfg, function, folder="run"):
-        real, real_fsync, calls = getattr(epoch_module, function), os.fsync, []
+        real, real_fsync, calls = getattr(keeper, function), os.fsync, []
 
         def counted(*arguments, **settings):
             calls.append(1)
@@ -32,17 +32,17 @@ def broken_after(monkeypatch, tmp_path):
             real_fsync(descriptor)
 
         with monkeypatch.context() as patched:
-            patched.setattr(epoch_module, function, counted)
+            patched.setattr(keeper, function, counted)
             patched.setattr(os, "fsync", fsync)
             with pytest.raises(TrainingError, match="Read-only file system") as caught:
-                app.train(cfg)
+                train(cfg)
         return str(caught.value)
 
     return train
 
 
 # {function: steps of the second epoch that are done}; metrics.jsonl comes next, or a checkpoint after one step
-PLACES = {"epoch_row": 3, "_train": 1}
+PLACES = {"epoch_row": 3, "write_labels": 1}
 
 
 @pytest.mark.parametrize("place", PLACES)
@@ -54,13 +54,13 @@ def test_what_training_reached_goes_on_elsewhere_and_where_it_was(
     (rescued,) = (tmp_path / "run-rescued").iterdir()
     assert f"--resume {rescued} -o output_dir=ANOTHER" in message
     assert {file.name for file in rescued.iterdir()} == {LAST, METRICS, BEST}
-    state = read_checkpoint(rescued / LAST).state
-    assert (state.epoch, state.running.steps) == (1, PLACES[place])
+    progress = read_checkpoint(rescued / LAST).progress
+    assert (progress.epoch, progress.steps) == (1, PLACES[place])
 
-    app.train(load_config(tiny_config, [f"output_dir={tmp_path / 'other'}"]), resume=str(rescued))
+    train(load_config(tiny_config, [f"output_dir={tmp_path / 'other'}"]), resume=str(rescued))
     assert_equals_twin(tmp_path / "other")
     shutil.copy(rescued / LAST, run / LAST)
-    app.train(cfg, resume=AUTO)
+    train(cfg, resume=AUTO)
     assert_equals_twin(run)
 
 

@@ -17,11 +17,11 @@ from run_process import (
     steps_saved,
 )
 
-from ppreid import app
 from ppreid.config.load import load_config
 from ppreid.run.checkpoint import read_checkpoint
 from ppreid.run.checkpoint_set import AUTO
 from ppreid.run.folder import LAST
+from ppreid.verbs.train import train
 
 pytestmark = pytest.mark.slow
 
@@ -73,8 +73,8 @@ def test_workers_that_die_or_hang_end_the_run_which_goes_on_later(
     assert any(line.startswith(f"error: loader worker {worker} ") for worker in workers) and fate in line
     assert "data.num_workers=0" in line and "Traceback" not in error
     assert_no_orphans(process)
-    assert read_checkpoint(tmp_path / "run" / LAST).state.epoch in (0, 1)
-    app.train(load_config(tiny_config), resume=AUTO)
+    assert read_checkpoint(tmp_path / "run" / LAST).progress.epoch in (0, 1)
+    train(load_config(tiny_config), resume=AUTO)
     assert_equals_twin(tmp_path / "run")
 
 

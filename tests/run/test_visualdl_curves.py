@@ -2,9 +2,9 @@ import sys
 
 import pytest
 
-from ppreid.app import epoch as epoch_module
 from ppreid.base.errors import ConfigError
 from ppreid.config.load import load_config
+from ppreid.run import keeper
 from ppreid.run.checkpoint_set import AUTO
 from ppreid.run.folder import METRICS
 from ppreid.run.metrics import CURVES, MetricsFile, read_metrics, scalars
@@ -42,7 +42,7 @@ def test_the_log_is_in_step_with_every_line(tmp_path, log_reader, capfd):
 
 def test_a_resumed_run_has_every_point_once(tiny_config, tmp_path, monkeypatch, log_reader):
     cfg = load_config(tiny_config, ["log.visualdl=true", "solver.epochs=3", "solver.iters=1"])
-    real, calls = epoch_module.write_labels, []
+    real, calls = keeper.write_labels, []
 
     def stop_in_third_epoch(*args):
         calls.append(1)
@@ -50,10 +50,10 @@ def test_a_resumed_run_has_every_point_once(tiny_config, tmp_path, monkeypatch, 
             raise KeyboardInterrupt
         return real(*args)
 
-    monkeypatch.setattr(epoch_module, "write_labels", stop_in_third_epoch)
+    monkeypatch.setattr(keeper, "write_labels", stop_in_third_epoch)
     with pytest.raises(KeyboardInterrupt):
         train(cfg)
-    monkeypatch.setattr(epoch_module, "write_labels", real)
+    monkeypatch.setattr(keeper, "write_labels", real)
     train(cfg, resume=AUTO)
     run = tmp_path / "run"
     found = curves(run / CURVES, log_reader)

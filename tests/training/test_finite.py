@@ -8,13 +8,12 @@ import paddle
 import pytest
 
 from ppreid.base.errors import PpreidWarning, TrainingError
-from ppreid.failpoint import VARIABLE
 from ppreid.ise.memory import ClusterMemory, update_hard
 from ppreid.ise.objective import LossTerms
 from ppreid.training.finite import FiniteGuard, StepBatch, write_nonfinite_batch
 from ppreid.training.optimizer import adam_with_l2
 from ppreid.training.precision import INITIAL_SCALE, LossScale
-from ppreid.training.step import training_step, whole_batch
+from ppreid.training.step import training_step
 
 BATCH = StepBatch(6, np.array([4, 2]), np.array([1, 0]))
 
@@ -119,7 +118,7 @@ def everything(model, optimizer, memory):
 
 @pytest.mark.parametrize("fault", ["features=2:nan", "loss=2:inf", "loss=2:nan", "gradient=2:inf", "gradient=2:nan"])
 @pytest.mark.parametrize("is_float16", [False, True])
-def test_a_step_that_is_left_out_changes_nothing_and_the_next_one_goes_on(guard, monkeypatch, fault, is_float16):
+def test_a_step_that_is_left_out_changes_nothing_and_the_next_one_goes_on(guard, fault_module, fault, is_float16):
     paddle.seed(0)
     model = paddle.nn.Sequential(paddle.nn.Linear(3, 4), paddle.nn.BatchNorm1D(4), paddle.nn.Linear(4, 2))
     optimizer = adam_with_l2(model, lr=0.1, weight_decay=0.0)
@@ -129,9 +128,9 @@ def test_a_step_that_is_left_out_changes_nothing_and_the_next_one_goes_on(guard,
 
     def step(number):
         batch = StepBatch(number - 1, np.arange(4), np.array([0, 0, 1, 1]))
-        return training_step(model, memory, images, batch, optimizer, objective, 0.0, forward=whole_batch, guard=watch)
+        return spoiled_step(model, memory, images, batch, optimizer, objective, guard=watch)
 
-    monkeypatch.setenv(VARIABLE, fault)
+    spoiled_step = fault_module.Faults(fault).around_step(training_step)
     assert step(1).keys() == {"loss"}
     before = everything(model, optimizer, memory)
     if is_float16 and fault.startswith("gradient"):

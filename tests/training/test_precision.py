@@ -79,11 +79,9 @@ def train(dtype, *, steps=5):
         guard.scale.value = 256.0  # where a run would come to after some steps that overflow
     losses = []
     for step in range(steps):
-        batch = StepBatch(step, np.arange(8), np.repeat(rng.permutation(5)[:4], 2))
+        batch = StepBatch(step, np.arange(8), np.repeat(rng.permutation(5)[:4], 2), 0.2)
         images = paddle.to_tensor(rng.standard_normal([8, 6]).astype(np.float32))
-        logs = training_step(
-            model, memory, images, batch, optimizer, ise_objective, 0.2, forward=whole_batch, guard=guard
-        )
+        logs = training_step(model, memory, images, batch, optimizer, ise_objective, forward=whole_batch, guard=guard)
         assert {value.dtype for value in logs.values()} == {paddle.float32}
         losses.append(logs["loss"].item())
     assert memory.centroids.dtype == model.linear.weight.dtype == paddle.float32

@@ -65,13 +65,12 @@ def test_a_run_of_the_ablation_is_the_ordinary_run(tiny_config, tmp_path):
     assert rows[0]["last"] == rows[1]["last"]
 
 
-def test_an_interrupted_ablation_goes_on_in_the_middle_of_its_run(tiny_config, tmp_path, monkeypatch, capsys):
+def test_an_interrupted_ablation_goes_on_in_the_middle_of_its_run(tiny_config, tmp_path, fault_module, capsys):
     out = tmp_path / "out"
-    monkeypatch.setenv("PPREID_FAILPOINT", "step=2:SIGTERM")
-    assert ablate(tiny_config, out, "--seeds", 1, "--rows", "baseline") == 128 + signal.SIGTERM
+    with fault_module.faults("step=2:SIGTERM"):
+        assert ablate(tiny_config, out, "--seeds", 1, "--rows", "baseline") == 128 + signal.SIGTERM
     assert "stopped by SIGTERM; the same command goes on" in capsys.readouterr().err
     assert (out / "baseline_seed1" / LAST).exists() and not (out / "ablation.md").exists()
-    monkeypatch.delenv("PPREID_FAILPOINT")
     assert ablate(tiny_config, out, "--seeds", 1, "--rows", "baseline") == 0
     assert "after epoch 0 and 2 of 3 steps" in capsys.readouterr().out
     assert (out / "ablation.md").exists()

@@ -8,9 +8,8 @@ from ppreid.base.records import DatasetContents, ImageRecord, ReIDSplit
 from ppreid.clustering.camera_jaccard import camera_jaccard_distance
 from ppreid.clustering.jaccard import jaccard_distance
 from ppreid.config.load import load_config
-from ppreid.config.method import LabelsConfig
-from ppreid.config.schema import EvaluationModelConfig, TrainingConfig
-from ppreid.processes.ranks import Ranks
+from ppreid.config.method import EvaluationModelConfig, LabelsConfig
+from ppreid.config.schema import TrainingConfig, bn_chunks_per_pass
 
 
 def test_a_clusterer_from_outside_can_be_used(tmp_path, monkeypatch):
@@ -43,9 +42,9 @@ def test_every_backbone_builds(backbone):
 
 def test_the_schedule_counts_steps_over_all_epochs():
     cfg = TrainingConfig()
-    schedule = wiring.schedule(cfg, epoch=35)
-    assert (schedule.steps[0], schedule.steps[-1]) == (35 * 400, 36 * 400 - 1)
-    assert schedule.learning_rate(schedule.steps[0]) == pytest.approx(3.5e-5)
+    schedule = wiring.schedule(cfg)
+    assert (schedule.epochs, schedule.iters) == (70, 400)
+    assert schedule.learning_rate(35 * 400) == pytest.approx(3.5e-5)
     assert schedule.pli_degree(35 * 400) == pytest.approx(0.25 * np.log((np.e - 1) * 0.5 + 1))
 
 
@@ -117,9 +116,9 @@ def test_every_objective_but_the_baseline_makes_supports(objective, topk):
 )
 def test_the_parts_of_a_batch_are_shared_out_among_processes_and_passes(chunks, processes, accumulate, expected):
     cfg = TrainingConfig.model_validate({"model": {"bn_chunks": chunks}, "batch": {"accumulate": accumulate}})
-    assert wiring.bn_chunks_per_pass(cfg, Ranks(0, processes)) == expected
+    assert bn_chunks_per_pass(cfg, devices=processes) == expected
 
 
 def test_processes_that_cannot_share_the_parts_are_told_what_to_set():
     with pytest.raises(ConfigError, match=r"2 processes .* set -o model.bn_chunks=2 or a multiple"):
-        wiring.bn_chunks_per_pass(TrainingConfig(), Ranks(1, 2))
+        bn_chunks_per_pass(TrainingConfig(), devices=2)

@@ -6,7 +6,6 @@ Run once for each checkpoint.FORMAT; the file is never made again. The images ha
 data set, so that the run can go on with it.
 """
 
-import os
 import shutil
 import sys
 import tempfile
@@ -15,23 +14,23 @@ from pathlib import Path
 import numpy as np
 
 TESTS = Path(__file__).parents[2]
-sys.path[:0] = [str(TESTS), str(TESTS.parent)]
+sys.path[:0] = [str(TESTS), str(TESTS / "reliability"), str(TESTS.parent)]
 
 from conftest import write_tiny_data  # noqa: E402
+from faults import faults  # noqa: E402
 
 from ppreid.base.errors import Interrupted  # noqa: E402
 from ppreid.config.load import load_config  # noqa: E402
-from ppreid.failpoint import VARIABLE  # noqa: E402
 from ppreid.run.checkpoint import FORMAT  # noqa: E402
 from ppreid.run.folder import LAST  # noqa: E402
 from ppreid.verbs.train import train  # noqa: E402
 
 with tempfile.TemporaryDirectory() as name:
     write_tiny_data(Path(name) / "data", np.random.default_rng(0))
-    os.environ[VARIABLE] = "step=4:SIGTERM"
     overrides = [f"data.root={name}/data", f"output_dir={name}/run"]
     try:
-        train(load_config(Path(__file__).with_name("frozen.yaml"), overrides))
+        with faults("step=4:SIGTERM"):
+            train(load_config(Path(__file__).with_name("frozen.yaml"), overrides))
     except Interrupted:
         target = Path(__file__).with_name(f"format_{FORMAT}.safetensors")
         shutil.copyfile(Path(name) / "run" / LAST, target)

@@ -3,6 +3,7 @@ import pytest
 
 from ppreid.base.records import ImageRecord
 from ppreid.clustering.quality import SweepRow
+from ppreid.run.progress import Progress, Schedule
 from ppreid.run.rows import best_row, epoch_line, epoch_row, history_table, sweep_table
 
 HISTORY = [
@@ -29,7 +30,9 @@ def test_the_history_table_shows_every_evaluation_then_last_and_best():
 def test_label_quality_is_reported_only_when_every_identity_is_known(pids, has_quality):
     labels = np.array([0, 0, 1, -1])
     records = [ImageRecord("", pid, camid) for pid, camid in zip(pids, [0, 1, 0, 1], strict=True)]
-    row = epoch_row(3, labels, labels, records, {"loss": 1.5}, {"lr": 1e-3, "pli_degree": 0.1}, {"train": 2.0})
+    sums, seconds = {"loss": np.float32(3.0)}, {"train": 2.0}
+    progress = Progress(2, labels=labels, running=labels, steps=2, sums=sums, seconds=seconds)
+    row = epoch_row(progress, Schedule(5, 2, lambda step: step * 2e-4, lambda step: step * 0.02), records)
     assert ("label_quality" in row) is has_quality
     assert (row["clusters"], row["outliers"], row["largest"], row["images"]) == (2, 1, 2, 4)
     line = epoch_line(row, 5, HISTORY[-1])

@@ -1,0 +1,117 @@
+"""The method, for real: cluster, train, evaluate; again and again.
+
+Symbols: N training images, D dimensions of a feature, C clusters, B images of a batch.
+
+Reference:
+    Zhang et al., "Implicit Sample Extension for Unsupervised Person Re-Identification", CVPR 2022, section 3.
+"""
+
+from collections.abc import Callable
+from functools import partial
+from typing import NamedTuple
+
+import numpy as np
+import paddle
+from paddle import nn
+
+from ppreid.base.progress import progress as shown
+from ppreid.base.records import ReIDSplit, ids
+from ppreid.contracts import Clusterer, Distance, MemoryUpdate, Objective
+from ppreid.datasets.loader import TrainLoader
+from ppreid.evaluation.ranking import RankingResult
+from ppreid.ise.memory import ClusterMemory
+from ppreid.run.keeper import Keeper
+from ppreid.run.progress import Progress, Schedule
+from ppreid.training.finite import FiniteGuard, StepBatch
+from ppreid.training.pseudo_labels import assign_pseudo_labels
+from ppreid.training.step import Forward, training_step
+
+
+class Method(NamedTuple):
+    """What there is to choose in the method.
+
+    Attributes:
+        distance: epoch, from 0 -> distance between images.
+        clusterer: distances -> pseudo labels, at least one cluster.
+        memory_update: how a step moves the centroids.
+        momentum: weight of the old centroid in an update.
+        objective: number of clusters -> what a step minimises.
+        schedule: steps, learning rates and PLI degrees.
+        forward: from the images of a step to the features of its whole batch; None: the network, once.
+    """
+
+    distance: Callable[[int], Distance]
+    clusterer: Clusterer
+    memory_update: MemoryUpdate
+    momentum: float
+    objective: Callable[[int], Objective]
+    schedule: Schedule
+    forward: Forward | None = None
+
+
+def train(
+    model: nn.Layer,
+    optimizer: paddle.optimizer.Optimizer,
+    split: ReIDSplit,
+    loader: TrainLoader,
+    *,
+    extract: Callable[[nn.Layer], np.ndarray],
+    evaluate: Callable[[nn.Layer], RankingResult | None],
+    method: Method,
+    keeper: Keeper[FiniteGuard],
+) -> Progress:
+    """Train a network on images whose identities are unknown, and evaluate it now and then.
+
+    Args:
+        model: images (B, 3, H, W) to unit features (B, D).
+        optimizer: over its parameters.
+        split: the data set; the identities of its training part are not read.
+        loader: batches of identities x images, drawn from pseudo labels.
+        extract: network to features (N, D) of the training part.
+        evaluate: network to result on query and gallery.
+        method: what there is to choose.
+        keeper: keeps the run alive; it decides whether the run begins or goes on, also in the middle of an epoch.
+
+    Returns:
+        Where the run is at its end.
+
+    Raises:
+        PpreidError: what its message says; the subclass tells the kind.
+        Interrupted: a signal came; what was done is saved.
+    """
+    schedule, (_, camids) = method.schedule, ids(split.train)
+    progress = keeper.start(model, optimizer, evaluate)
+    for epoch in range(progress.epoch, schedule.epochs):
+        if not progress.is_running:
+            with keeper.stage("extract"):
+                features = extract(model)  # (N, D)
+            label = partial(assign_pseudo_labels, features, camids, stopwatch=keeper.watch)
+            pseudo = keeper.shared(partial(label, distance=method.distance(epoch), clusterer=method.clusterer))
+            progress = progress.clustered(*pseudo)
+        labels = progress.running  # (N,), -1 for outliers, which no batch contains
+
+        # C changes every epoch, so nothing that has C rows outlives it; the moments of the optimizer do
+        memory = ClusterMemory(progress.centroids, method.memory_update, method.momentum)
+        objective = method.objective(memory.centroids.shape[0])
+        batches = loader.epoch(labels, epoch, start_batch=progress.steps)
+        steps = range(epoch * schedule.iters + progress.steps, (epoch + 1) * schedule.iters)
+        model.train()
+        with keeper.watch.stage("train"):
+            batches = shown(batches, total=len(steps), description="train")
+            for step, (images, rows) in zip(steps, batches, strict=True):
+                optimizer.set_lr(schedule.learning_rate(step))
+                # the extension grows with the steps of the whole run: clusters deserve more trust the later it is
+                batch = StepBatch(step, rows, labels[rows], schedule.pli_degree(step))
+                losses = training_step(
+                    model, memory, images, batch, optimizer, objective, guard=keeper.guard, forward=method.forward
+                )
+                progress = progress.stepped(losses, memory.centroids)
+                keeper.step_done(progress)
+
+        result = None
+        if keeper.wants_evaluation(progress):
+            with keeper.stage("evaluate"):
+                result = evaluate(model)
+        progress = keeper.epoch_done(progress, result)
+    keeper.finish(progress)
+    return progress
