@@ -79,7 +79,7 @@ def agglomerative_labels(
         raise DataError(unknown_choice("method", method, LINKAGES))
     # Clusters in different connected parts are 1 apart by every linkage: they never merge.
     parts = sparse.csgraph.connected_components(distances, directed=False)[1]
-    labels = np.arange(len(parts))
+    labels = np.arange(len(parts), dtype=np.int64)
     for members in np.split(np.argsort(parts, kind="stable"), np.cumsum(np.bincount(parts))[:-1]):
         if len(members) > MAX_DENSE_IMAGES:
             raise ClusteringError(
@@ -88,7 +88,9 @@ def agglomerative_labels(
             )
         if len(members) > 1:
             tree = linkage(squareform(_dense(distances, members), checks=False), method)
-            labels[members] = members[0] + fcluster(tree, eps, criterion="distance") * len(parts)
+            # fcluster counts in int32, and a product with N leaves that from some 100,000 images on
+            clusters = fcluster(tree, eps, criterion="distance").astype(np.int64)
+            labels[members] = members[0] + clusters * len(parts)
     return in_order(labels, min_samples)
 
 

@@ -61,8 +61,9 @@ def _camera_mixing(labels: np.ndarray, camids: np.ndarray) -> tuple[float, float
     if len(np.unique(camids)) < 2:
         return math.nan, math.nan
     pairs, counts = np.unique(np.stack([labels, camids]), axis=1, return_counts=True)  # pairs that occur
-    cameras = _entropy(np.bincount(camids))
-    clusters = _entropy(np.bincount(labels))
+    # counted as values, not as positions: the number of a camera may have any size
+    cameras = _entropy(np.unique(camids, return_counts=True)[1])
+    clusters = _entropy(np.unique(labels, return_counts=True)[1])
     cameras_of = np.unique(pairs[0], return_counts=True)[1]  # (C,)
     # of equal entropies the difference may be negative by rounding
     return max(0.0, (_entropy(counts) - clusters) / cameras), float(np.mean(cameras_of > 1))
@@ -70,5 +71,5 @@ def _camera_mixing(labels: np.ndarray, camids: np.ndarray) -> tuple[float, float
 
 def _entropy(counts: np.ndarray) -> float:
     """Of a distribution that is given by counts, in nats."""
-    shares = counts[counts > 0] / counts.sum()
+    shares = counts / counts.sum()
     return float(-(shares * np.log(shares)).sum())

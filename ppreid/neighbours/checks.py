@@ -67,11 +67,13 @@ def check_row_ids(ids: np.ndarray, num_rows: int, name: str) -> np.ndarray:
     """Check one integer per image (labels, camera or identity numbers) and give them back as (N,) int64.
 
     Raises:
-        DataError: the shape is not (num_rows,) or the values are not integers.
+        DataError: the shape is not (num_rows,) or the values are not integers that int64 can hold.
     """
     ids = np.asarray(ids)
     if ids.shape != (num_rows,) or ids.dtype.kind not in "iu":
         raise DataError(f"{name} have shape {ids.shape} and type {ids.dtype}; expected ({num_rows},) integers")
+    if ids.max(initial=0) > np.iinfo(np.int64).max:  # uint64, which would come out negative
+        raise DataError(f"{name} go up to {ids.max()}, which int64 cannot hold; number them anew")
     return ids.astype(np.int64, copy=False)
 
 

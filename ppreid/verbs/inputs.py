@@ -104,9 +104,12 @@ def read_index_images(cfg: DataConfig, images: Path | None, *, skipped_list: Pat
     if images is not None or tables.DATASETS[cfg.name].any_folder:
         return read_gallery(images or Path(cfg.root), cfg, skipped_list=skipped_list)
     split = read_split(cfg, skipped_list=skipped_list)
-    last = max((record.camid for record in split.gallery), default=-1)
-    names = tuple(str(number + 1) for number in range(last + 1))  # as in file names
-    return DatasetContents(split._replace(train=split.gallery), names)
+    cameras = sorted({record.camid for record in split.gallery} - {-1})
+    number_of = {camid: number for number, camid in enumerate(cameras)} | {-1: -1}
+    gallery = tuple(record._replace(camid=number_of[record.camid]) for record in split.gallery)
+    return DatasetContents(
+        split._replace(train=gallery), tuple(str(camid + 1) for camid in cameras)
+    )  # as in file names
 
 
 def _readable(found: ReIDSplit, cfg: DataConfig, skipped_list: Path | None) -> ReIDSplit:
