@@ -113,7 +113,7 @@ OTHER_WRITERS = {
     ("disk/temporary.py", "open"): "temporary files, which the writer renames or removes",
     ("disk/feature_writer.py", "open"): "unfinished features; their progress file says which rows are on the disk",
     ("run/lock.py", "open"): "the lock, which is the kernel's; an empty or half-written file is nobody's",
-    ("export/paddle_files.py", "open"): "/dev/null",
+    ("export/inference.py", "open"): "/dev/null",
     ("run/log.py", "open"): "/dev/null",
     ("export/inference.py", "save"): "a folder of its own under the temporary folder, gone at the end",
     ("export/write.py", "write_bytes"): "the same; what is exported is then copied by the writer",

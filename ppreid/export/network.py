@@ -11,10 +11,9 @@ from paddle import Tensor, nn
 
 from ppreid.base.errors import ConfigError
 from ppreid.datasets.transforms import IMAGE_MEAN, IMAGE_STD
-from ppreid.export.inference import PADDLE_ERRORS, save_network
+from ppreid.export.exported import DESCRIPTION_KEY
+from ppreid.export.inference import PADDLE_ERRORS, save_network, silenced, structure_file
 from ppreid.export.manifest import WEIGHTS_FILE
-from ppreid.export.onnx_files import DESCRIPTION_KEY
-from ppreid.export.paddle_files import silenced, structure_file
 
 TOLERANCE = 1e-4  # largest difference of a number in a unit feature vector
 OPSET = 17  # of ONNX; runtimes since 2022 know it
@@ -60,7 +59,7 @@ def export_paddle(network: PixelNetwork, folder: Path, *, height: int, width: in
 
     Args:
         network: in evaluation mode.
-        folder: exists; see `ppreid.export.paddle_files`.
+        folder: exists; see `ppreid.export.inference`.
         height: of the images, in pixels.
         width: of the images, in pixels.
 

@@ -14,6 +14,8 @@ from ppreid.base.errors import ConfigError
 from ppreid.datasets.transforms import IMAGE_MEAN, IMAGE_STD, normalise, resize
 from ppreid.demo.generated import draw_people
 from ppreid.disk.files import explained, file_sha256, replacing, write_text
+from ppreid.export.exported import open_onnx_file
+from ppreid.export.inference import open_paddle_files
 from ppreid.export.manifest import (
     FILES,
     MANIFEST_FILE,
@@ -32,8 +34,6 @@ from ppreid.export.network import (
     parity_table,
     require_parity,
 )
-from ppreid.export.onnx_files import open_onnx_file
-from ppreid.export.paddle_files import open_paddle_files
 from ppreid.models.reid_net import ReIDNet
 
 logger = logging.getLogger("ppreid")
