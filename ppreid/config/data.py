@@ -35,7 +35,7 @@ class CameraFolderConfig(Section):
     gallery: str = ""
     """Labelled images to search among; without query and gallery training reports label-free health only."""
     label_pattern: str = r"(?P<pid>-?\d+)_(?P<camera>c\d+)[^/]*$"
-    """As `pattern`, for the folders of labelled images; the default reads names such as 0002_c1s1_000451_03.jpg."""
+    """As `pattern`, for folders of labelled images, whose own name counts too; default: 0002_c1s1_000451_03.jpg."""
 
     @model_validator(mode="after")
     def _check_together(self) -> "CameraFolderConfig":

@@ -42,7 +42,8 @@ def read_camera_folder(
         unmatched: what becomes of images whose path does not say the camera: "error", "skip", or "unknown".
         query: labelled images to search for: a CSV, or a folder whose paths `label_pattern` describes; "" is none.
         gallery: labelled images to search among.
-        label_pattern: as `pattern`, with both groups, for folders of labelled images.
+        label_pattern: as `pattern`, with both groups, for folders of labelled images; it is searched in the path below
+            such a folder and, where it finds nothing, with the folder's own name before that path ("cam_a/0001.png").
 
     Returns:
         The records, the names of the cameras, and sentences about what was left out. Cameras are numbered in the
@@ -56,7 +57,8 @@ def read_camera_folder(
     if camera == "csv" and csv:
         train, found = read_camera_table(Path(csv), root), ""
     else:
-        train, found = _read_folder(root, names_in_path(camera, pattern), unmatched)
+        keys = "see data.camera_folder.camera and .pattern, or set data.camera_folder.unmatched to skip or unknown"
+        train, found = _read_folder(root, names_in_path(camera, pattern), unmatched, advice=keys)
     notes += [found] if found else []
     parts = [train]
     for name, source in (("query", query), ("gallery", gallery)):
@@ -96,8 +98,8 @@ def natural_order(name: str) -> tuple[list[object], str]:
     return [item for text, number in pairs for item in (text, len(number), number)], name
 
 
-def _read_folder(root: Path, names_of: NamesOf, unmatched: str) -> tuple[list[NamedImage], str]:
-    """Images of a folder, and a sentence about what was left out."""
+def _read_folder(root: Path, names_of: NamesOf, unmatched: str, *, advice: str) -> tuple[list[NamedImage], str]:
+    """Images of a folder, and a sentence about what was left out; the advice says which keys decide about names."""
     scan = scan_folder(root)
     left_out = scan.left_out()
     if not scan.names:
@@ -108,8 +110,7 @@ def _read_folder(root: Path, names_of: NamesOf, unmatched: str) -> tuple[list[Na
         shown = ", ".join(map(repr, unparsed[:_SHOWN])) + ", ..." * (len(unparsed) > _SHOWN)
         raise DataError(
             f"the paths of {len(unparsed):,} of {len(named):,} images in {root.absolute()} do not say the camera: "
-            f"{shown}; see data.camera_folder.camera and .pattern, or set data.camera_folder.unmatched to skip or "
-            "unknown"
+            f"{shown}; {advice}"
         )
     if unparsed and unmatched == "skip":
         left_out = ", ".join(filter(None, [left_out, f"{len(unparsed):,} images whose path does not say the camera"]))
@@ -128,7 +129,15 @@ def _read_labelled(source: Path, root: Path, label_pattern: str) -> tuple[list[N
     if source.suffix.lower() in (".csv", ".tsv"):
         images = read_camera_table(source, root)
     else:
-        images = _read_folder(source.expanduser(), names_in_path("regex", label_pattern), "error")[0]
+        folder = source.expanduser().absolute()
+        names_of, own_name = names_in_path("regex", label_pattern), os.path.basename(os.path.normpath(folder))
+        advice = (
+            f"data.camera_folder.label_pattern finds camera and identity of labelled images, in these paths or with "
+            f"{own_name + '/'!r} before them; it is {label_pattern!r}"
+        )
+        images = _read_folder(
+            folder, lambda name: names_of(name) or names_of(f"{own_name}/{name}"), "error", advice=advice
+        )[0]
     labelled = [image for image in images if image.pid not in ("", "-1")]
     if not labelled:
         raise DataError(f"no image of {source.absolute()} has a known identity; without any it cannot be evaluated")

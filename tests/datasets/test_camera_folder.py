@@ -214,6 +214,40 @@ def test_labelled_folders_are_query_and_gallery(tmp_path):
     )
 
 
+PRID = r"(?P<camera>cam_[ab])/\D*(?P<pid>\d+)"
+
+
+@pytest.mark.parametrize("spelling", ["{0}/cam_{1}", "{0}/cam_{1}/", "{0}/x/../cam_{1}"])
+def test_the_camera_may_be_the_name_of_the_folder_itself(tmp_path, spelling):
+    make_files(
+        tmp_path, "crops/hall/1.jpg", "cam_a/person_0001.png", "cam_a/person_0002.png", "cam_b/s/person_0002.png"
+    )
+    (tmp_path / "x").mkdir()
+    query, gallery = (spelling.format(tmp_path, camera) for camera in "ab")
+    contents = read_camera_folder(tmp_path / "crops", query=query, gallery=gallery, label_pattern=PRID)
+    assert contents.camera_names == ("cam_a", "cam_b", "hall")
+    assert [(record.pid, record.camid) for record in contents.split.query] == [(1, 0), (2, 0)]
+    assert [(record.pid, record.camid) for record in contents.split.gallery] == [(2, 1)]
+
+
+def test_what_the_path_below_the_folder_says_comes_first(tmp_path):
+    make_files(tmp_path, "crops/hall/1.jpg", "cam_a/cam_b/1.png", "cam_a/2.png")
+    contents = read_camera_folder(
+        tmp_path / "crops", query=tmp_path / "cam_a", gallery=tmp_path / "cam_a", label_pattern=PRID
+    )
+    assert [(record.pid, record.camid) for record in contents.split.query] == [(2, 0), (1, 1)]
+
+
+def test_labelled_images_whose_names_do_not_parse_name_the_key_that_decides(tmp_path):
+    make_files(tmp_path, "crops/hall/1.jpg", "cam_a/1.png")
+    with pytest.raises(DataError) as caught:
+        read_camera_folder(tmp_path / "crops", query=tmp_path / "cam_a", gallery=tmp_path, label_pattern=MARKET)
+    assert "'1.png'; data.camera_folder.label_pattern finds camera and identity" in str(caught.value)
+    assert "or with 'cam_a/' before them; it is " in str(caught.value)
+    for key in (".unmatched", ".pattern", "camera_folder.camera"):
+        assert key not in str(caught.value)
+
+
 def test_labelled_images_must_not_be_training_images(tmp_path):
     make_files(tmp_path, "hall/1.jpg", "q/0002_c1s1.jpg", "g/0002_c2s1.jpg")
     with pytest.raises(DataError, match=r"2 labelled images are training images as well, e\.g\. .*q/0002"):
