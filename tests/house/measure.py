@@ -94,10 +94,15 @@ def read_from_source() -> dict[str, float]:
         loop, step, _ = texts = [file.read_text(encoding="utf-8") for file in THROUGH_THE_LOOP]
         found["keeping"] = source.keeping_share(loop)
         found["parameters"] = max({**source.parameters(loop), **source.parameters(step)}.values())
-        found["fields"] = max((len(own) for text in texts for own in source.fields(text).values()), default=0)
+        found["fields"] = max((len(public(own)) for text in texts for own in source.fields(text).values()), default=0)
         held = rooms["training"] + rooms["run"]
         found["states"] = sum(len(source.holds_progress(file.read_text(encoding="utf-8"))) for file in held)
     return found
+
+
+def public(names: list[str]) -> list[str]:
+    """Names that do not start with an underscore."""
+    return [name for name in names if not name.startswith("_")]
 
 
 def table(found: dict[str, float]) -> str:
