@@ -20,8 +20,8 @@ PAGE_HEAD = """\
 A configuration is a YAML file of these keys. Any of them can be set on the command line: `-o solver.lr=1e-3`. A text is
 taken as it is written, also where it looks like something else: `-o data.root=2024-05-01`. A file may name another one
 whose keys it inherits (`base: ise_market1501.yaml`). The default is what holds when neither a file nor the command line
-says anything; most files under `configs/` inherit `base.yaml`, which sets more. Unknown keys, wrong types and values that
-are not allowed are errors, all reported at once with file, line and the nearest right key.
+says anything; most files under `configs/` inherit `base.yaml`, which sets more. Unknown keys, wrong types and values
+that are not allowed are errors, all reported at once with file, line and the nearest right key.
 
 A file with `task: evaluate` may have the keys marked under "eval" and no others; `tools/eval.py` takes files of both
 tasks.
