@@ -42,8 +42,13 @@ def test_the_printed_configuration_is_one_itself(tmp_path, capsys):
     assert load_config(path) == load_config("demo.yaml", ["solver.lr=0.01"])
 
 
-@pytest.mark.parametrize("arguments", [[], ["-c", "demo.yaml", "--list", "eps"]])
-def test_exactly_one_of_the_two_is_wanted(arguments, capsys):
+def test_the_reference_is_the_page_of_the_documentation(checkout, capsys):
+    assert main(["config", "--reference"]) == 0
+    assert capsys.readouterr().out == (checkout / "docs" / "configuration.md").read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize("arguments", [[], ["-c", "demo.yaml", "--list", "eps"], ["--reference", "--list"]])
+def test_exactly_one_of_the_three_is_wanted(arguments, capsys):
     assert main(["config", *arguments]) == 2
     assert "give either -c FILE" in capsys.readouterr().err
 
