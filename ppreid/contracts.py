@@ -9,13 +9,14 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, TypeVar
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterator, Mapping, Sequence
 
     import numpy as np
     from paddle import Tensor, nn
     from scipy.sparse import csr_matrix
 
     from ppreid.base.progress import Stopwatch
+    from ppreid.base.records import ImageRecord
 
 Result_co = TypeVar("Result_co", covariant=True)
 
@@ -168,3 +169,17 @@ class Guard(Protocol):
 
     def restore(self, state: Mapping[str, Any]) -> None:
         """Go on from what `state` gave."""
+
+
+class ImageFeatures(Protocol):
+    """Images to features with a network that is already chosen, for reports."""
+
+    def __call__(self, records: Sequence[ImageRecord], /, *, description: str = ...) -> np.ndarray:
+        """Records (N,) to features (N, D) float32 unit rows; `description` is shown with the progress."""
+
+
+class Projection(Protocol):
+    """Features to a map, for reports."""
+
+    def __call__(self, features: np.ndarray, /, *, seed: int) -> np.ndarray:
+        """Features (N, D), N at least 1, to points (N, 2) in the unit square; the same for the same seed."""

@@ -1,6 +1,6 @@
 """From configuration to the objects of a run."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -15,7 +15,7 @@ from ppreid.config.data import DataConfig
 from ppreid.config.method import EvaluationModelConfig, ISEConfig, LabelsConfig
 from ppreid.config.run import AmpConfig, BatchConfig, EvaluationSettings
 from ppreid.config.schema import TrainingConfig
-from ppreid.contracts import Clusterer, Distance, Extractor, Objective
+from ppreid.contracts import Clusterer, Distance, Extractor, Objective, Ranker
 from ppreid.datasets.image_dataset import ImageDataset
 from ppreid.datasets.loader import EvalLoader, TrainLoader, eval_loader
 from ppreid.datasets.summary import PublishedCounts
@@ -204,6 +204,6 @@ def _at_least_one(distances: csr_matrix, *, cfg: LabelsConfig) -> np.ndarray:
     return labels
 
 
-def ranking(cfg: EvaluationSettings) -> Callable[..., RankingResult]:
+def ranking(cfg: EvaluationSettings) -> Ranker[RankingResult]:
     """Features, identities and cameras of query and gallery to metrics."""
     return partial(evaluate_features, protocol=cfg.protocol, ignore_camera=cfg.ignore_camera)

@@ -17,14 +17,15 @@ from ppreid.ise.memory import ClusterMemory, update_hard, update_sequential
 from ppreid.ise.objective import ise_objective
 from ppreid.models.pooling import GeMPool, average_pool, max_pool
 from ppreid.models.resnet import resnet
+from ppreid.report.evidence import pca_map, tsne_map
 from ppreid.training.extract import extract_features
 
 
 def described_call(method):
     """Names of the positional arguments and of the keywords with which a contract's method is called."""
     parameters = list(inspect.signature(method).parameters.values())[1:]  # without self
-    positional = [parameter.name for parameter in parameters if parameter.kind is parameter.POSITIONAL_ONLY]
-    return positional, {parameter.name: None for parameter in parameters if parameter.kind is parameter.KEYWORD_ONLY}
+    keywords = {parameter.name: None for parameter in parameters if parameter.kind is parameter.KEYWORD_ONLY}
+    return [parameter.name for parameter in parameters if parameter.name not in keywords], keywords
 
 
 @pytest.mark.parametrize(
@@ -43,6 +44,8 @@ def described_call(method):
         (contracts.Pooling, average_pool),
         (contracts.Pooling, max_pool),
         (contracts.Pooling, GeMPool().forward),
+        (contracts.Projection, pca_map),
+        (contracts.Projection, tsne_map),
         (contracts.Backbone, resnet(18, base_width=8).forward),
     ],
 )

@@ -6,12 +6,15 @@ so many images.
 
 import math
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import NamedTuple, ParamSpec, TypeVar
 
 import numba
 import numpy as np
 
 from ppreid.base.errors import DataError
+
+P = ParamSpec("P")
+T = TypeVar("T")
 
 # Kernels that need a scratch array of length N share one between the rows of a part, so that at most as many exist
 # at a time as there are threads. More parts than threads even out rows of different cost.
@@ -32,7 +35,7 @@ class SparseRows(NamedTuple):
     values: np.ndarray
 
 
-def compiled(function: Callable[..., Any], *, parallel: bool = True) -> Callable[..., Any]:
+def compiled(function: Callable[P, T], *, parallel: bool = True) -> Callable[P, T]:
     """Compile a kernel with numba, by default for all cores, and keep the result on disk.
 
     The cache lies beside the source or, where that is read-only, in the user's cache folder. Where neither can be

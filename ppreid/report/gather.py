@@ -1,11 +1,12 @@
 """Look at the network and the data set of a run for its page."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 
 from ppreid.base.errors import EvaluationError
 from ppreid.base.records import ImageRecord, ReIDSplit, ids
+from ppreid.contracts import ImageFeatures, Projection, Ranker
 from ppreid.evaluation.inputs import Identities
 from ppreid.evaluation.ranking import RankingResult
 from ppreid.report.evidence import Evidence, MapEvidence, RankingEvidence, cluster_evidence, ranking_evidence
@@ -21,9 +22,9 @@ def gather_evidence(
     run: RunFiles,
     split: ReIDSplit,
     *,
-    extract: Callable[..., np.ndarray],
-    rank: Callable[..., RankingResult],
-    project: Callable[..., np.ndarray],
+    extract: ImageFeatures,
+    rank: Ranker[RankingResult],
+    project: Projection,
     projection: str,
     num_clusters: int,
     num_queries: int,
@@ -36,9 +37,9 @@ def gather_evidence(
     Args:
         run: what its folder says.
         split: its data set.
-        extract: images and a description of the progress to features (N, D).
+        extract: images to features.
         rank: features, identities and cameras of query and gallery to metrics.
-        project: features (n, D) and a seed to points (n, 2).
+        project: features to a map.
         projection: name of `project`.
         num_clusters: contact sheets of each kind.
         num_queries: rank lists of each kind.
@@ -74,8 +75,8 @@ def gather_evidence(
 
 def _ranking(
     split: ReIDSplit,
-    extract: Callable[..., np.ndarray],
-    rank: Callable[..., RankingResult],
+    extract: ImageFeatures,
+    rank: Ranker[RankingResult],
     *,
     per_kind: int,
     ignore_camera: bool,

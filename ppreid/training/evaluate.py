@@ -1,14 +1,13 @@
 """Evaluation of a network on query and gallery."""
 
-from collections.abc import Callable
 from typing import TypeVar
 
-import numpy as np
 from paddle import nn
 
 from ppreid.base.records import ReIDSplit, ids
+from ppreid.contracts import Extractor, FeatureLoader, Ranker
 from ppreid.processes.ranks import ALONE, Ranks
-from ppreid.training.extract import FeatureLoader, extract_features
+from ppreid.training.extract import extract_features
 
 Result = TypeVar("Result")
 
@@ -18,8 +17,8 @@ def evaluate_model(
     loader: FeatureLoader,
     split: ReIDSplit,
     *,
-    rank: Callable[..., Result],
-    extract: Callable[..., np.ndarray] = extract_features,
+    rank: Ranker[Result],
+    extract: Extractor = extract_features,
     ranks: Ranks = ALONE,
     description: str = "evaluate",
 ) -> Result | None:

@@ -2,7 +2,6 @@
 
 import warnings
 from collections.abc import Callable, Iterator
-from typing import Protocol
 
 import numpy as np
 import paddle
@@ -10,25 +9,13 @@ from paddle import Tensor, nn
 
 from ppreid.base.errors import ConfigError, DataError, PpreidWarning, TrainingError
 from ppreid.base.progress import progress
+from ppreid.contracts import FeatureLoader
 from ppreid.export.inference import inference_forward, usable_precision
 from ppreid.processes.collectives import rows_to_first, tensors_from_first
 from ppreid.processes.ranks import ALONE, Ranks
 
 # An export takes as long as is gained on 100 (ResNet50) to several hundred images; see docs/extraction.md.
 MIN_IMAGES_FOR_INFERENCE = 500
-
-
-class FeatureLoader(Protocol):
-    """All images of a data set once, in batches, or one process's share of them; row i is image i."""
-
-    num_images: int  # of the data set
-    rows: range  # that this loader gives
-
-    def __len__(self) -> int:
-        """Number of batches."""
-
-    def __iter__(self) -> Iterator[tuple[Tensor, np.ndarray]]:
-        """Pairs of images (B, 3, H, W) and their row numbers (B,)."""
 
 
 def extract_features(

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import json
-from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -17,6 +16,7 @@ from ppreid.run.log import logger
 from ppreid.verbs.command import add_config_arguments, read_config
 
 if TYPE_CHECKING:
+    from ppreid.contracts import Ranker
     from ppreid.evaluation.ranking import RankingResult
     from ppreid.processes.ranks import Ranks
 
@@ -93,12 +93,12 @@ def _evaluate(cfg: Config, ranks: Ranks) -> RankingResult | None:
     return results[PLAIN]
 
 
-def _rankings(cfg: EvaluationSettings) -> Callable[..., dict[str, RankingResult]]:
+def _rankings(cfg: EvaluationSettings) -> Ranker[dict[str, RankingResult]]:
     """Features, identities and cameras of query and gallery to metrics, one row for each way to rank."""
     from ppreid import wiring
     from ppreid.evaluation.rerank import evaluate_reranked
 
-    methods: dict[str, Callable[..., RankingResult]] = {PLAIN: wiring.ranking(cfg)}
+    methods: dict[str, Ranker[RankingResult]] = {PLAIN: wiring.ranking(cfg)}
     if cfg.rerank:
         methods[RERANKED] = partial(
             evaluate_reranked,

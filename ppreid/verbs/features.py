@@ -3,7 +3,7 @@
 import hashlib
 import json
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +11,7 @@ import numpy as np
 from ppreid import wiring
 from ppreid.base.records import ImageRecord
 from ppreid.config.schema import Config
+from ppreid.contracts import ImageFeatures
 from ppreid.disk.feature_writer import Blocks, write_features
 from ppreid.models.reid_net import ReIDNet
 from ppreid.training.extract import feature_blocks
@@ -20,7 +21,7 @@ logger = logging.getLogger("ppreid")
 NETWORK_KEYS = {"backbone", "base_width", "last_stride", "pooling", "embedding_dim"}
 
 
-def feature_extractor(cfg: Config, model: ReIDNet) -> Callable[..., np.ndarray]:
+def feature_extractor(cfg: Config, model: ReIDNet) -> ImageFeatures:
     """A function of images and a description of the progress, which gives their features (N, D) with this network."""
 
     def extract(records: Sequence[ImageRecord], *, description: str = "extract") -> np.ndarray:
