@@ -94,7 +94,16 @@ def test_rooms_do_not_read_configurations():
 
 
 # what the arguments of a verb may need: nothing of it is slow to import
-FOR_ARGUMENTS = ("base", "config", "disk.files", "disk.csv_table", "run.log", "verbs.command", "report.ablation_table")
+FOR_ARGUMENTS = (
+    "base",
+    "config",
+    "disk.files",
+    "disk.outputs",
+    "disk.csv_table",
+    "run.log",
+    "verbs.command",
+    "report.ablation_table",
+)
 FOR_ARGUMENTS += ("doctor.findings", "doctor.machine", "tables", "verbs.config_reference")
 
 

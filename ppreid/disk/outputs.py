@@ -57,6 +57,8 @@ MATCHES_CSV = OutputKind("a CSV of search results", (".csv",), re.compile(rb"que
 MATCHES_JSON = OutputKind("a JSON file of search results", (".json",), re.compile(rb'\[(\]|\n  \{\n    "query": )'))
 FINDINGS_JSON = OutputKind("a JSON file of the doctor", (".json",), re.compile(rb'\{\n  "counts": \{'))
 RESULTS_JSON = OutputKind("a JSON file of an evaluation", (".json",), re.compile(rb'\{\n  "config": \{'))
+CAMERAS_CSV = OutputKind("a CSV of camera names", (".csv",), re.compile(rb"camid,name\n"))
+SKIPPED_TXT = OutputKind("a list of images that were left out", (".txt",), re.compile(rb"(train|query|gallery)\t"))
 ABLATION_MD = OutputKind("a table of an ablation", (".md",), re.compile(rb"\| [^\n]*\bmAP\b[^\n]*\|\n\|"))
 ABLATION_CSV = OutputKind("a CSV of an ablation", (".csv",), re.compile(rb"row,seed,"))
 ABLATION_JSON = OutputKind(
@@ -93,7 +95,7 @@ def check_outputs(outputs: Sequence[Output], *, overwrite: bool, inputs: Iterabl
         if path.suffix.lower() not in kind.suffixes:
             text = f"{_named(option, path)} would be {kind.what}, which is written as {kind.suffixes[0]}"
             raise ConfigError(f"{text}; change the suffix, or give - for standard output")
-        _check_place(path)
+        check_place(path)
         is_foreign = _is_foreign(path, kind)
         refuse_inputs(option, path, inputs, within_folders=is_foreign)
         if is_foreign and not overwrite:
@@ -131,7 +133,12 @@ def _are_one_file(first: Path, second: Path) -> bool:
         return False
 
 
-def _check_place(path: Path) -> None:
+def check_place(path: Path) -> None:
+    """Find out before the work whether a file can be written.
+
+    Raises:
+        WriteError: its folder is missing or not writable, or it is a folder itself.
+    """
     with explained(path):
         target = followed(path)
         with suppress(FileNotFoundError):

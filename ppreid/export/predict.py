@@ -14,6 +14,7 @@ from ppreid.datasets.image_file import load_image
 from ppreid.datasets.image_folder import find_images
 from ppreid.datasets.transforms import resize
 from ppreid.disk.feature_writer import Blocks, write_features
+from ppreid.disk.outputs import refuse_inputs
 from ppreid.export.exported import ExportedNetwork, open_exported
 
 logger = logging.getLogger("ppreid")
@@ -22,7 +23,13 @@ DECODING_THREADS = 4
 
 
 def predict(
-    exported: Path, images: Sequence[Path], output: Path, *, runtime: str = "auto", batch_size: int = 32
+    exported: Path,
+    images: Sequence[Path],
+    output: Path,
+    *,
+    runtime: str = "auto",
+    batch_size: int = 32,
+    overwrite: bool = False,
 ) -> None:
     """Write the features of many images; the same call continues one that was interrupted.
 
@@ -32,10 +39,13 @@ def predict(
         output: .npy file to write, (N, D) float32; a CSV with the paths gets the same name.
         runtime: see `open_exported`.
         batch_size: images per forward pass.
+        overwrite: replace a finished file, or a CSV of that name that no call has written; an input never.
 
     Raises:
         PpreidError: what its message says; the subclass tells the kind.
     """
+    for path in (output, output.with_suffix(".csv")):
+        refuse_inputs("--out", path, [path for path in images if path.is_file()])
     network = open_exported(exported, runtime=runtime)
     description = network.manifest
     logger.info(
@@ -59,7 +69,8 @@ def predict(
         logger.info("%d images, %d of them already done", len(records), first_row)
         return feature_blocks(network, paths, first_row=first_row, batch_size=batch_size)
 
-    write_features(output, records, dim=description.output.shape[1], origin=origin, blocks_from=blocks_from)
+    dim = description.output.shape[1]
+    write_features(output, records, dim=dim, origin=origin, blocks_from=blocks_from, overwrite=overwrite)
     logger.info("written: %s, %s", output, output.with_suffix(".csv"))
 
 

@@ -3,7 +3,7 @@
 import logging
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from tempfile import TemporaryDirectory
+from tempfile import gettempdir
 
 import numpy as np
 import paddle
@@ -14,6 +14,7 @@ from ppreid.base.errors import ConfigError
 from ppreid.datasets.transforms import IMAGE_MEAN, IMAGE_STD, normalise, resize
 from ppreid.demo.generated import draw_people
 from ppreid.disk.files import explained, file_sha256, replacing, write_text
+from ppreid.disk.temporary import temporary_folder
 from ppreid.export.exported import open_onnx_file
 from ppreid.export.inference import open_paddle_files
 from ppreid.export.manifest import (
@@ -79,8 +80,7 @@ def write_export(
         input=InputDescription(shape=("batch", height, width, 3), mean=_plain(IMAGE_MEAN), std=_plain(IMAGE_STD)),
         output=OutputDescription(shape=("batch", model.feature_dim)),
     )
-    with TemporaryDirectory(prefix="ppreid.") as name:
-        folder = Path(name)
+    with temporary_folder(Path(gettempdir(), "ppreid")) as folder:
         export_paddle(network, folder, height=height, width=width)
         batches = _check_batches(height, width)
         if "onnx" in formats:

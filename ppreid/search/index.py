@@ -9,6 +9,7 @@ import numpy as np
 
 from ppreid.base.errors import ConfigError
 from ppreid.base.records import DatasetContents, ImageRecord
+from ppreid.disk.files import explained
 from ppreid.search.files import (
     CONFIG,
     MANIFEST,
@@ -17,6 +18,7 @@ from ppreid.search.files import (
     file_names,
     part_file,
     read_lists,
+    read_manifest,
     read_parts,
     write_lists,
     write_manifest,
@@ -30,7 +32,7 @@ Extract = Callable[[Sequence[ImageRecord], Path], None]  # writes the features o
 
 
 def require_new(folder: Path, *, may_hold: Sequence[str]) -> None:
-    """Refuse a folder that holds an index, or anything but the beginning of one.
+    """Refuse a folder that holds anything but the beginning of an index.
 
     Args:
         folder: to become an index; it need not exist.
@@ -39,12 +41,57 @@ def require_new(folder: Path, *, may_hold: Sequence[str]) -> None:
     Raises:
         ConfigError: the folder holds something.
     """
-    if (folder / MANIFEST).exists():
-        raise ConfigError(f"{folder} holds an index; `search add` adds images to it, or choose another folder")
     own = (CONFIG, NETWORK, *may_hold, "part_0000.", ".")
     others = [entry.name for entry in folder.iterdir() if not entry.name.startswith(own)] if folder.is_dir() else []
     if others or (folder.exists() and not folder.is_dir()):
         raise ConfigError(f"{folder} is not empty ({', '.join(sorted(others)[:3]) or 'a file'}); choose another folder")
+
+
+def make_room(
+    folder: Path, contents: DatasetContents, *, method: str, made_with: Mapping[str, str], overwrite: bool
+) -> bool:
+    """Find out whether an index has yet to be made, and make room for it.
+
+    A call may be killed when its work is done, and be given again: it then finds the very index that it would make.
+
+    Args:
+        folder: of the index.
+        contents: see `first_part`, as `method` and `made_with`.
+        method: of the search.
+        made_with: what decides the features, by name.
+        overwrite: remove the files of an index that is there, and no others.
+
+    Returns:
+        Whether it has to be made.
+
+    Raises:
+        ConfigError: there is another index.
+        DataError: there is an index, and it is damaged.
+    """
+    if overwrite:
+        with explained(folder):
+            for pattern in (MANIFEST, CONFIG, NETWORK, "part_[0-9]*.*", "lists_[0-9]*.safetensors"):
+                for file in sorted(folder.glob(pattern)):
+                    file.unlink()
+    elif (folder / MANIFEST).exists():
+        if not _is_made_of(folder, contents, method=method, made_with=made_with):
+            raise ConfigError(
+                f"{folder} holds an index, of other images or another network; `search add` adds images to it. Choose "
+                "another folder, or pass --overwrite"
+            )
+        logger.info("%s is complete already", folder)
+        return False
+    return True
+
+
+def _is_made_of(folder: Path, contents: DatasetContents, *, method: str, made_with: Mapping[str, str]) -> bool:
+    manifest = read_manifest(folder)
+    records = _absolute(contents.split.train)
+    if len(manifest.parts) > 1 or manifest.made_with != made_with or manifest.cameras != list(contents.camera_names):
+        return False
+    (part,) = read_parts(folder, manifest)
+    is_same = part.names == [record.path for record in records]
+    return is_same and manifest.method == choose_method(method, len(records))
 
 
 def first_part(

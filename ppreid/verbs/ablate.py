@@ -12,10 +12,11 @@ from ppreid.config.load import load_config
 from ppreid.config.schema import TrainingConfig, scaled_to_devices
 from ppreid.disk.csv_table import write_csv
 from ppreid.disk.files import write_text
+from ppreid.disk.outputs import ABLATION_CSV, ABLATION_JSON, ABLATION_MD, Output, check_outputs
 from ppreid.report.ablation_table import FinishedRun, ablation_table, paper_numbers, run_table
 from ppreid.run.log import logger
 from ppreid.tables import OBJECTIVES
-from ppreid.verbs.command import add_override, for_training
+from ppreid.verbs.command import add_override, add_overwrite, for_training
 
 EXAMPLES = """\
   python tools/ablate.py -c demo.yaml --seeds 3
@@ -27,6 +28,7 @@ configurations of the paper's table: baseline_market1501.yaml, ise_pli_market150
 """
 ROWS = tuple(OBJECTIVES)
 TABLE, RUNS, SUMMARY = "ablation.md", "ablation.csv", "ablation.json"
+TABLES = {TABLE: ABLATION_MD, RUNS: ABLATION_CSV, SUMMARY: ABLATION_JSON}
 LEGEND = "Percent; mean ± standard deviation over seeds (number of seeds)."
 _SET_HERE = {"ise.objective": "--rows", "output_dir": "--out"}
 
@@ -40,6 +42,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--seeds", type=int, default=3, metavar="N", help="runs per row (default: %(default)s)")
     parser.add_argument("--out", type=Path, metavar="FOLDER", help="default: output/ablation_ and the name of the data")
     add_override(parser)
+    add_overwrite(parser, "runs in FOLDER with another configuration, and files in the place of the tables")
 
 
 def run(args: argparse.Namespace) -> None:
@@ -50,7 +53,7 @@ def run(args: argparse.Namespace) -> None:
     if any(cfg.deterministic for cfg in configs.values()):
         ask_for_determinism()
     name = next(iter(configs.values())).data.name
-    ablate(configs, args.out or Path("output") / f"ablation_{name}", seeds=args.seeds)
+    ablate(configs, args.out or Path("output") / f"ablation_{name}", seeds=args.seeds, overwrite=args.overwrite)
 
 
 def _rows(text: str) -> list[str]:
@@ -83,7 +86,9 @@ class _Cell(NamedTuple):
         return Path(self.cfg.output_dir)
 
 
-def ablate(configs: Mapping[str, TrainingConfig], out: Path, *, seeds: int) -> list[FinishedRun]:
+def ablate(
+    configs: Mapping[str, TrainingConfig], out: Path, *, seeds: int, overwrite: bool = False
+) -> list[FinishedRun]:
     """Train every row with several seeds, and write a table of means and spreads after every run.
 
     Finished runs are not repeated and an interrupted one goes on, so the same command can be given again at any time.
@@ -93,6 +98,8 @@ def ablate(configs: Mapping[str, TrainingConfig], out: Path, *, seeds: int) -> l
         configs: row of the table (its objective) -> configuration; its seed is the first one.
         out: folder for the table and for one folder per run.
         seeds: how many runs there are of each row.
+        overwrite: replace runs of another configuration, each when its turn comes, and any file in the place of the
+            tables.
 
     Returns:
         All finished runs, in the order in which they are made.
@@ -107,22 +114,25 @@ def ablate(configs: Mapping[str, TrainingConfig], out: Path, *, seeds: int) -> l
 
     _require_evaluation(next(iter(configs.values())))
     cells = [_cell(row, cfg, cfg.seed + i, out) for i in range(seeds) for row, cfg in configs.items()]
-    for cell in cells:
-        _check_unchanged(cell)
+    if out.is_dir():
+        check_outputs([Output("--out", out / name, kind) for name, kind in TABLES.items()], overwrite=overwrite)
+    replaced = {cell.folder for cell in cells if _is_changed(cell, overwrite=overwrite)}
     failures: list[PpreidError] = []
     for number, cell in enumerate(cells, start=1):
-        is_finished = _finished(cell) is not None
+        is_replaced = cell.folder in replaced
+        is_finished = not is_replaced and _finished(cell) is not None
         logger.info("run %d of %d: %s%s", number, len(cells), cell.folder, " is finished" if is_finished else "")
         try:
             if not is_finished:
-                train(cell.cfg, resume=AUTO)
-                _write(cells, out)
+                train(cell.cfg, overwrite=is_replaced, resume="" if is_replaced else AUTO)
+                replaced.discard(cell.folder)
+                _write([cell for cell in cells if cell.folder not in replaced], out)
         except Interrupted as stop:
             raise Interrupted(stop.number, "the same command goes on") from None
         except (ClusteringError, TrainingError) as error:
             logger.info("run %s failed: %s", cell.folder, error)
             failures.append(error)
-    runs = _write(cells, out)
+    runs = _write([cell for cell in cells if cell.folder not in replaced], out)
     logger.info("\n%s", (out / TABLE).read_text(encoding="utf-8"))
     if failures:
         raise type(failures[0])(f"{len(failures)} of {len(cells)} runs failed, see above; first: {failures[0]}")
@@ -144,22 +154,27 @@ def _cell(row: str, cfg: TrainingConfig, seed: int, out: Path) -> _Cell:
     return _Cell(row, cfg.model_copy(update={"seed": seed, "output_dir": str(out / f"{row}_seed{seed}")}))
 
 
-def _check_unchanged(cell: _Cell) -> None:
-    """Refuse a folder whose run was made with another configuration: a table of it would compare unlike runs."""
+def _is_changed(cell: _Cell, *, overwrite: bool) -> bool:
+    """Whether the run in a folder has another configuration, in which case a table would compare unlike runs.
+
+    Raises:
+        ConfigError: it has, and is not to be replaced.
+    """
     from ppreid.run.folder import CONFIG
     from ppreid.run.resume import changed_keys, effect
 
     file = cell.folder / CONFIG
     if not file.exists():
-        return
+        return False
     changed = changed_keys(load_config(file).model_dump(), cell.cfg.model_dump())
     refused = [item for item in changed if effect(item[0]) != "none" or item[0].startswith("eval.")]
-    if refused:
+    if refused and not overwrite:
         lines = "\n".join(f"  - {key}: {old!r} then, {new!r} now" for key, old, new in refused)
         raise ConfigError(
-            f"{cell.folder} is a run with another configuration; change these keys back, or choose another folder "
-            f"(--out)\n{lines}"
+            f"{cell.folder} is a run with another configuration; change these keys back, choose another folder (--out) "
+            f"or pass --overwrite\n{lines}"
         )
+    return bool(refused)
 
 
 def _finished(cell: _Cell) -> FinishedRun | None:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from ppreid.base.errors import ConfigError
 from ppreid.config.schema import TrainingConfig
 from ppreid.run.log import logger
-from ppreid.verbs.command import add_config_arguments, read_training_config
+from ppreid.verbs.command import add_config_arguments, add_overwrite, read_training_config
 
 if TYPE_CHECKING:
     import numpy as np
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from ppreid.disk.features import Features
 
 EXAMPLES = """\
-  python tools/cluster.py -c output/demo/config.yaml -o model.weights=output/demo/checkpoint_last.safetensors
+  python tools/cluster.py -c output/demo/config.yaml -o model.weights=FILE --out clusters.csv
   python tools/cluster.py -c output/demo/config.yaml -o model.weights=FILE --sweep eps=0.3:0.8:0.05
   python tools/cluster.py --features features.npy -o labels.eps=0.5 --out labels.csv
 """
@@ -31,13 +31,16 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_config_arguments(parser, default="base.yaml")
     parser.add_argument("--features", type=Path, metavar="FILE", help=".npy or .npz instead of images and a network")
     parser.add_argument("--out", type=Path, metavar="FILE", help="CSV to write, instead of output_dir/labels.csv")
+    add_overwrite(parser, "a file in the place of the CSV, whatever it is")
     parser.add_argument("--sweep", metavar="eps=FIRST:LAST:STEP", help="print a table over eps and write nothing")
 
 
 def run(args: argparse.Namespace) -> None:
     """Do what the command line asks for."""
     sweep = _sweep_values(args.sweep) if args.sweep else None
-    cluster(read_training_config(args), features_file=args.features, output=args.out, sweep=sweep)
+    cluster(
+        read_training_config(args), features_file=args.features, output=args.out, sweep=sweep, overwrite=args.overwrite
+    )
 
 
 def cluster(
@@ -46,6 +49,7 @@ def cluster(
     features_file: Path | None = None,
     output: Path | None = None,
     sweep: Sequence[float] | None = None,
+    overwrite: bool = False,
 ) -> np.ndarray | None:
     """Cluster features once, as an epoch of training would, or show what every eps would do.
 
@@ -54,6 +58,7 @@ def cluster(
         features_file: features (N, D), see `read_features`; None extracts those of the training images.
         output: CSV of path and cluster; None is output_dir/labels.csv.
         sweep: values of eps: prints one line for each and writes nothing.
+        overwrite: replace any file in the place of the CSV, also the labels of a run.
 
     Returns:
         (N,) labels, -1 for outliers; None for a sweep.
@@ -71,7 +76,9 @@ def cluster(
     from ppreid.training.pseudo_labels import assign_pseudo_labels
 
     folder = Path(cfg.output_dir)
-    data = read_features(features_file) if features_file else _extract(cfg, folder)
+    if not sweep:
+        _check_output(output, folder, features_file, overwrite=overwrite)
+    data = read_features(features_file) if features_file else _extract(cfg, folder, overwrite=overwrite)
     logger.info("%d features of %d dimensions", *data.features.shape)
     warn_if_labels_do_not_fit(len(data.features), neighbours=cfg.labels.k1, available=available_memory())
     pids = data.pids if (data.pids >= 0).any() else None
@@ -90,13 +97,27 @@ def cluster(
         logger.info("%s", _quality_line(pseudo_label_quality(labels, pids)))
     logger.info("%s", " ".join(f"{name} {seconds:.1f}s" for name, seconds in watch.seconds.items()))
     output = output or folder / LABELS
-    output.parent.mkdir(parents=True, exist_ok=True)
     write_labels(output, data.names, labels)
     logger.info("written: %s", output)
     return labels
 
 
-def _extract(cfg: TrainingConfig, folder: Path) -> Features:
+def _check_output(output: Path | None, folder: Path, features_file: Path | None, *, overwrite: bool) -> None:
+    """Refuse a CSV that would destroy something; the labels of a run are its own, and not a CSV like any other."""
+    from ppreid.disk.files import explained
+    from ppreid.disk.outputs import LABELS_CSV, Output, check_outputs
+    from ppreid.run.folder import LABELS, METRICS
+
+    path = output or folder / LABELS
+    with explained(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+    inputs = [features_file, features_file.with_suffix(".csv")] if features_file else []
+    check_outputs([Output("--out" if output else "", path, LABELS_CSV)], overwrite=overwrite, inputs=inputs)
+    if path.name == LABELS and path.exists() and path.with_name(METRICS).exists() and not overwrite:
+        raise ConfigError(f"{path} holds the labels of a run; choose another file (--out), or pass --overwrite")
+
+
+def _extract(cfg: TrainingConfig, folder: Path, *, overwrite: bool) -> Features:
     """Features of the training images with the weights that the configuration names."""
     from ppreid.base.records import ids
     from ppreid.disk.features import Features
@@ -106,7 +127,7 @@ def _extract(cfg: TrainingConfig, folder: Path) -> Features:
     from ppreid.verbs.inputs import read_split, trained_network
 
     logger.info("device: %s", use_device(cfg.device))
-    records = read_split(cfg.data, skipped_list=folder / BAD_IMAGES).train
+    records = read_split(cfg.data, skipped_list=folder / BAD_IMAGES, overwrite=overwrite).train
     model, _ = trained_network(cfg.model)
     features = feature_extractor(cfg, model)(records)
     return Features(features, [record.path for record in records], *ids(records))

@@ -30,6 +30,16 @@ def add_config_arguments(parser: argparse.ArgumentParser, *, default: str | None
     add_override(parser)
 
 
+def add_overwrite(parser: argparse.ArgumentParser, what: str) -> None:
+    """Add --overwrite.
+
+    Args:
+        parser: of the verb or of one of its actions.
+        what: may be replaced, for the help; an earlier output of the same kind may be in any case, an input never.
+    """
+    parser.add_argument("--overwrite", action="store_true", help=f"replace {what}")
+
+
 def read_config(args: argparse.Namespace) -> Config:
     """The configuration that -c and -o ask for; says which file it was."""
     file: Path = find_config(args.config)

@@ -6,8 +6,9 @@ from pathlib import Path
 from ppreid.base.errors import ConfigError, unknown_choice
 from ppreid.config.schema import Config
 from ppreid.disk.files import file_sha256
+from ppreid.disk.outputs import check_place, refuse_inputs
 from ppreid.run.log import logger
-from ppreid.verbs.command import add_config_arguments, read_config
+from ppreid.verbs.command import add_config_arguments, add_overwrite, read_config
 
 NAMINGS_HELP = (
     "ppreid, paddle-vision, paddleclas-recmodel, paddleclas-backbone, torchvision, torchvision-parallel, "
@@ -31,7 +32,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--to", dest="to_naming", metavar="NAMING", default="ppreid", help=f"names in OUT: {NAMINGS_HELP}"
     )
-    parser.add_argument("--overwrite", action="store_true", help="replace OUT if it exists")
+    add_overwrite(parser, "OUT if it exists")
     add_config_arguments(parser, default="base.yaml")
 
 
@@ -67,7 +68,8 @@ def convert_weights(
         overwrite: replace an existing target.
 
     Raises:
-        ConfigError: a naming is unknown, or the target exists or has no folder.
+        ConfigError: a naming is unknown, or the target exists or is the source.
+        WriteError: the target has no folder, or cannot be written.
         WeightsError: the source cannot be read or does not fit the network, or the target has another suffix.
     """
     from ppreid import wiring
@@ -78,7 +80,7 @@ def convert_weights(
     for option, naming in (("--from", from_naming), ("--to", to_naming)):
         if naming is not None and naming not in NAMINGS:
             raise ConfigError(unknown_choice(option, naming, NAMINGS))
-    _check_target(target, overwrite=overwrite)
+    _check_target(target, source, overwrite=overwrite)
     logger.info("network: %s (-o model.backbone and the other keys of model choose another)", cfg.model.backbone)
     model = wiring.reid_net(cfg.model)
     tensors, report = match_weights(model, source, allow_missing=BEHIND_BACKBONE, naming=from_naming)
@@ -87,11 +89,11 @@ def convert_weights(
     logger.info("written: %d tensors to %s (%s names, sha256 %s)", len(tensors), target, to_naming, file_sha256(target))
 
 
-def _check_target(target: Path, *, overwrite: bool) -> None:
+def _check_target(target: Path, source: Path, *, overwrite: bool) -> None:
     from ppreid.weights.files import check_writable_suffix
 
     check_writable_suffix(target)
-    if not target.parent.is_dir():
-        raise ConfigError(f"there is no folder {target.parent} to write {target.name} to; make it first")
+    check_place(target)
+    refuse_inputs("OUT", target, [source])
     if target.exists() and not overwrite:
         raise ConfigError(f"{target} exists; pass --overwrite to replace it, or another name")

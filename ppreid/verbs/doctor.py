@@ -8,8 +8,10 @@ from typing import NamedTuple
 
 from ppreid.base.errors import DataError, PpreidError
 from ppreid.config.data import DataConfig
+from ppreid.config.load import find_config
 from ppreid.config.schema import Config, TrainingConfig
 from ppreid.disk.files import write_text
+from ppreid.disk.outputs import FINDINGS_JSON, Output, check_outputs
 from ppreid.doctor.findings import (
     Finding,
     findings_to_dict,
@@ -31,7 +33,7 @@ from ppreid.doctor.machine import (
     usable_cores,
 )
 from ppreid.run.log import logger
-from ppreid.verbs.command import add_config_arguments, read_config
+from ppreid.verbs.command import add_config_arguments, add_overwrite, read_config
 
 EXAMPLES = """\
   python tools/doctor.py -c ise_market1501.yaml
@@ -50,11 +52,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     group.add_argument("--data-only", action="store_true", help="check the data set and nothing else")
     group.add_argument("--environment-only", action="store_true", help="check everything but the data set")
     parser.add_argument("--json", type=Path, metavar="FILE", help="also write the findings, with all files concerned")
+    add_overwrite(parser, "a file in the place of the findings, whatever it is")
 
 
 def run(args: argparse.Namespace) -> None:
     """Do what the command line asks for."""
     cfg = read_config(args)
+    if args.json:
+        output = Output("--json", args.json, FINDINGS_JSON)
+        check_outputs([output], overwrite=args.overwrite, inputs=[find_config(args.config)])
     packages = check_packages()
     if has_problem(packages):  # the import below needs all of them
         logger.info("packages\n%s", format_findings(packages))

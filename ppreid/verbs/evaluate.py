@@ -11,9 +11,11 @@ from typing import TYPE_CHECKING
 from ppreid.base.errors import EvaluationError
 from ppreid.config.run import EvaluationSettings
 from ppreid.config.schema import Config
-from ppreid.disk.files import write_text
+from ppreid.disk.files import explained, write_text
+from ppreid.disk.outputs import RESULTS_JSON, Output, check_outputs
 from ppreid.run.log import logger
-from ppreid.verbs.command import add_config_arguments, read_config
+from ppreid.tables import DATASETS
+from ppreid.verbs.command import add_config_arguments, add_overwrite, read_config
 
 if TYPE_CHECKING:
     from ppreid.contracts import Ranker
@@ -31,22 +33,25 @@ PLAIN, RERANKED = "plain", "re-ranked"  # rows of the table
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """What the command line takes."""
     add_config_arguments(parser)
+    add_overwrite(parser, "files in output_dir that are in the place of the results, whatever they are")
 
 
 def run(args: argparse.Namespace) -> None:
     """Do what the command line asks for."""
-    evaluate(read_config(args))
+    evaluate(read_config(args), overwrite=args.overwrite)
 
 
-def evaluate(cfg: Config) -> RankingResult | None:
+def evaluate(cfg: Config, *, overwrite: bool = False) -> RankingResult | None:
     """Evaluate a trained network.
 
     Args:
         cfg: what to evaluate; of a training configuration only the keys that evaluation reads are used.
+        overwrite: replace any file in the place of the results, not only those of an earlier evaluation.
 
     Returns:
-        mAP, CMC and the rest of the protocol's numbers. They are also in output_dir/results.json, and with eval.rerank
-        those after re-ranking beside them. None in processes of paddle's launcher other than the first.
+        mAP, CMC and the rest of the protocol's numbers, before re-ranking. They are also in output_dir, with those
+        after re-ranking: in results.json, and in a file of their own for the data set and the weights. None in
+        processes of paddle's launcher other than the first.
 
     Raises:
         PpreidError: what its message says; the subclass tells the kind.
@@ -57,20 +62,21 @@ def evaluate(cfg: Config) -> RankingResult | None:
     device = use_device(cfg.device)
     with joined_ranks() as ranks:
         logger.info("device: %s", device)
-        return _evaluate(cfg, ranks)
+        return _evaluate(cfg, ranks, overwrite=overwrite)
 
 
-def _evaluate(cfg: Config, ranks: Ranks) -> RankingResult | None:
+def _evaluate(cfg: Config, ranks: Ranks, *, overwrite: bool) -> RankingResult | None:
     from ppreid import wiring
-    from ppreid.evaluation.results import format_results, result_to_dict
+    from ppreid.evaluation.results import format_results, result_to_dict, results_file
     from ppreid.models.reid_net import FlipAveraged
     from ppreid.run.folder import BAD_IMAGES, CAMERAS, RESULTS
     from ppreid.training.evaluate import evaluate_model
     from ppreid.verbs.inputs import read_split, trained_network
 
     folder = Path(cfg.output_dir)
-    folder.mkdir(parents=True, exist_ok=True)
-    split = read_split(cfg.data, skipped_list=folder / BAD_IMAGES, camera_list=folder / CAMERAS)
+    with explained(folder):
+        folder.mkdir(parents=True, exist_ok=True)
+    split = read_split(cfg.data, skipped_list=folder / BAD_IMAGES, camera_list=folder / CAMERAS, overwrite=overwrite)
     if not (split.query and split.gallery):
         raise EvaluationError(
             f"data set {cfg.data.name} has no labelled query and gallery images, so that nothing can be measured; set "
@@ -78,6 +84,10 @@ def _evaluate(cfg: Config, ranks: Ranks) -> RankingResult | None:
             "metrics.jsonl of the training run"
         )
     model, weights = trained_network(cfg.model)
+    data_set = f"{cfg.data.name}_{Path(cfg.data.root).resolve().name}"  # as that name stands for many folders
+    name = data_set if DATASETS[cfg.data.name].any_folder else cfg.data.name
+    files = [folder / RESULTS, folder / results_file(name, weights.path, weights.sha256)]
+    check_outputs([Output("", file, RESULTS_JSON) for file in files], overwrite=overwrite)
     loader = wiring.feature_loader(split.query + split.gallery, cfg.data, cfg.eval, ranks=ranks)
     network = FlipAveraged(model) if cfg.eval.flip else model
     extract = wiring.extractor(cfg.eval)
@@ -88,8 +98,9 @@ def _evaluate(cfg: Config, ranks: Ranks) -> RankingResult | None:
     facts = {"config": cfg.model_dump(), "weights": weights._asdict(), "results": result_to_dict(results[PLAIN])}
     if cfg.eval.rerank:
         facts["reranked"] = result_to_dict(results[RERANKED])
-    write_text(folder / RESULTS, json.dumps(facts, indent=2, ensure_ascii=False) + "\n")
-    logger.info("written: %s", folder / RESULTS)
+    for file in files:
+        write_text(file, json.dumps(facts, indent=2, ensure_ascii=False) + "\n")
+        logger.info("written: %s", file)
     return results[PLAIN]
 
 

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING
 
 from ppreid.base.errors import ConfigError, unknown_choice
 from ppreid.config.schema import Config
-from ppreid.verbs.command import add_config_arguments, read_config
+from ppreid.disk.outputs import refuse_inputs
+from ppreid.verbs.command import add_config_arguments, add_overwrite, read_config
 
 if TYPE_CHECKING:
     from ppreid.export.network import ParityRow
@@ -42,7 +43,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--features", type=Path, metavar="FILE", help="for fiftyone: of tools/extract.py")
     parser.add_argument("--labels", type=Path, metavar="FILE", help="for fiftyone: CSV with path and cluster")
-    parser.add_argument("--overwrite", action="store_true", help="replace an earlier export in FOLDER")
+    add_overwrite(parser, "an earlier export in FOLDER")
 
 
 def run(args: argparse.Namespace) -> None:
@@ -80,7 +81,7 @@ def export(cfg: Config, output: Path, *, formats: Sequence[str] = FORMATS, overw
     from ppreid.processes.device import use_device
     from ppreid.verbs.inputs import trained_network
 
-    _check_request(output, formats, overwrite)
+    _check_request(output, formats, Path(cfg.model.weights), overwrite)
     use_device("cpu")
     model, weights = trained_network(cfg.model)
     return write_export(
@@ -94,7 +95,7 @@ def export(cfg: Config, output: Path, *, formats: Sequence[str] = FORMATS, overw
     )
 
 
-def _check_request(output: Path, formats: Sequence[str], overwrite: bool) -> None:
+def _check_request(output: Path, formats: Sequence[str], weights: Path, overwrite: bool) -> None:
     """Refuse before the work what would be refused after it."""
     from ppreid.export.manifest import FILES, MANIFEST_FILE
     from ppreid.export.network import require_onnx
@@ -107,5 +108,7 @@ def _check_request(output: Path, formats: Sequence[str], overwrite: bool) -> Non
     earlier = [name for name in (MANIFEST_FILE, *sum(FILES.values(), ())) if (output / name).exists()]
     if earlier and not overwrite:
         raise ConfigError(f"{output} holds an export ({', '.join(earlier)}); pass --overwrite or another folder")
+    for name in earlier:
+        refuse_inputs("--out", output / name, [weights])
     if "onnx" in formats:
         require_onnx()

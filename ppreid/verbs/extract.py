@@ -5,8 +5,9 @@ from pathlib import Path
 
 from ppreid.base.errors import DataError
 from ppreid.config.schema import Config
+from ppreid.disk.outputs import refuse_inputs
 from ppreid.run.log import logger
-from ppreid.verbs.command import add_config_arguments, read_config
+from ppreid.verbs.command import add_config_arguments, add_overwrite, read_config
 
 EXAMPLES = """\
   python tools/extract.py -c output/demo/config.yaml -o model.weights=FILE --part train --out train.npy
@@ -25,14 +26,17 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     what.add_argument("--part", choices=("train", "query", "gallery"), help="part of the data set that data.name names")
     what.add_argument("--images", type=Path, metavar="FOLDER", help="all images of a folder and its subfolders")
     parser.add_argument("--out", type=Path, required=True, metavar="FILE", help=".npy file to write, a .csv beside it")
+    add_overwrite(parser, "features that are finished, or a .csv of somebody else")
 
 
 def run(args: argparse.Namespace) -> None:
     """Do what the command line asks for."""
-    extract(read_config(args), args.out, part=args.part, images=args.images)
+    extract(read_config(args), args.out, part=args.part, images=args.images, overwrite=args.overwrite)
 
 
-def extract(cfg: Config, output: Path, *, part: str = "train", images: Path | None = None) -> None:
+def extract(
+    cfg: Config, output: Path, *, part: str = "train", images: Path | None = None, overwrite: bool = False
+) -> None:
     """Write the features of many images; the same call continues an extraction that was interrupted.
 
     Args:
@@ -40,6 +44,7 @@ def extract(cfg: Config, output: Path, *, part: str = "train", images: Path | No
         output: .npy file to write, (N, D) float32; a CSV with path, pid and camid of each row gets the same name.
         part: part of the data set: "train", "query" or "gallery".
         images: folder of images, searched with its subfolders, instead of a data set.
+        overwrite: replace a finished file, or a CSV of that name that no call has written; an input never.
 
     Raises:
         PpreidError: what its message says; the subclass tells the kind.
@@ -48,13 +53,15 @@ def extract(cfg: Config, output: Path, *, part: str = "train", images: Path | No
     from ppreid.verbs.features import write_image_features
     from ppreid.verbs.inputs import read_folder, read_split, trained_network
 
+    for path in (output, output.with_suffix(".csv")):
+        refuse_inputs("--out", path, [Path(name) for name in (cfg.model.weights, cfg.data.camera_folder.csv) if name])
     logger.info("device: %s", use_device(cfg.device))
     skipped_list = output.with_suffix(".bad_images.txt")
     if images:
-        records = read_folder(images, cfg.data, skipped_list=skipped_list)
+        records = read_folder(images, cfg.data, skipped_list=skipped_list, overwrite=overwrite)
     else:
-        records = getattr(read_split(cfg.data, skipped_list=skipped_list), part)
+        records = getattr(read_split(cfg.data, skipped_list=skipped_list, overwrite=overwrite), part)
     if not records:
         raise DataError(f"data set {cfg.data.name} has no image in its {part} part")
     model, weights = trained_network(cfg.model)
-    write_image_features(cfg, model, weights.sha256, records, output)
+    write_image_features(cfg, model, weights.sha256, records, output, overwrite=overwrite)

@@ -41,7 +41,13 @@ def made_with(cfg: Config, weights_sha256: str) -> dict[str, str]:
 
 
 def write_image_features(
-    cfg: Config, model: ReIDNet, weights_sha256: str, records: Sequence[ImageRecord], output: Path
+    cfg: Config,
+    model: ReIDNet,
+    weights_sha256: str,
+    records: Sequence[ImageRecord],
+    output: Path,
+    *,
+    overwrite: bool = False,
 ) -> None:
     """Extract the features of some images into an .npy file, or finish what an earlier call began.
 
@@ -51,6 +57,7 @@ def write_image_features(
         weights_sha256: of the weights.
         records: the images, (N,).
         output: see `write_features`.
+        overwrite: see `write_features`.
 
     Raises:
         PpreidError: what its message says; the subclass tells the kind.
@@ -66,5 +73,5 @@ def write_image_features(
         loader = wiring.feature_loader(records, cfg.data, cfg.eval, first_row=first_row)
         return feature_blocks(model, loader, engine=cfg.eval.engine, precision=cfg.eval.precision)
 
-    write_features(output, records, dim=model.feature_dim, origin=origin, blocks_from=blocks_from)
+    write_features(output, records, dim=model.feature_dim, origin=origin, blocks_from=blocks_from, overwrite=overwrite)
     logger.info("written: %s, %s", output, output.with_suffix(".csv"))

@@ -15,6 +15,7 @@ from ppreid.datasets.image_dataset import without_unreadable
 from ppreid.datasets.image_folder import find_images
 from ppreid.datasets.summary import summarise_split
 from ppreid.disk.files import write_text
+from ppreid.disk.outputs import CAMERAS_CSV, SKIPPED_TXT, Output, check_outputs
 from ppreid.models.reid_net import ReIDNet
 from ppreid.run.folder import write_camera_names
 from ppreid.weights.match import BEHIND_BACKBONE, imagenet_weights_path, load_weights
@@ -25,43 +26,51 @@ logger = logging.getLogger("ppreid")
 SAME_WEIGHTS_OTHER_FEATURES = ("model.last_stride", "model.pooling")  # what no shape of a tensor shows
 
 
-def read_split(cfg: DataConfig, *, skipped_list: Path | None, camera_list: Path | None = None) -> ReIDSplit:
+def read_split(
+    cfg: DataConfig, *, skipped_list: Path | None, camera_list: Path | None = None, overwrite: bool = False
+) -> ReIDSplit:
     """Read a data set and show what was found beside the published counts.
 
     Args:
         cfg: the data section.
         skipped_list: with data.on_bad_image: skip, the unreadable images are listed in this file; None writes no list.
         camera_list: where cameras have names, they are written to this CSV; None does not write them.
+        overwrite: replace any files in the places of the lists, not only earlier lists.
 
     Raises:
+        ConfigError: a file in the place of a list is none.
         DataError: the data set is missing or incomplete, or a part has no image.
     """
     contents = wiring.dataset(cfg)
-    found = _readable(contents.split, cfg, skipped_list)
+    found = _readable(contents.split, cfg, skipped_list, overwrite=overwrite)
     summary = summarise_split(found, wiring.published_counts(cfg))
     logger.info("data set: %s in %s\n%s", cfg.name, Path(cfg.root).resolve(), summary.table)
     for note in contents.notes:
         logger.info("%s", note)
     if camera_list and contents.camera_names:
+        check_outputs([Output("", camera_list, CAMERAS_CSV)], overwrite=overwrite, inputs=_tables(cfg))
         write_camera_names(camera_list, contents.camera_names)
     for text in summary.warnings:
         warnings.warn(text, PpreidWarning, stacklevel=2)
     return found
 
 
-def read_folder(folder: Path, cfg: DataConfig, *, skipped_list: Path) -> tuple[ImageRecord, ...]:
+def read_folder(
+    folder: Path, cfg: DataConfig, *, skipped_list: Path, overwrite: bool = False
+) -> tuple[ImageRecord, ...]:
     """Find the images of any folder and its subfolders; identities and cameras are unknown.
 
     Args:
         folder: where to look.
         cfg: the data section, of which name and root do not matter.
         skipped_list: see `read_split`.
+        overwrite: see `read_split`.
 
     Raises:
         DataError: there is no image.
     """
     found = ReIDSplit(train=find_images(folder), query=(), gallery=())
-    return _readable(found, cfg, skipped_list).train
+    return _readable(found, cfg, skipped_list, overwrite=overwrite).train
 
 
 def read_gallery(folder: Path, cfg: DataConfig, *, skipped_list: Path) -> DatasetContents:
@@ -112,7 +121,12 @@ def read_index_images(cfg: DataConfig, images: Path | None, *, skipped_list: Pat
     )  # as in file names
 
 
-def _readable(found: ReIDSplit, cfg: DataConfig, skipped_list: Path | None) -> ReIDSplit:
+def _tables(cfg: DataConfig) -> list[Path]:
+    """Files beside the images that the data section names."""
+    return [Path(cfg.camera_folder.csv)] if cfg.camera_folder.csv else []
+
+
+def _readable(found: ReIDSplit, cfg: DataConfig, skipped_list: Path | None, *, overwrite: bool = False) -> ReIDSplit:
     """With data.on_bad_image: skip, the images that can be read; otherwise all."""
     if cfg.on_bad_image == "error":
         return found
@@ -122,6 +136,7 @@ def _readable(found: ReIDSplit, cfg: DataConfig, skipped_list: Path | None) -> R
         parts = ", ".join(f"{part} {count}" for part, count in counts.items())
         text = f"{len(reasons)} unreadable images are left out ({parts})"
         if skipped_list:
+            check_outputs([Output("", skipped_list, SKIPPED_TXT)], overwrite=overwrite)
             write_text(skipped_list, "\n".join(reasons) + "\n")
             text += f"; they are listed in {skipped_list}"
         if counts.keys() - {"train"}:

@@ -3,9 +3,9 @@
 import argparse
 from pathlib import Path
 
-from ppreid.base.errors import ConfigError
-from ppreid.disk.files import replacing
+from ppreid.disk.outputs import SHEET, Output, check_outputs
 from ppreid.run.log import logger
+from ppreid.verbs.command import add_overwrite
 
 EXAMPLES = """\
   python tools/make_demo_data.py
@@ -36,6 +36,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--unlabelled", type=Path, metavar="FOLDER", help="also copy the training images, a subfolder for each camera"
     )
+    add_overwrite(parser, "a picture in the place of the sheet; folders that hold other things are never touched")
     for name, (default, meaning) in _NUMBERS.items():
         parser.add_argument(f"--{name}", type=int, default=default, help=f"{meaning} (default: %(default)s)")
     for name, (pair, meaning) in _RANGES.items():
@@ -49,11 +50,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> None:
     """Do what the command line asks for."""
-    if args.sheet and args.sheet.suffix != ".png":
-        raise ConfigError(f"--sheet {args.sheet} has another suffix than .png; it is a PNG picture")
+    if args.sheet:
+        check_outputs([Output("--sheet", args.sheet, SHEET)], overwrite=args.overwrite)
     from ppreid.datasets.summary import summarise_split
     from ppreid.demo.contact_sheet import contact_sheet
     from ppreid.demo.generated import DESCRIPTION_FILE, copy_unlabelled, generate_demo_dataset
+    from ppreid.disk.png_file import write_png
 
     settings = {name.replace("-", "_"): getattr(args, name.replace("-", "_")) for name in _NUMBERS}
     settings |= {name.replace("-", "_"): tuple(getattr(args, name.replace("-", "_"))) for name in _RANGES}
@@ -67,6 +69,5 @@ def run(args: argparse.Namespace) -> None:
         is_copied = copy_unlabelled(split.train, args.unlabelled.expanduser(), seed=args.seed)
         logger.info("%s %s", args.unlabelled, "is ready" if is_copied else "holds the training images already")
     if args.sheet:
-        with replacing(args.sheet) as file:
-            contact_sheet(split.train).save(file, "PNG")
+        write_png(args.sheet, contact_sheet(split.train))
         logger.info("written: %s", args.sheet)

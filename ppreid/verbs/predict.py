@@ -5,6 +5,7 @@ import json
 from pathlib import Path
 
 from ppreid.base.errors import ConfigError
+from ppreid.verbs.command import add_overwrite
 
 EXAMPLES = """\
   python tools/predict.py net crops/ --out crops.npy
@@ -23,6 +24,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     what = parser.add_mutually_exclusive_group(required=True)
     what.add_argument("--out", type=Path, metavar="FILE", help=".npy file to write, a .csv with the paths beside it")
     what.add_argument("--compare", action="store_true", help="print the similarity of two images as JSON")
+    add_overwrite(parser, "features that are finished, or a .csv of somebody else")
     parser.add_argument("--runtime", default="auto", metavar="NAME", help="onnx, paddle or auto (default: %(default)s)")
     parser.add_argument("--batch-size", type=int, default=32, help="images per forward pass (default: %(default)s)")
 
@@ -40,4 +42,11 @@ def run(args: argparse.Namespace) -> None:
         similarity = compare(args.exported, first, second, runtime=args.runtime)
         print(json.dumps({"images": [str(first), str(second)], "similarity": round(similarity, 6)}))
     else:
-        predict(args.exported, args.images, args.out, runtime=args.runtime, batch_size=args.batch_size)
+        predict(
+            args.exported,
+            args.images,
+            args.out,
+            runtime=args.runtime,
+            batch_size=args.batch_size,
+            overwrite=args.overwrite,
+        )

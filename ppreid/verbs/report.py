@@ -13,7 +13,7 @@ from ppreid.config.load import load_config
 from ppreid.config.schema import TrainingConfig
 from ppreid.disk.files import write_text
 from ppreid.run.log import logger
-from ppreid.verbs.command import add_override
+from ppreid.verbs.command import add_override, add_overwrite
 
 if TYPE_CHECKING:
     from ppreid.base.records import ReIDSplit
@@ -34,6 +34,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """What the command line takes."""
     parser.add_argument("runs", nargs="+", type=Path, metavar="RUN", help="folder of a training run")
     parser.add_argument("--out", type=Path, metavar="FILE", help="HTML file to write; default report.html in RUN")
+    add_overwrite(parser, "a file in the place of the page, whatever it is")
     parser.add_argument("--checkpoint", choices=("last", "best"), default="last", help="network to look at")
     parser.add_argument("--no-images", action="store_true", help="use neither network nor data set")
     add_override(parser, what="set one key of the run's configuration, e.g. where its data set is now")
@@ -42,7 +43,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> None:
     """Do what the command line asks for."""
     path = report(
-        args.runs, out=args.out, overrides=args.overrides, checkpoint=args.checkpoint, images=not args.no_images
+        args.runs,
+        out=args.out,
+        overrides=args.overrides,
+        checkpoint=args.checkpoint,
+        images=not args.no_images,
+        overwrite=args.overwrite,
     )
     logger.info("written: %s", path)
 
@@ -54,6 +60,7 @@ def report(
     overrides: Sequence[str] = (),
     checkpoint: str = "last",
     images: bool = True,
+    overwrite: bool = False,
 ) -> Path:
     """Make the page of one run, also of one that is still going on, or compare several.
 
@@ -63,6 +70,7 @@ def report(
         overrides: "key=value" for the configuration of the one run, e.g. where its data set is now.
         checkpoint: "last" or "best": the network that is looked at.
         images: look at network and data set; otherwise only at what the folder says.
+        overwrite: replace any file in the place of the page, not only an earlier page.
 
     Returns:
         The file that was written.
@@ -80,10 +88,12 @@ def report(
     if len(runs) > 1:
         if out is None:
             raise ConfigError(f"a comparison of {len(runs)} runs belongs to no folder; say where to write it (--out)")
+        _check_output("--out", out, folders, overwrite=overwrite)
         write_text(out, comparison_page(list(zip(_distinct_names(folders), runs, strict=True))))
         return out
-    evidence = _evidence_from_disk(folders[0], runs[0], overrides, checkpoint) if images else labels_alone(runs[0])
     path = out or folders[0] / REPORT
+    _check_output("--out" if out else "", path, folders, overwrite=overwrite)
+    evidence = _evidence_from_disk(folders[0], runs[0], overrides, checkpoint) if images else labels_alone(runs[0])
     write_text(path, run_page(runs[0], evidence, reference=_reference()))
     return path
 
@@ -102,6 +112,7 @@ def report_of_training(folder: Path, cfg: TrainingConfig, split: ReIDSplit, mode
     from ppreid.run.folder import REPORT
 
     try:
+        _check_output("", folder / REPORT, [folder], overwrite=False)
         run = read_run(folder, is_running=False)
         evidence = _evidence(cfg, split, model, run, network="the last network of the run")
         write_text(folder / REPORT, run_page(run, evidence, reference=_reference()))
@@ -109,6 +120,15 @@ def report_of_training(folder: Path, cfg: TrainingConfig, split: ReIDSplit, mode
     except Exception as error:  # noqa: BLE001 - hours of training are done and saved; they must not end in an error
         again = f"python tools/report.py {folder}"
         logger.error("the run is complete, but its report could not be made: %s; make it again: %s", error, again)
+
+
+def _check_output(option: str, path: Path, folders: Sequence[Path], *, overwrite: bool) -> None:
+    """Refuse a page that would destroy something."""
+    from ppreid.disk.outputs import REPORT, Output, check_outputs
+    from ppreid.run import folder
+
+    inputs = [run / name for run in folders for name in folder.OWN_FILES if name != folder.REPORT]
+    check_outputs([Output(option, path, REPORT)], overwrite=overwrite, inputs=inputs)
 
 
 def _evidence_from_disk(folder: Path, run: RunFiles, overrides: Sequence[str], checkpoint: str) -> Evidence:

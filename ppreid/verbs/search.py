@@ -9,9 +9,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ppreid.config.schema import Config
-from ppreid.disk.files import write_text
+from ppreid.disk.outputs import check_outputs
 from ppreid.run.log import logger
-from ppreid.verbs.command import add_config_arguments, add_override, read_config
+from ppreid.verbs.command import add_config_arguments, add_override, add_overwrite, read_config
 
 if TYPE_CHECKING:
     from ppreid.search.results import SearchResult
@@ -48,6 +48,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     for option in ("--json", "--csv"):
         query.add_argument(option, type=Path, metavar="FILE", help=f"also write the results as {option[2:].upper()}")
     query.add_argument("--contact-sheet", type=Path, metavar="FILE.png", help="also draw the results")
+    add_overwrite(index, "an index in the folder")
+    add_overwrite(query, "files in the places of the results, whatever they are")
     for action in (add, query):
         add_override(action, what="set a key that does not change features, e.g. device=cpu or data.num_workers=0")
 
@@ -55,10 +57,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> None:
     """Do what the command line asks for."""
     if args.action == "index":
-        build_index(read_config(args), args.out, images=args.images, method=args.method)
+        build_index(read_config(args), args.out, images=args.images, method=args.method, overwrite=args.overwrite)
     elif args.action == "add":
         add_to_index(args.index, args.images, overrides=args.overrides)
     else:
+        from ppreid.search.outputs import result_outputs, write_results
+        from ppreid.search.results import results_table
+
+        outputs = result_outputs(json=args.json, csv=args.csv, sheet=args.contact_sheet)
+        check_outputs(outputs, overwrite=args.overwrite, inputs=[args.index, *args.images])
         results = search(
             args.index,
             args.images,
@@ -69,10 +76,13 @@ def run(args: argparse.Namespace) -> None:
             num_probes=args.probes,
             overrides=args.overrides,
         )
-        _show(results, json=args.json, csv=args.csv, sheet=args.contact_sheet)
+        logger.info("%s", results_table(results))
+        write_results(results, json=args.json, csv=args.csv, sheet=args.contact_sheet)
 
 
-def build_index(cfg: Config, folder: Path, *, images: Path | None = None, method: str = "auto") -> int:
+def build_index(
+    cfg: Config, folder: Path, *, images: Path | None = None, method: str = "auto", overwrite: bool = False
+) -> int:
     """Make a folder with all that a search needs, the network included; the same call goes on after an interruption.
 
     Args:
@@ -80,6 +90,7 @@ def build_index(cfg: Config, folder: Path, *, images: Path | None = None, method
         folder: to make.
         images: folder of images, searched with its subfolders; None takes the gallery of the data set, or all of it.
         method: "exact", "ivf" (approximate) or "auto", see `ppreid.search.gallery.choose_method`.
+        overwrite: replace an index in the folder, once images and network of the new one are found.
 
     Returns:
         Number of images.
@@ -89,24 +100,24 @@ def build_index(cfg: Config, folder: Path, *, images: Path | None = None, method
     """
     from ppreid.processes.device import use_device
     from ppreid.run.lock import LOCK, run_lock
-    from ppreid.search.index import SKIPPED, first_part, require_new
+    from ppreid.search.files import MANIFEST
+    from ppreid.search.index import SKIPPED, first_part, make_room, require_new
     from ppreid.verbs.features import made_with, write_image_features
     from ppreid.verbs.index_network import write_network
     from ppreid.verbs.inputs import read_index_images, trained_network
 
-    require_new(folder, may_hold=[LOCK])
+    if not overwrite:
+        require_new(folder, may_hold=[LOCK, MANIFEST])
     logger.info("device: %s", use_device(cfg.device))
     with run_lock(folder):
         contents = read_index_images(cfg.data, images, skipped_list=folder / SKIPPED.format(0))
         model, weights = trained_network(cfg.model)
-        write_network(folder, cfg, model)
-        return first_part(
-            folder,
-            contents,
-            extract=partial(write_image_features, cfg, model, weights.sha256),
-            method=method,
-            made_with={**made_with(cfg, weights.sha256), "weights file": weights.path},
-        )
+        facts = {**made_with(cfg, weights.sha256), "weights file": weights.path}
+        if make_room(folder, contents, method=method, made_with=facts, overwrite=overwrite):
+            write_network(folder, cfg, model)
+            extract = partial(write_image_features, cfg, model, weights.sha256)
+            first_part(folder, contents, extract=extract, method=method, made_with=facts)
+    return len(contents.split.train)
 
 
 def add_to_index(folder: Path, images: Path, *, overrides: Sequence[str] = ()) -> int:
@@ -203,18 +214,3 @@ def search(
         other_cameras=other_cameras,
         num_probes=num_probes,
     )
-
-
-def _show(results: list[SearchResult], *, json: Path | None, csv: Path | None, sheet: Path | None) -> None:
-    """The table on the console, and the files that were asked for."""
-    from ppreid.search.results import results_csv, results_json, results_table
-    from ppreid.search.sheet import write_sheet
-
-    logger.info("%s", results_table(results))
-    for path, text in ((json, results_json), (csv, results_csv)):
-        if path:
-            write_text(path, text(results))
-            logger.info("written: %s", path)
-    if sheet:
-        count = write_sheet(sheet, results)
-        logger.info("written: %s (%d of %d queries)", sheet, count, len(results))

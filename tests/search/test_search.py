@@ -224,8 +224,8 @@ def test_what_would_change_features_is_refused(index, queries):
 
 
 def test_folders_that_hold_something_are_left_alone(index, config, tmp_path):
-    with pytest.raises(ConfigError, match="holds an index; `search add`"):
-        build_index(config(), index)
+    with pytest.raises(ConfigError, match=r"holds an index, of other images or another network; `search add`"):
+        build_index(config("data.height=48"), index)
     with pytest.raises(ConfigError, match=r"is not empty \(crops, index, net\.safetensors\)"):
         build_index(config(), tmp_path)
 

@@ -129,7 +129,7 @@ def test_wrong_arguments_are_refused(tiny_config, tmp_path, arguments, message, 
 def test_the_papers_recipe_is_taken_for_its_data_sets(tmp_path, monkeypatch):
     seen = {}
 
-    def remember(configs, out, *, seeds):
+    def remember(configs, out, *, seeds, overwrite):
         seen.update(configs=configs, out=out, seeds=seeds)
 
     monkeypatch.setattr("ppreid.verbs.ablate.ablate", remember)

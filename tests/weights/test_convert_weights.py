@@ -112,7 +112,7 @@ def test_a_file_is_replaced_only_on_request(in_folder, capsys):
     [
         (["ours.safetensors", "out.pth"], 4, "PyTorch's own files are programs"),
         (["ours.safetensors", "out.npz"], 4, "is '.npz'; "),
-        (["ours.safetensors", "no/out.safetensors"], 2, "there is no folder no"),
+        (["ours.safetensors", "no/out.safetensors"], 8, "no/out.safetensors cannot be written: No such file or"),
         (["ours.safetensors", "out.safetensors", "--to", "paddleclas"], 2, "--to is 'paddleclas'; did you mean"),
         (["ours.safetensors", "out.safetensors", "--from", "torch"], 2, "--from is 'torch'"),
         (["ours.safetensors", "out.safetensors", "--from", "ise-reid"], 4, "(ise-reid names) does not fit the model"),
