@@ -13,15 +13,14 @@ import os
 import shutil
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from io import BytesIO
 from pathlib import Path
 from typing import BinaryIO, NamedTuple
 
 import numpy as np
 
-from ppreid.base.errors import ConfigError, DataError, WriteError
+from ppreid.base.errors import ConfigError, DataError, PpreidError, WriteError
 from ppreid.base.records import ImageRecord
-from ppreid.disk.features import write_records
+from ppreid.disk.features import npy_header, write_records
 from ppreid.disk.files import explained, file_sha256, publish, write_text
 from ppreid.disk.streams import followed, is_stream, not_through_links
 
@@ -47,6 +46,7 @@ def write_features(
     dim: int,
     origin: Mapping[str, str],
     blocks_from: Callable[[int], Blocks],
+    check: Callable[[np.ndarray], None] = lambda _features: None,
     overwrite: bool = False,
 ) -> int:
     """Write features and the CSV of their images, or finish what an earlier call began.
@@ -57,6 +57,8 @@ def write_features(
         dim: D.
         origin: what decides the numbers (weights, images, ...), by name; an earlier part must have the same.
         blocks_from: first row to the blocks from there on, in order.
+        check: called with all features (N, dim), memory-mapped, before the file gets its name; if it raises an error,
+            the features are removed.
         overwrite: replace a finished file, or a CSV of that name that no call has written.
 
     Returns:
@@ -80,15 +82,14 @@ def write_features(
     _refuse_replacing(path, overwrite=overwrite, wrote_csv=before is not None and before.rows == len(records))
     start = done = before.rows if before else 0
     _require_space(path.parent, (len(records) - start) * dim * 4)
-    header = _header(len(records), dim)
+    header = npy_header(len(records), dim)
     with _opened_alone(partial) as file:
         digest = hashlib.sha256(header)
         if before:
             _check_rows(file, partial, before, digest, len(header), before.rows * dim * 4)
         with _going_on(path):
             file.truncate(len(header) + start * dim * 4)  # a block of which only a part was written
-            file.seek(0)
-            file.write(header)
+            os.pwrite(file.fileno(), header, 0)
             file.seek(0, os.SEEK_END)
         for block, rows in blocks_from(start) if start < len(records) else ():
             if rows[0] != done:
@@ -103,10 +104,21 @@ def write_features(
                 write_text(progress, json.dumps({"rows": done, "sha256": digest.hexdigest(), **origin}) + "\n")
         with _going_on(path):
             file.flush()
+            _check_whole(partial, progress, check)
             write_records(path.with_suffix(".csv"), records)
             publish(partial, path, sha256=digest.hexdigest())
             progress.unlink(missing_ok=True)
     return start
+
+
+def _check_whole(partial: Path, progress: Path, check: Callable[[np.ndarray], None]) -> None:
+    """Remove features that the check refuses: the same call would only publish them the next time."""
+    try:
+        check(np.load(partial, mmap_mode="r", allow_pickle=False))
+    except PpreidError:
+        progress.unlink(missing_ok=True)
+        partial.unlink(missing_ok=True)
+        raise
 
 
 def _read_progress(progress: Path) -> _Progress:
@@ -196,13 +208,6 @@ def _going_on(path: Path) -> Iterator[None]:
             yield
     except WriteError as error:
         raise WriteError(error.errno, f"{error}; {_AGAIN}") from error
-
-
-def _header(num_rows: int, dim: int) -> bytes:
-    """First bytes of an .npy file with an array (num_rows, dim) float32."""
-    buffer = BytesIO()
-    np.lib.format.write_array_header_1_0(buffer, {"descr": "<f4", "fortran_order": False, "shape": (num_rows, dim)})
-    return buffer.getvalue()
 
 
 def _require_space(folder: Path, needed: int) -> None:

@@ -1,18 +1,21 @@
 """Files of features: .npy or .npz, with who and where in a CSV beside it."""
 
+import math
 import zlib
 from collections.abc import Sequence
+from io import BytesIO
 from pathlib import Path
 from tokenize import TokenError
 from typing import NamedTuple
-from zipfile import BadZipFile, ZipFile
+from zipfile import BadZipFile, ZipFile, ZipInfo
 
 import numpy as np
 
-from ppreid.base.errors import DataError, unknown_choice
+from ppreid.base.errors import DataError, printable, unknown_choice
 from ppreid.base.records import ImageRecord
 from ppreid.disk.csv_table import write_csv
 from ppreid.disk.files import check_published
+from ppreid.disk.reading import is_there, reading
 from ppreid.disk.text import MAX_DIGITS, cell_number, read_csv
 
 MAX_UNPACKED, MAX_EXPANSION = 100_000_000, 50  # bytes, and times the file; features are hardly compressible
@@ -21,7 +24,6 @@ MAX_UNPACKED, MAX_EXPANSION = 100_000_000, 50  # bytes, and times the file; feat
 _DAMAGED = (
     ValueError,
     TypeError,
-    OSError,
     EOFError,
     KeyError,
     BadZipFile,
@@ -60,17 +62,18 @@ def read_features(path: Path) -> Features:
     Raises:
         DataError: the file is missing, of another kind or inconsistent.
     """
-    if not path.is_file():
+    if not is_there(path, DataError):
         raise DataError(f"{path} does not exist; give a file of features, .npy or .npz")
     if path.suffix not in (".npy", ".npz"):
         raise DataError(unknown_choice(f"the suffix of features file {path}", path.suffix, (".npy", ".npz")))
-    check_published(path)
+    with reading(path, DataError):
+        check_published(path)
     try:
-        if path.suffix == ".npz":
-            arrays = _read_npz(path)
-        else:
-            features = np.load(path, mmap_mode="r", allow_pickle=False)
-            arrays = {"features": features, **_columns(path.with_suffix(".csv"))}
+        with reading(path, DataError):
+            if path.suffix == ".npz":
+                arrays = _read_npz(path)
+            else:
+                arrays = {"features": _read_npy(path), **_columns(path.with_suffix(".csv"))}
     except _DAMAGED as error:
         # numpy's own message recommends to unpickle the file, which could run anything
         reason = "it is no such file, or holds Python objects" if "pickle" in str(error) else error
@@ -78,6 +81,10 @@ def read_features(path: Path) -> Features:
     if "features" not in arrays or arrays["features"].ndim != 2:
         found = ", ".join(f"{name} {array.shape}" for name, array in arrays.items())
         raise DataError(f"{path} must hold an array (N, D) named 'features'; found: {found or 'nothing'}")
+    if 0 in arrays["features"].shape:  # so many rows of nothing take no byte in the file, and much memory here
+        raise DataError(
+            f"{path} holds features of shape {arrays['features'].shape}; there must be images and dimensions"
+        )
     for name, kinds in (("features", "f"), ("pids", "iu"), ("camids", "iu")):
         if name in arrays and arrays[name].dtype.kind not in kinds:
             raise DataError(f"{path} holds {name} of type {arrays[name].dtype}; features are floats, ids are integers")
@@ -102,14 +109,45 @@ def write_records(path: Path, records: Sequence[ImageRecord]) -> None:
     write_csv(path, ImageRecord._fields, records)
 
 
+def npy_header(num_rows: int, dim: int) -> bytes:
+    """First bytes of an .npy file with an array (num_rows, dim) float32."""
+    buffer = BytesIO()
+    np.lib.format.write_array_header_1_0(buffer, {"descr": "<f4", "fortran_order": False, "shape": (num_rows, dim)})
+    return buffer.getvalue()
+
+
+def _read_npy(path: Path) -> np.ndarray:
+    """The array of an .npy file, memory-mapped."""
+    found = np.load(path, mmap_mode="r", allow_pickle=False)
+    if not isinstance(found, np.ndarray):
+        found.close()
+        raise ValueError("it is an archive; name it .npz")
+    return found
+
+
 def _read_npz(path: Path) -> dict[str, np.ndarray]:
     """The arrays of an .npz file, unless they would be far larger in memory than on the disk."""
     with ZipFile(path) as archive:
         unpacked = sum(entry.file_size for entry in archive.infolist())
     if unpacked > max(MAX_UNPACKED, MAX_EXPANSION * path.stat().st_size):
         raise ValueError(f"it would take {unpacked:,} bytes of memory; write it with np.savez, which does not compress")
+    with ZipFile(path) as archive:
+        for entry in archive.infolist():
+            _check_member(archive, entry)
     with np.load(path, allow_pickle=False) as file:
         return {name: file[name] for name in file.files}
+
+
+def _check_member(archive: ZipFile, entry: ZipInfo) -> None:
+    """Refuse a member that is no array, or whose header claims more numbers than there are."""
+    with archive.open(entry) as file:
+        if file.read(6) != b"\x93NUMPY":
+            raise ValueError(f"its member {printable(entry.filename)[:100]} is no array of numpy")
+        is_first_version = file.read(2) == b"\x01\x00"
+        read_header = np.lib.format.read_array_header_1_0 if is_first_version else np.lib.format.read_array_header_2_0
+        shape, _, dtype = read_header(file)
+    if math.prod(shape) * max(dtype.itemsize, 1) > entry.file_size:
+        raise ValueError(f"its member {printable(entry.filename)[:100]} claims the shape {shape}, and is smaller")
 
 
 def _columns(path: Path) -> dict[str, np.ndarray]:

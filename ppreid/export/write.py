@@ -36,6 +36,7 @@ from ppreid.export.network import (
     require_parity,
 )
 from ppreid.models.reid_net import ReIDNet
+from ppreid.neighbours.checks import check_not_collapsed
 
 logger = logging.getLogger("ppreid")
 
@@ -68,6 +69,7 @@ def write_export(
 
     Raises:
         ConfigError: a format cannot run the network, or computes something else.
+        WeightsError: the network gives every image the same features.
         WriteError: the folder cannot be written.
     """
     network = PixelNetwork(model)
@@ -80,9 +82,11 @@ def write_export(
         input=InputDescription(shape=("batch", height, width, 3), mean=_plain(IMAGE_MEAN), std=_plain(IMAGE_STD)),
         output=OutputDescription(shape=("batch", model.feature_dim)),
     )
+    batches = _check_batches(height, width)
+    different = [pixels for _, pixels in batches if len(pixels) > 1]
+    check_not_collapsed(np.concatenate(list(map(_features_by(model), different))), min_rows=2)
     with temporary_folder(Path(gettempdir(), "ppreid")) as folder:
         export_paddle(network, folder, height=height, width=width)
-        batches = _check_batches(height, width)
         if "onnx" in formats:
             (folder / ONNX_FILE).write_bytes(convert_to_onnx(folder, description.model_dump_json()))
         rows = compare_runtimes(_features_by(model), _opened(folder, formats, batches[0][1]), batches)

@@ -4,12 +4,17 @@ import warnings
 
 import numpy as np
 
-from ppreid.base.errors import DataError, PpreidWarning
+from ppreid.base.errors import DataError, PpreidError, PpreidWarning, WeightsError
 
 # Rows are checked in blocks of this many, so that a memory-mapped file is never read into memory as a whole.
 ROWS_PER_BLOCK = 8192
 # On |norm - 1|; rounding a unit row to float16 moves its norm by less than 5e-4.
 UNIT_NORM_TOLERANCE = 2e-3
+# Images whose features are all the same: fewer may well be copies of one picture.
+MIN_COLLAPSED = 8
+# Of a component. Damaged weights give rows that are equal but for rounding (1e-7); pictures of a still scene differ by
+# more than 1e-4, even under random weights.
+SAME = 1e-5
 
 
 def check_features(features: np.ndarray) -> np.ndarray:
@@ -61,6 +66,32 @@ def _check_rows(block: np.ndarray, start: int) -> None:
                 f"features are not usable: {len(rows)} of the rows {start} to {start + len(block) - 1} {problem}: "
                 f"{shown} (norm of the first: {norm:.4g}); {remedy}"
             )
+
+
+def check_not_collapsed(
+    features: np.ndarray, *, error: type[PpreidError] = WeightsError, min_rows: int = MIN_COLLAPSED
+) -> None:
+    """Refuse features that are the same for every image: whatever is computed from them would look plausible.
+
+    Args:
+        features: (N, D) unit rows, in memory or an np.memmap; read only as far as needed to see a difference.
+        error: class of what is raised; WeightsError where a network computed them.
+        min_rows: fewer rows are always accepted; at least 2.
+
+    Raises:
+        error: there are min_rows or more, and all are the same to 1e-5.
+    """
+    if len(features) < min_rows:
+        return
+    for start in range(0, len(features), ROWS_PER_BLOCK):
+        block = np.asarray(features[start : start + ROWS_PER_BLOCK], dtype=np.float32)
+        if not (np.abs(block - np.asarray(features[0], dtype=np.float32)) <= SAME).all():
+            return
+    raise error(
+        f"all {len(features)} features are the same to {SAME:g}: the network gives every image the same vector, so "
+        "that nothing can be told apart. The weights are damaged or do not fit the network, or all images are copies "
+        "of one; check model.weights, and look at the images"
+    )
 
 
 def check_row_ids(ids: np.ndarray, num_rows: int, name: str) -> np.ndarray:

@@ -17,6 +17,7 @@ from ppreid.disk.tensor_file import load_tensors, save_tensors
 from ppreid.run.model_state import optimizer_arrays, restore_arrays
 from ppreid.run.progress import Progress
 from ppreid.weights.files import CHECKPOINT_PREFIX
+from ppreid.weights.numbers import check_numbers
 
 FORMAT = 1  # raised when a checkpoint of before can no longer be read; tests/data/checkpoints has one of each
 MODEL, OPTIMIZER = CHECKPOINT_PREFIX, "optimizer."
@@ -120,11 +121,12 @@ def read_checkpoint(path: Path) -> Checkpoint:
     """Read a file written by `save_checkpoint`.
 
     Raises:
-        WeightsError: the file is missing, damaged or not a checkpoint.
+        WeightsError: the file is missing, damaged or not a checkpoint, or holds NaN or the like.
     """
     tensors, facts = load_tensors(path)
     if not facts:
         raise WeightsError(f"{path} is not a training checkpoint of ppreid; it cannot be resumed, only evaluated")
+    check_numbers(path, tensors)
     _check_facts(path, facts)
     progress = Progress(
         epoch=facts["epoch"],

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ppreid.base.errors import ConfigError
+from ppreid.base.errors import ConfigError, DataError, WeightsError
 from ppreid.config.schema import TrainingConfig
 from ppreid.run.log import logger
 from ppreid.verbs.command import add_config_arguments, add_overwrite, read_training_config
@@ -71,6 +71,7 @@ def cluster(
     from ppreid.clustering.labels import require_clusters
     from ppreid.clustering.quality import clustering_statistics, pseudo_label_quality
     from ppreid.disk.features import read_features
+    from ppreid.neighbours.checks import check_not_collapsed
     from ppreid.processes.device import available_memory, warn_if_labels_do_not_fit
     from ppreid.run.folder import LABELS, write_labels
     from ppreid.training.pseudo_labels import assign_pseudo_labels
@@ -80,6 +81,7 @@ def cluster(
         _check_output(output, folder, features_file, overwrite=overwrite)
     data = read_features(features_file) if features_file else _extract(cfg, folder, overwrite=overwrite)
     logger.info("%d features of %d dimensions", *data.features.shape)
+    check_not_collapsed(data.features, error=DataError if features_file else WeightsError)
     warn_if_labels_do_not_fit(len(data.features), neighbours=cfg.labels.k1, available=available_memory())
     pids = data.pids if (data.pids >= 0).any() else None
     if sweep:

@@ -106,8 +106,11 @@ def _evaluate(cfg: Config, ranks: Ranks, *, overwrite: bool) -> RankingResult | 
 
 def _rankings(cfg: EvaluationSettings) -> Ranker[dict[str, RankingResult]]:
     """Features, identities and cameras of query and gallery to metrics, one row for each way to rank."""
+    import numpy as np
+
     from ppreid import wiring
     from ppreid.evaluation.rerank import evaluate_reranked
+    from ppreid.neighbours.checks import check_not_collapsed
 
     methods: dict[str, Ranker[RankingResult]] = {PLAIN: wiring.ranking(cfg)}
     if cfg.rerank:
@@ -119,4 +122,9 @@ def _rankings(cfg: EvaluationSettings) -> Ranker[dict[str, RankingResult]]:
             protocol=cfg.protocol,
             ignore_camera=cfg.ignore_camera,
         )
-    return lambda *arrays: {name: method(*arrays) for name, method in methods.items()}
+
+    def rank(query: np.ndarray, gallery: np.ndarray, *identities: np.ndarray) -> dict[str, RankingResult]:
+        check_not_collapsed(np.concatenate([query, gallery]))
+        return {name: method(query, gallery, *identities) for name, method in methods.items()}
+
+    return rank

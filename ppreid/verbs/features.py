@@ -14,6 +14,7 @@ from ppreid.config.schema import Config
 from ppreid.contracts import ImageFeatures
 from ppreid.disk.feature_writer import Blocks, write_features
 from ppreid.models.reid_net import ReIDNet
+from ppreid.neighbours.checks import check_not_collapsed
 from ppreid.training.extract import feature_blocks
 
 logger = logging.getLogger("ppreid")
@@ -73,5 +74,13 @@ def write_image_features(
         loader = wiring.feature_loader(records, cfg.data, cfg.eval, first_row=first_row)
         return feature_blocks(model, loader, engine=cfg.eval.engine, precision=cfg.eval.precision)
 
-    write_features(output, records, dim=model.feature_dim, origin=origin, blocks_from=blocks_from, overwrite=overwrite)
+    write_features(
+        output,
+        records,
+        dim=model.feature_dim,
+        origin=origin,
+        blocks_from=blocks_from,
+        check=check_not_collapsed,
+        overwrite=overwrite,
+    )
     logger.info("written: %s, %s", output, output.with_suffix(".csv"))

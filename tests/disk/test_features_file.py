@@ -1,6 +1,7 @@
 import io
 import os
 import zipfile
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -128,3 +129,57 @@ def test_wrong_files_are_refused(tmp_path):
     with pytest.raises(DataError, match=r"objects\.npy cannot be read") as caught:
         read_features(tmp_path / "objects.npy")
     assert "allow_pickle" not in str(caught.value)
+
+
+def npy(shape, kind="<f4", data=b""):
+    header = f"{{'descr': '{kind}', 'fortran_order': False, 'shape': {shape}}}".encode().ljust(117) + b"\n"
+    return b"\x93NUMPY\x01\x00" + len(header).to_bytes(2, "little") + header + data
+
+
+HOSTILE = {
+    "a billion rows of nothing": (".npy", npy((10**9, 0)), "there must be images and dimensions|cannot be read"),
+    "no rows": (".npy", npy((0, 4)), "there must be images and dimensions|cannot be read"),
+    "more rows than there are": (".npy", npy((10**9, 64)), "cannot be read"),
+    "more than a number holds": (".npy", npy((2**62, 2**62)), "cannot be read"),
+    "an archive": (".npy", b"PK\x05\x06" + b"\0" * 18, r"it is an archive; name it \.npz|cannot be read"),
+    "a pickle": (".npy", b"\x80\x04N.", "it is no such file, or holds Python objects"),
+    "objects": (".npy", npy((1, 1), "|O"), "Python objects"),
+    "text": (".npz", [("features.npy", b"no array")], r"its member features\.npy is no array of numpy"),
+    "another file": (
+        ".npz",
+        [("features.npy", npy((1, 1), data=b"\0" * 4)), ("a.txt", b"a")],
+        r"its member a\.txt is no",
+    ),
+    "an escape sequence": (".npz", [("\x1b[2J", b"a")], r"its member \\x1b\[2J is no array"),
+    "a claim": (
+        ".npz",
+        [("features.npy", npy((10**12, 64)))],
+        r"claims the shape \(1000000000000, 64\), and is smaller",
+    ),
+    "a claim of nothing": (".npz", [("features.npy", npy((10**9, 0)))], "there must be images and dimensions"),
+    "another claim of nothing": (
+        ".npz",
+        [("features.npy", npy((1, 1), data=b"\0" * 4)), ("paths.npy", npy((10**12,), "<U0"))],
+        "and is smaller",
+    ),
+}
+
+
+@pytest.mark.parametrize(("suffix", "content", "message"), HOSTILE.values(), ids=HOSTILE)
+def test_hostile_files_are_refused_before_memory_is_taken(tmp_path, suffix, content, message):
+    path = tmp_path / f"f{suffix}"
+    if suffix == ".npz":
+        with zipfile.ZipFile(path, "w") as archive:
+            for name, member in content:
+                archive.writestr(name, member)
+    else:
+        path.write_bytes(content)
+    with pytest.raises(DataError, match=message) as caught:
+        read_features(path)
+    assert str(path) in str(caught.value)
+
+
+def test_what_cannot_be_read_is_said_with_the_path(tmp_path):
+    for name in (tmp_path, tmp_path / ("x" * 300 + ".npy"), tmp_path / "a\0.npy"):
+        with pytest.raises(DataError, match=r"^cannot read "):
+            read_features(Path(name))

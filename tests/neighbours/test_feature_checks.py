@@ -3,9 +3,9 @@
 import numpy as np
 import pytest
 
-from ppreid.base.errors import DataError
+from ppreid.base.errors import DataError, WeightsError
 from ppreid.neighbours import checks
-from ppreid.neighbours.checks import check_features
+from ppreid.neighbours.checks import MIN_COLLAPSED, ROWS_PER_BLOCK, check_features, check_not_collapsed
 
 
 def rows_with(value, places, n=20):
@@ -57,3 +57,33 @@ def test_unit_rows_may_be_rounded_to_float16():
     features = np.random.default_rng(0).standard_normal((50, 2048))
     features /= np.linalg.norm(features, axis=1, keepdims=True)
     check_features(features.astype(np.float16))
+
+
+def collapsed(n, dim=16):
+    row = np.random.default_rng(0).standard_normal(dim)
+    return np.tile((row / np.linalg.norm(row)).astype(np.float32), (n, 1))
+
+
+@pytest.mark.parametrize("kind", [np.float32, np.float16])
+@pytest.mark.parametrize("noise", [0, 1e-6])
+def test_features_that_are_all_the_same_are_refused(kind, noise):
+    rows = collapsed(300) + noise * np.random.default_rng(1).uniform(-1, 1, (300, 16)).astype(np.float32)
+    with pytest.raises(
+        WeightsError, match=r"all 300 features are the same to 1e-05: .*weights are damaged or do not fit"
+    ):
+        check_not_collapsed(rows.astype(np.float32) if noise else rows.astype(kind))
+    with pytest.raises(DataError, match="all 300 features"):
+        check_not_collapsed(rows, error=DataError)
+
+
+def test_a_few_copies_and_any_difference_are_accepted():
+    for n in range(MIN_COLLAPSED):
+        check_not_collapsed(collapsed(n))
+    for row in (0, 1, ROWS_PER_BLOCK - 1, ROWS_PER_BLOCK, ROWS_PER_BLOCK + 6):
+        rows = collapsed(ROWS_PER_BLOCK + 7)
+        rows[row, 3] += 1e-4
+        check_not_collapsed(rows)
+    with pytest.raises(WeightsError):
+        check_not_collapsed(collapsed(ROWS_PER_BLOCK + 7))
+    with pytest.raises(WeightsError):
+        check_not_collapsed(collapsed(2), min_rows=2)
