@@ -166,7 +166,7 @@ def forward(batch: BatchConfig, amp: AmpConfig, ranks: Ranks = ALONE) -> Forward
     return own if ranks.count == 1 else partial(all_ranks, own=own, ranks=ranks)
 
 
-def schedule(cfg: TrainingConfig) -> Schedule:
+def schedule(cfg: TrainingConfig, *, can_evaluate: bool = False) -> Schedule:
     """Steps, learning rates and PLI degrees."""
     solver = cfg.solver
     return Schedule(
@@ -181,10 +181,12 @@ def schedule(cfg: TrainingConfig) -> Schedule:
             warmup_iters=solver.warmup_iters,
         ),
         pli_degree=partial(pli_degree, total_steps=solver.epochs * solver.iters, base=cfg.ise.pli_base),
+        log_steps=cfg.log.every,
+        evaluate_epochs=cfg.eval.every if can_evaluate else 0,
     )
 
 
-def method(cfg: TrainingConfig, ranks: Ranks = ALONE) -> Method:
+def method(cfg: TrainingConfig, ranks: Ranks = ALONE, *, can_evaluate: bool = False) -> Method:
     """What there is to choose in the method."""
     return Method(
         distance=partial(distance, cfg.labels),
@@ -192,7 +194,7 @@ def method(cfg: TrainingConfig, ranks: Ranks = ALONE) -> Method:
         memory_update=tables.resolve(tables.MEMORY_UPDATES[cfg.memory.update].function),
         momentum=cfg.memory.momentum,
         objective=partial(objective, cfg.ise),
-        schedule=schedule(cfg),
+        schedule=schedule(cfg, can_evaluate=can_evaluate),
         forward=forward(cfg.batch, cfg.amp, ranks),
     )
 

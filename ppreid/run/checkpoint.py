@@ -73,10 +73,10 @@ def save_checkpoint(
     tensors |= {OPTIMIZER + name: value for name, value in optimizer_arrays(model, optimizer).items()}
     facts: dict[str, Any] = {"format": FORMAT, "epoch": progress.epoch, "config": dict(config)}
     facts |= {"history": list(progress.history), "images": dict(images), "running": None}
-    if progress.labels is not None:
-        tensors[PREVIOUS_LABELS] = progress.labels
-    if progress.is_running:
-        tensors |= {LABELS: progress.running, CENTROIDS: _array(progress.centroids)}
+    if progress.previous is not None:
+        tensors[PREVIOUS_LABELS] = progress.previous
+    if progress.has_labels:
+        tensors |= {LABELS: progress.labels, CENTROIDS: _array(progress.centroids)}
         tensors |= {SUM + name: _array(value) for name, value in progress.sums.items()}
         facts["running"] = {"steps": progress.steps, "seconds": dict(progress.seconds), "skipped": progress.skipped}
     facts["guard"] = dict(progress.guard)
@@ -131,13 +131,13 @@ def read_checkpoint(path: Path) -> Checkpoint:
     progress = Progress(
         epoch=facts["epoch"],
         history=tuple(facts["history"]),
-        labels=tensors.get(PREVIOUS_LABELS),
+        previous=tensors.get(PREVIOUS_LABELS),
         guard=facts.get("guard", {}),
     )
     if running := facts.get("running"):
         try:
             progress = progress._replace(
-                running=tensors[LABELS], centroids=tensors[CENTROIDS], sums=_with_prefix(tensors, SUM), **running
+                labels=tensors[LABELS], centroids=tensors[CENTROIDS], sums=_with_prefix(tensors, SUM), **running
             )
         except (KeyError, TypeError, ValueError) as error:
             raise WeightsError(f"{path} cannot be resumed: its running epoch is incomplete ({error})") from None

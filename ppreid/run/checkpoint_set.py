@@ -2,12 +2,13 @@
 
 import shutil
 import warnings
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager
 from functools import partial
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import paddle
 from paddle import nn
 
@@ -21,7 +22,11 @@ AUTO = "auto"
 
 
 class CheckpointSet:
-    """Saves checkpoints of one run by a policy."""
+    """Saves checkpoints of one run by a policy.
+
+    Attributes:
+        beginning: the checkpoint that the run goes on from; None begins.
+    """
 
     def __init__(
         self,
@@ -31,7 +36,8 @@ class CheckpointSet:
         *,
         every: int,
         keep: int,
-        last_is_good: bool,
+        every_steps: int,
+        beginning: Checkpoint | None,
         fallback: Path | None,
         config: Mapping[str, Any],
         images: Mapping[str, Any],
@@ -44,8 +50,8 @@ class CheckpointSet:
             optimizer: of the run.
             every: epochs between two checkpoints that stay; 0 is none.
             keep: how many of these stay, the newest; 0 is all.
-            last_is_good: the last checkpoint in the folder is known to be undamaged, or there is none. Otherwise the
-                first new one replaces it and leaves the previous one alone.
+            every_steps: steps between two checkpoints within an epoch; 0 saves at the ends of epochs only.
+            beginning: the checkpoint that the run goes on from; None begins.
             fallback: where to save what training has reached when the folder cannot be written; None is nowhere.
             config: of the run, as nested dicts.
             images: digest of its training images.
@@ -53,9 +59,21 @@ class CheckpointSet:
         self._folder = folder
         self._every = every
         self._keep = keep
-        self._last_is_good = last_is_good
+        self._every_steps = every_steps
+        self.beginning = beginning
+        # undamaged, as far as anybody knows; otherwise the first new one replaces it and leaves the previous one alone
+        self._last_is_good = beginning is None or beginning.path == folder / LAST
+        self._model = model
         self._fallback = fallback
         self._save = partial(save_checkpoint, model=model, optimizer=optimizer, config=config, images=images)
+
+    def is_due(self, steps: int) -> bool:
+        """Whether a checkpoint is wanted after so many steps of an epoch."""
+        return bool(self._every_steps) and steps % self._every_steps == 0
+
+    def trained(self) -> Iterator[np.ndarray]:
+        """Values of what is trained; running statistics may differ until `extract_features` takes those of rank 0."""
+        return (parameter.numpy() for parameter in self._model.parameters() if not parameter.stop_gradient)
 
     def rescuing(self, progress: Progress) -> AbstractContextManager[None]:
         """Save this in the fallback, and stop the run, if the block cannot write (see `rescuing`)."""

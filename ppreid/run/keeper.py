@@ -2,24 +2,26 @@
 
 import logging
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
+from functools import partial
+from itertools import chain
 from typing import Any, Generic, TypeVar, cast
 
 import numpy as np
 import paddle
-from paddle import Tensor, nn
+from paddle import nn
 
 from ppreid.base.progress import Stopwatch
 from ppreid.base.records import ImageRecord
 from ppreid.contracts import Guard
 from ppreid.evaluation.ranking import RankingResult
 from ppreid.processes.collectives import arrays_from_first, digest, facts_from_first, tensors_from_first
-from ppreid.run.checkpoint import Checkpoint, restore
+from ppreid.run.checkpoint import restore
 from ppreid.run.checkpoint_set import CheckpointSet
 from ppreid.run.folder import BEST, LABELS, LAST, write_labels
 from ppreid.run.metrics import MetricsFile
 from ppreid.run.opening import OpenRun
-from ppreid.run.progress import NO_LABELS, Pace, Progress, Schedule
+from ppreid.run.progress import NO_LABELS, Progress, Schedule
 from ppreid.run.rows import best_row, epoch_line, epoch_row, evaluation_row, history_table
 
 logger = logging.getLogger("ppreid")
@@ -38,38 +40,27 @@ class Keeper(Generic[GuardOfRun]):
 
     def __init__(
         self,
+        run: OpenRun,
         records: Sequence[ImageRecord],
         *,
-        run: OpenRun,
-        checkpoint: Checkpoint | None,
-        load_weights: Callable[[nn.Layer], None],
         schedule: Schedule,
-        pace: Pace,
         checkpoints: CheckpointSet,
         metrics: MetricsFile,
         guard: GuardOfRun,
-        report: Callable[[], None] | None = None,
     ) -> None:
         """Take over what a run needs; nothing is written.
 
         Args:
-            records: training images.
             run: its folder, its processes, and what hears signals.
-            checkpoint: to go on from; None begins.
-            load_weights: puts initial weights into a network, where there is no checkpoint.
-            schedule: how long the run is.
-            pace: how often it is looked at.
-            checkpoints: how it saves.
+            records: training images.
+            schedule: how long it is, and how often it is looked at.
+            checkpoints: what it goes on from, and how it saves.
             metrics: where its numbers go.
             guard: stops it, or leaves a step out, where a number is not finite.
-            report: makes its report; None makes none.
         """
         self.watch, self.guard = Stopwatch(), guard
-        self._records, self._schedule, self._pace = records, schedule, pace
-        self._folder, self._ranks, self._stop = run
-        self._checkpoint, self._load_weights = checkpoint, load_weights
-        self._checkpoints, self._metrics, self._report = checkpoints, metrics, report
-        self._trained: list[Tensor] = []
+        self._run, self._records, self._schedule = run, records, schedule
+        self._checkpoints, self._metrics = checkpoints, metrics
         self._shown = NO_LABELS  # pseudo labels that labels.csv shows
 
     def start(
@@ -90,24 +81,20 @@ class Keeper(Generic[GuardOfRun]):
         Returns:
             Where the run is.
         """
-        self._trained = [parameter for parameter in model.parameters() if not parameter.stop_gradient]
-        checkpoint = self._checkpoint
-        if checkpoint is not None:
+        if (checkpoint := self._checkpoints.beginning) is not None:
             restore(checkpoint, model, optimizer)
             self.guard.restore(checkpoint.progress.guard)
             checkpoint.tensors.clear()  # as much memory as network and optimizer again
             self.watch = Stopwatch(checkpoint.progress.seconds)
             sums = {name: paddle.to_tensor(value) for name, value in checkpoint.progress.sums.items()}
             return checkpoint.progress._replace(sums=sums)
-        if self._ranks.is_first:
-            self._load_weights(model)
-        tensors_from_first(model.state_dict().values(), self._ranks)
+        tensors_from_first(model.state_dict().values(), self._run.ranks)
         progress = Progress(guard=self.guard.state())
-        if self._pace.evaluate_epochs:
-            with self._stop.interruptible():
+        if self._schedule.evaluate_epochs:
+            with self._run.stop.interruptible():
                 row = self._evaluation_row(evaluate(model, description="before training"), epoch=0)
             progress = progress._replace(history=(row,))
-        if self._ranks.is_first:
+        if self._run.ranks.is_first:
             for each in progress.history:
                 self._metrics.write(**each)
             self._checkpoints.save_last(progress)
@@ -120,24 +107,23 @@ class Keeper(Generic[GuardOfRun]):
             TrainingError: a number is not finite, or the processes have come to different weights.
             Interrupted: a signal came; what was done is saved.
         """
-        self._stop.request(max(self._ranks.gather(self._stop.requested, "end of a step")))
-        is_last, every = progress.steps == self._schedule.iters, self._pace.save_steps
-        is_pause = bool(self._stop.requested or (every and progress.steps % every == 0))
-        if is_pause or is_last or progress.steps % self._pace.log_steps == 0:
+        self._run.stop.request(max(self._run.ranks.gather(self._run.stop.requested, "end of a step")))
+        is_last = progress.steps == self._schedule.iters
+        is_pause = bool(self._run.stop.requested) or self._checkpoints.is_due(progress.steps)
+        if is_pause or is_last or progress.steps % self._schedule.log_steps == 0:
             self.guard.check()
         if is_last:
-            # running statistics may differ until `extract_features` takes those of rank 0
-            values = [*self._trained, progress.centroids]
-            self._ranks.agree("weights and memory", lambda: digest(value.numpy() for value in values))
+            arrays = chain(self._checkpoints.trained(), (np.asarray(each) for each in [progress.centroids]))
+            self._run.ranks.agree("weights and memory", lambda: digest(arrays))
             # an evaluation takes long, and a signal may end it
-            is_pause = bool(self._stop.requested) or self.wants_evaluation(progress)
+            is_pause = bool(self._run.stop.requested) or self._schedule.evaluates(progress.epoch)
         self._show_labels(progress)
         if is_pause:
-            if self._ranks.is_first:
+            if self._run.ranks.is_first:
                 now = self._now(progress)
                 with self._checkpoints.rescuing(now):
                     self._checkpoints.save_last(now)
-            self._stop.check()
+            self._run.stop.check()
 
     def epoch_done(self, progress: Progress, result: RankingResult | None) -> Progress:
         """Write down an epoch whose steps are all done, and save.
@@ -152,12 +138,12 @@ class Keeper(Generic[GuardOfRun]):
         Raises:
             Interrupted: a signal came; what was done is saved.
         """
-        is_evaluated, history = self.wants_evaluation(progress), progress.history
+        is_evaluated, history = self._schedule.evaluates(progress.epoch), progress.history
         if is_evaluated:
-            history = (*history, self._evaluation_row(result, epoch=progress.epoch + 1, labels=progress.running))
+            history = (*history, self._evaluation_row(result, epoch=progress.epoch + 1, labels=progress.labels))
         reached = self._now(progress)
         after = reached.finished(history)
-        if self._ranks.is_first:
+        if self._run.ranks.is_first:
             self._show_labels(progress)
             row = epoch_row(reached, self._schedule, self._records)
             logger.info("%s", epoch_line(row, self._schedule.epochs, history[-1] if is_evaluated else None))
@@ -167,39 +153,34 @@ class Keeper(Generic[GuardOfRun]):
                     self._metrics.write(**history[-1])
                 self._checkpoints.save_epoch(after, is_best=is_evaluated and best_row(history) is history[-1])
         self.watch = Stopwatch()
-        self._stop.check()
+        self._run.stop.check()
         return after
 
     def finish(self, progress: Progress) -> None:
-        """Write summary, table and report of a run that is done; the other processes are not needed for that."""
-        if not self._ranks.is_first:
+        """Write summary and table of a run that is done; the other processes are not needed for that."""
+        if not self._run.ranks.is_first:
             return
         history = progress.history
         self._metrics.write("summary", last=history[-1] if history else None, best=best_row(history) or None)
-        last, best = self._folder / LAST, self._folder / BEST
+        last, best = self._run.folder / LAST, self._run.folder / BEST
         if history:
             logger.info("\n%s\nlast and best network: %s, %s", history_table(history), last, best)
         else:
             logger.info("no labelled query and gallery: nothing was evaluated\nlast network: %s", last)
-        if self._report:
-            with self._stop.interruptible():
-                self._report()
 
     @contextmanager
-    def stage(self, name: str) -> Iterator[None]:
-        """Time a stage that leaves nothing to save: a signal ends it at once."""
-        with self._stop.interruptible(), self.watch.stage(name):
+    def stage(self, name: str, *, at_once: bool = True) -> Iterator[None]:
+        """Time a stage. A signal ends it at once if it leaves nothing to save; otherwise the stage asks by itself."""
+        with self._run.stop.interruptible() if at_once else nullcontext(), self.watch.stage(name):
             yield
 
-    def shared(self, compute: Callable[[], Sequence[np.ndarray]]) -> Sequence[np.ndarray]:
-        """Arrays that one process computes, and that all get; a signal ends it at once."""
-        with self._stop.interruptible():
-            return arrays_from_first(compute, self._ranks)
+    def shared(self, compute: Callable[..., Sequence[np.ndarray]]) -> Sequence[np.ndarray]:
+        """Arrays that one process computes, timed by the stopwatch it is given, and that all get.
 
-    def wants_evaluation(self, progress: Progress) -> bool:
-        """Whether an evaluation is due after the epoch under way."""
-        every, epoch = self._pace.evaluate_epochs, progress.epoch + 1
-        return bool(every) and (epoch % every == 0 or epoch == self._schedule.epochs)
+        A signal ends it at once.
+        """
+        with self._run.stop.interruptible():
+            return arrays_from_first(partial(compute, stopwatch=self.watch), self._run.ranks)
 
     def _now(self, progress: Progress) -> Progress:
         """With what the guard and the watch know."""
@@ -207,14 +188,16 @@ class Keeper(Generic[GuardOfRun]):
 
     def _show_labels(self, progress: Progress) -> None:
         """Write labels.csv once the epoch has its first step, when there is something to save if that fails."""
-        if self._ranks.is_first and progress.running is not self._shown:
+        if self._run.ranks.is_first and progress.labels is not self._shown:
             with self._checkpoints.rescuing(self._now(progress)):
-                write_labels(self._folder / LABELS, [record.path for record in self._records], progress.running)
-            self._shown = progress.running
+                write_labels(self._run.folder / LABELS, [record.path for record in self._records], progress.labels)
+            self._shown = progress.labels
 
     def _evaluation_row(
         self, result: RankingResult | None, *, epoch: int, labels: np.ndarray | None = None
     ) -> dict[str, Any]:
         return facts_from_first(
-            lambda: evaluation_row(cast(RankingResult, result), epoch=epoch, labels=labels), self._ranks, "evaluation"
+            lambda: evaluation_row(cast(RankingResult, result), epoch=epoch, labels=labels),
+            self._run.ranks,
+            "evaluation",
         )

@@ -99,7 +99,7 @@ def read_beginning(
         "resumed from %s after epoch %d%s",
         checkpoint.path,
         progress.epoch,
-        f" and {progress.steps} of {solver['iters']} steps" if progress.is_running else "",
+        f" and {progress.steps} of {solver['iters']} steps" if progress.has_labels else "",
     )
     if progress.epoch >= solver["epochs"]:
         logger.info("nothing is left to train: solver.epochs is %d", solver["epochs"])
@@ -112,7 +112,7 @@ def read_beginning(
 def write_facts(run: OpenRun, config_text: str, records: Sequence[ImageRecord], checkpoint: Checkpoint | None) -> None:
     """Check that all processes do the same, and write down what the run is."""
     progress = checkpoint and checkpoint.progress
-    at = progress and [progress.epoch, progress.steps if progress.is_running else None]
+    at = progress and [progress.epoch, progress.steps if progress.has_labels else None]
     run.ranks.agree("options, images and checkpoints", lambda: [config_text, images_digest(records), at])
     if run.ranks.is_first:
         write_text(run.folder / CONFIG, config_text)

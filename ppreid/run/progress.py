@@ -21,9 +21,9 @@ class Progress(NamedTuple):
     Attributes:
         epoch: epochs that are finished; training goes on with this one (0-based).
         history: one row per evaluation so far, as in metrics.jsonl.
-        labels: (N,) pseudo labels of the last finished epoch, for its comparison with the next; None before that.
+        previous: (N,) pseudo labels of the last finished epoch, for its comparison with the next; None before that.
         guard: counts of the steps that were left out, and the scale of the loss, see `FiniteGuard.state`.
-        running: (N,) pseudo labels of the epoch under way, -1 for outliers; (0,) between two epochs.
+        labels: (N,) pseudo labels of the epoch under way, -1 for outliers; (0,) between two epochs.
         centroids: (C, D) of the cluster memory now; (0, 0) between two epochs.
         steps: training steps done in the epoch under way.
         skipped: steps among them that were left out, because a number was not finite.
@@ -33,9 +33,9 @@ class Progress(NamedTuple):
 
     epoch: int = 0
     history: tuple[Mapping[str, Any], ...] = ()
-    labels: np.ndarray | None = None
+    previous: np.ndarray | None = None
     guard: Mapping[str, Any] = NOTHING
-    running: np.ndarray = NO_LABELS
+    labels: np.ndarray = NO_LABELS
     centroids: "Tensor | np.ndarray" = NO_CENTROIDS
     steps: int = 0
     skipped: int = 0
@@ -43,13 +43,13 @@ class Progress(NamedTuple):
     seconds: Mapping[str, float] = NOTHING
 
     @property
-    def is_running(self) -> bool:
+    def has_labels(self) -> bool:
         """Whether an epoch is under way: it has pseudo labels, and its steps may go on."""
-        return bool(len(self.running))
+        return bool(len(self.labels))
 
     def clustered(self, labels: np.ndarray, centroids: np.ndarray) -> "Progress":
         """An epoch begins on these pseudo labels (N,), with these centroids (C, D)."""
-        return self._replace(running=labels, centroids=centroids, steps=0, skipped=0, sums=NOTHING)
+        return self._replace(labels=labels, centroids=centroids, steps=0, skipped=0, sums=NOTHING)
 
     def stepped(self, losses: "Mapping[str, Tensor]", centroids: "Tensor") -> "Progress":
         """A step is done with these losses, none if it was left out; the memory has these centroids (C, D) now.
@@ -63,7 +63,7 @@ class Progress(NamedTuple):
 
     def finished(self, history: tuple[Mapping[str, Any], ...]) -> "Progress":
         """The epoch under way is done, and these are the evaluations so far."""
-        return Progress(self.epoch + 1, history, labels=self.running, guard=self.guard)
+        return Progress(self.epoch + 1, history, previous=self.labels, guard=self.guard)
 
     def means(self) -> dict[str, float]:
         """Mean of every logged loss over the steps done and not left out; empty if there are none."""
@@ -78,23 +78,22 @@ class Schedule(NamedTuple):
         iters: steps of an epoch.
         learning_rate: of a step.
         pli_degree: of a step.
+        log_steps: steps between two readings of the losses. Between them nothing waits for the device.
+        evaluate_epochs: epochs between two evaluations; 0 where nothing can be evaluated.
     """
 
     epochs: int
     iters: int
     learning_rate: Callable[[int], float]
     pli_degree: Callable[[int], float]
+    log_steps: int = 1
+    evaluate_epochs: int = 0
 
+    def steps(self, epoch: int, done: int = 0) -> range:
+        """Numbers of the steps of an epoch, from 0, without those that are done."""
+        return range(epoch * self.iters + done, (epoch + 1) * self.iters)
 
-class Pace(NamedTuple):
-    """How often something is looked at or saved.
-
-    Attributes:
-        log_steps: steps between two readings of the losses. Between them nothing waits for the device.
-        evaluate_epochs: epochs between two evaluations, besides the last one; 0 where nothing can be evaluated.
-        save_steps: steps between two checkpoints within an epoch; 0 saves at the ends of epochs only.
-    """
-
-    log_steps: int
-    evaluate_epochs: int
-    save_steps: int
+    def evaluates(self, epoch: int) -> bool:
+        """Whether an evaluation is due after an epoch, from 0; it always is after the last one."""
+        every = self.evaluate_epochs
+        return bool(every) and ((epoch + 1) % every == 0 or epoch + 1 == self.epochs)

@@ -48,10 +48,10 @@ def epoch_row(progress: Progress, schedule: Schedule, records: Sequence[ImageRec
     Returns:
         The row; for "label_quality" see `pseudo_label_quality`.
     """
-    labels, epoch = progress.running, progress.epoch + 1
+    labels, epoch = progress.labels, progress.epoch + 1
     row: dict[str, Any] = {"event": "epoch", "epoch": epoch, **clustering_statistics(labels)._asdict()}
     pids, camids = ids(records)
-    row |= {"images": len(labels), **label_health(labels, progress.labels, camids)._asdict(), **progress.means()}
+    row |= {"images": len(labels), **label_health(labels, progress.previous, camids)._asdict(), **progress.means()}
     last_step = epoch * schedule.iters - 1
     row |= {"skipped_steps": progress.skipped, "lr": schedule.learning_rate(last_step)}
     row["pli_degree"] = schedule.pli_degree(last_step)

@@ -14,7 +14,7 @@ import numpy as np
 import paddle
 from paddle import nn
 
-from ppreid.base.progress import progress as shown
+from ppreid.base.progress import progress as show
 from ppreid.base.records import ReIDSplit, ids
 from ppreid.contracts import Clusterer, Distance, MemoryUpdate, Objective
 from ppreid.datasets.loader import TrainLoader
@@ -79,38 +79,51 @@ def train(
         PpreidError: what its message says; the subclass tells the kind.
         Interrupted: a signal came; what was done is saved.
     """
-    schedule, (_, camids) = method.schedule, ids(split.train)
+    schedule, stage, (_, camids) = method.schedule, keeper.stage, ids(split.train)
     progress = keeper.start(model, optimizer, evaluate)
     for epoch in range(progress.epoch, schedule.epochs):
-        if not progress.is_running:
-            with keeper.stage("extract"):
+        if not progress.has_labels:
+            with stage("extract"):
                 features = extract(model)  # (N, D)
-            label = partial(assign_pseudo_labels, features, camids, stopwatch=keeper.watch)
-            pseudo = keeper.shared(partial(label, distance=method.distance(epoch), clusterer=method.clusterer))
-            progress = progress.clustered(*pseudo)
-        labels = progress.running  # (N,), -1 for outliers, which no batch contains
+            cluster = partial(
+                assign_pseudo_labels,
+                features,
+                camids,
+                distance=method.distance(epoch),
+                clusterer=method.clusterer,
+            )
+            progress = progress.clustered(*keeper.shared(cluster))
+        labels = progress.labels  # (N,), -1 for outliers, which no batch contains
 
-        # C changes every epoch, so nothing that has C rows outlives it; the moments of the optimizer do
+        # C changes with every clustering, so nothing that has C rows outlives an epoch; the optimizer's moments do
         memory = ClusterMemory(progress.centroids, method.memory_update, method.momentum)
         objective = method.objective(memory.centroids.shape[0])
+        # an epoch is a number of steps, not a pass over the images: clusters differ too much in size for one
         batches = loader.epoch(labels, epoch, start_batch=progress.steps)
-        steps = range(epoch * schedule.iters + progress.steps, (epoch + 1) * schedule.iters)
+        steps = schedule.steps(epoch, progress.steps)
         model.train()
-        with keeper.watch.stage("train"):
-            batches = shown(batches, total=len(steps), description="train")
-            for step, (images, rows) in zip(steps, batches, strict=True):
+        with stage("train", at_once=False):
+            shown = show(batches, total=len(steps), description="train")
+            for step, (images, rows) in zip(steps, shown, strict=True):
                 optimizer.set_lr(schedule.learning_rate(step))
-                # the extension grows with the steps of the whole run: clusters deserve more trust the later it is
+                # the degree grows over the whole run: the later it is, the more the clusters can be trusted
                 batch = StepBatch(step, rows, labels[rows], schedule.pli_degree(step))
                 losses = training_step(
-                    model, memory, images, batch, optimizer, objective, guard=keeper.guard, forward=method.forward
+                    model,
+                    memory,
+                    images,
+                    batch,
+                    optimizer,
+                    objective,
+                    forward=method.forward,
+                    guard=keeper.guard,
                 )
                 progress = progress.stepped(losses, memory.centroids)
                 keeper.step_done(progress)
 
         result = None
-        if keeper.wants_evaluation(progress):
-            with keeper.stage("evaluate"):
+        if schedule.evaluates(epoch):
+            with stage("evaluate"):
                 result = evaluate(model)
         progress = keeper.epoch_done(progress, result)
     keeper.finish(progress)

@@ -92,7 +92,7 @@ def train(cfg: TrainingConfig, *, overwrite: bool = False, resume: str = "") -> 
     from ppreid.run.opening import open_run, read_beginning, write_facts
     from ppreid.training import loop
     from ppreid.training.optimizer import adam_with_l2
-    from ppreid.verbs.inputs import read_split
+    from ppreid.verbs.inputs import load_initial_weights, read_split
 
     if cfg.log.visualdl:
         require_visualdl()
@@ -111,6 +111,8 @@ def train(cfg: TrainingConfig, *, overwrite: bool = False, resume: str = "") -> 
         paddle.seed(cfg.seed)
         model = wiring.reid_net(cfg.model, bn_chunks=bn_chunks_per_pass(cfg, devices=ranks.count))
         optimizer = adam_with_l2(model, lr=cfg.solver.lr, weight_decay=cfg.solver.weight_decay)
+        if checkpoint is None and ranks.is_first:
+            load_initial_weights(model, cfg.model)
         label_loader = wiring.feature_loader(split.train, cfg.data, cfg.eval, ranks=ranks)
         with closing(wiring.train_loader(split.train, cfg, ranks)) as loader:
             progress = loop.train(
@@ -120,9 +122,12 @@ def train(cfg: TrainingConfig, *, overwrite: bool = False, resume: str = "") -> 
                 loader,
                 extract=partial(wiring.extractor(cfg.eval), loader=label_loader, ranks=ranks),
                 evaluate=_evaluation(cfg, split, ranks),
-                method=wiring.method(cfg, ranks),
+                method=wiring.method(cfg, ranks, can_evaluate=bool(split.query)),
                 keeper=_keeper(cfg, split, model, optimizer, opened, checkpoint),
             )
+            if cfg.report.enabled and ranks.is_first:
+                with opened.stop.interruptible():
+                    _report(folder, cfg, split, model)
     return [dict(row) for row in progress.history]
 
 
@@ -163,34 +168,29 @@ def _keeper(
     from ppreid import wiring
     from ppreid.run.checkpoint import images_digest
     from ppreid.run.checkpoint_set import CheckpointSet
-    from ppreid.run.folder import LAST, METRICS
+    from ppreid.run.folder import METRICS
     from ppreid.run.keeper import Keeper
     from ppreid.run.metrics import MetricsFile
-    from ppreid.run.progress import Pace
-    from ppreid.verbs.inputs import load_initial_weights
 
     folder, kept = opened.folder, cfg.checkpoint
     return Keeper(
+        opened,
         split.train,
-        run=opened,
-        checkpoint=checkpoint,
-        load_weights=partial(load_initial_weights, cfg=cfg.model),
-        schedule=wiring.schedule(cfg),
-        pace=Pace(cfg.log.every, cfg.eval.every if split.query else 0, kept.every_steps),
+        schedule=wiring.schedule(cfg, can_evaluate=bool(split.query)),
         checkpoints=CheckpointSet(
             folder,
             model,
             optimizer,
             every=kept.every,
             keep=kept.keep,
-            last_is_good=checkpoint is None or checkpoint.path == folder / LAST,
+            every_steps=kept.every_steps,
+            beginning=checkpoint,
             fallback=Path(kept.fallback_dir).expanduser() if kept.fallback_dir else None,
             config=cfg.model_dump(),
             images=images_digest(split.train),
         ),
         metrics=MetricsFile(folder / METRICS, visualdl=cfg.log.visualdl),
         guard=_finite_guard(cfg, split.train),
-        report=partial(_report, folder, cfg, split, model) if cfg.report.enabled else None,
     )
 
 

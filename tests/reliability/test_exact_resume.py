@@ -171,7 +171,7 @@ def test_checkpoints_are_kept_by_the_policy(tiny_config, tmp_path):
     names = {file.name for file in (tmp_path / "run").glob("*.safetensors")}
     assert names == {LAST, PREVIOUS, BEST, "checkpoint_epoch_000004.safetensors", "checkpoint_epoch_000005.safetensors"}
     states = [read_checkpoint(tmp_path / "run" / name).progress for name in (LAST, PREVIOUS)]
-    assert [(state.epoch, state.is_running, state.steps) for state in states] == [(5, False, 0), (4, True, 1)]
+    assert [(state.epoch, state.has_labels, state.steps) for state in states] == [(5, False, 0), (4, True, 1)]
 
 
 def damage(path, how):

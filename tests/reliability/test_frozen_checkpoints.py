@@ -44,7 +44,7 @@ def test_the_frozen_checkpoint_is_read(frozen):
     progress = checkpoint.progress
     assert (progress.epoch, progress.steps, checkpoint.images["count"]) == (1, 1, 48)
     assert [row["epoch"] for row in progress.history] == [0, 1]
-    assert len(progress.running) == 48 and progress.centroids.shape == (progress.running.max() + 1, 16)
+    assert len(progress.labels) == 48 and progress.centroids.shape == (progress.labels.max() + 1, 16)
     assert all(np.isfinite(value) for value in progress.sums.values())
 
 

@@ -19,7 +19,7 @@ from ppreid.verbs.train import train
 def broken_after(monkeypatch, tmp_path):
     """Trains until a function was called for the second time; from then on nothing can be flushed below the run."""
 
-    def train(cfg, function, folder="run"):
+    def train_until(cfg, function, folder="run"):
         real, real_fsync, calls = getattr(keeper, function), os.fsync, []
 
         def counted(*arguments, **settings):
@@ -38,7 +38,7 @@ def broken_after(monkeypatch, tmp_path):
                 train(cfg)
         return str(caught.value)
 
-    return train
+    return train_until
 
 
 # {function: steps of the second epoch that are done}; metrics.jsonl comes next, or a checkpoint after one step

@@ -21,7 +21,7 @@ FACTS = {"config": {"seed": 1}, "images": {"count": 2}}
 
 def same(one, two):
     """Whether two states between two epochs are equal; arrays do not compare as a whole."""
-    return one[:4] == two[:4] and not one.is_running and not two.is_running
+    return one[:4] == two[:4] and not one.has_labels and not two.has_labels
 
 
 def network(width=4):
@@ -95,7 +95,7 @@ def test_a_file_without_training_state_is_refused(tmp_path):
 def test_a_running_epoch_comes_back_bit_for_bit(tmp_path):
     rng = np.random.default_rng(0)
     running = PROGRESS._replace(
-        running=np.array([0, -1, 1, 0]),
+        labels=np.array([0, -1, 1, 0]),
         centroids=rng.standard_normal((2, 5)).astype(np.float32),
         steps=7,
         sums={"loss": np.array(1.1, np.float32), "loss_lp": np.array(0.3, np.float32)},
@@ -103,9 +103,9 @@ def test_a_running_epoch_comes_back_bit_for_bit(tmp_path):
     )
     save_checkpoint(tmp_path / "c.safetensors", running, *network(), **FACTS)
     progress = read_checkpoint(tmp_path / "c.safetensors").progress
-    assert (progress.epoch, progress.history, progress.labels) == PROGRESS[:3]
+    assert (progress.epoch, progress.history, progress.previous) == PROGRESS[:3]
     assert (progress.steps, progress.seconds) == (7, {"train": 2.5})
-    np.testing.assert_array_equal(progress.running, running.running)
+    np.testing.assert_array_equal(progress.labels, running.labels)
     np.testing.assert_array_equal(progress.centroids, running.centroids)
     assert {name: (value.shape, value.item()) for name, value in progress.sums.items()} == {
         name: ((), value.item()) for name, value in running.sums.items()

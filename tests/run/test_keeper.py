@@ -13,7 +13,7 @@ from ppreid.run.folder import LABELS, LAST, METRICS
 from ppreid.run.keeper import Keeper
 from ppreid.run.metrics import MetricsFile
 from ppreid.run.opening import OpenRun
-from ppreid.run.progress import Pace, Progress, Schedule
+from ppreid.run.progress import Progress, Schedule
 from ppreid.run.stop import StopSignals
 from ppreid.training.finite import FiniteGuard, StepBatch
 from ppreid.training.optimizer import adam_with_l2
@@ -31,15 +31,21 @@ def kept(tmp_path):
         model = paddle.nn.Linear(2, 2)
         optimizer, stop = adam_with_l2(model, lr=0.1, weight_decay=0.0), StopSignals()
         checkpoints = CheckpointSet(
-            tmp_path, model, optimizer, every=0, keep=0, last_is_good=True, fallback=None, config={}, images={}
+            tmp_path,
+            model,
+            optimizer,
+            every=0,
+            keep=0,
+            every_steps=save_steps,
+            beginning=None,
+            fallback=None,
+            config={},
+            images={},
         )
         keeper = Keeper(
+            OpenRun(tmp_path, ALONE, stop),
             RECORDS,
-            run=OpenRun(tmp_path, ALONE, stop),
-            checkpoint=None,
-            load_weights=lambda model: None,
-            schedule=Schedule(2, iters, lambda step: 0.1, lambda step: 0.0),
-            pace=Pace(log_steps, 0, save_steps),
+            schedule=Schedule(2, iters, lambda step: 0.1, lambda step: 0.0, log_steps),
             checkpoints=checkpoints,
             metrics=MetricsFile(tmp_path / METRICS),
             guard=FiniteGuard(lambda batch, values: f"step_{batch.step}.json"),

@@ -31,7 +31,7 @@ def test_label_quality_is_reported_only_when_every_identity_is_known(pids, has_q
     labels = np.array([0, 0, 1, -1])
     records = [ImageRecord("", pid, camid) for pid, camid in zip(pids, [0, 1, 0, 1], strict=True)]
     sums, seconds = {"loss": np.float32(3.0)}, {"train": 2.0}
-    progress = Progress(2, labels=labels, running=labels, steps=2, sums=sums, seconds=seconds)
+    progress = Progress(2, previous=labels, labels=labels, steps=2, sums=sums, seconds=seconds)
     row = epoch_row(progress, Schedule(5, 2, lambda step: step * 2e-4, lambda step: step * 0.02), records)
     assert ("label_quality" in row) is has_quality
     assert (row["clusters"], row["outliers"], row["largest"], row["images"]) == (2, 1, 2, 4)

@@ -42,15 +42,14 @@ class Keeper:
         self.told.append("finish")
 
     @contextmanager
-    def stage(self, name):
+    def stage(self, name, *, at_once=True):
+        assert at_once == (name != "train"), "a step is never broken off"
         self.told.append(name)
-        yield
+        with self.watch.stage(name):
+            yield
 
     def shared(self, compute):
-        return compute()
-
-    def wants_evaluation(self, progress):
-        return progress.epoch == 1
+        return compute(stopwatch=self.watch)
 
 
 class Loader:
@@ -95,7 +94,7 @@ def run(monkeypatch):
             memory_update=update,
             momentum=0.25,
             objective=lambda clusters: objective,
-            schedule=Schedule(epochs, iters, lambda step: 1e-3 * (step + 1), lambda step: 0.01 * step),
+            schedule=Schedule(epochs, iters, lambda step: 1e-3 * (step + 1), lambda step: 0.01 * step, 50, 2),
         )
         progress = loop.train(
             model,
@@ -116,10 +115,10 @@ def test_an_epoch_is_extracted_clustered_trained_and_now_and_then_evaluated(run)
     keeper = Keeper()
     progress, loader, _, _, optimizer = run(keeper)
     steps = [[("step", epoch, step) for step in (1, 2, 3)] for epoch in (0, 1)]
-    first = ["start", "extract", "cluster", *steps[0], ("epoch", 0, None)]
-    second = ["extract", "cluster", *steps[1], "evaluate", ("epoch", 1, "result")]
+    first = ["start", "extract", "cluster", "train", *steps[0], ("epoch", 0, None)]
+    second = ["extract", "cluster", "train", *steps[1], "evaluate", ("epoch", 1, "result")]
     assert keeper.told == [*first, *second, "finish"]
-    assert (progress.epoch, progress.is_running, progress.labels.tolist()) == (2, False, LABELS.tolist())
+    assert (progress.epoch, progress.has_labels, progress.previous.tolist()) == (2, False, LABELS.tolist())
     assert loader.asked == [(0, 0), (1, 0)]
     assert optimizer.get_lr() == pytest.approx(6e-3)
     assert "train" in keeper.watch.seconds
@@ -138,7 +137,7 @@ def test_an_epoch_under_way_goes_on_without_clustering(run):
     begun = Progress(epoch=1).clustered(LABELS, CENTROIDS + 5)._replace(steps=2, sums=sums)
     keeper = Keeper(begun)
     _, loader, seen, _, _ = run(keeper)
-    assert keeper.told == ["start", ("step", 1, 3), "evaluate", ("epoch", 1, "result"), "finish"]
+    assert keeper.told == ["start", "train", ("step", 1, 3), "evaluate", ("epoch", 1, "result"), "finish"]
     assert loader.asked == [(1, 2)]
     assert seen == [([0, 0, 1, 1], (CENTROIDS + 5).tolist(), 0.05)]
 
@@ -163,5 +162,5 @@ def test_progress_is_returned_and_never_changed():
     assert (before.steps, before.skipped, before.sums) == (0, 0, {})
     assert (after.steps, after.skipped, after.means()) == (3, 1, {"loss": 2.0})
     done = after.finished(({"epoch": 4},))
-    assert (done.epoch, done.steps, done.sums, done.is_running) == (4, 0, {}, False)
-    assert done.labels is LABELS and done.history == ({"epoch": 4},)
+    assert (done.epoch, done.steps, done.sums, done.has_labels) == (4, 0, {}, False)
+    assert done.previous is LABELS and done.history == ({"epoch": 4},)
