@@ -37,8 +37,10 @@ def evaluate_model(
         What `rank` returned; None on ranks other than 0, where it is not called.
     """
     features = extract(model, loader, ranks=ranks, description=description)
+    # ranking is quick beside extraction, and one process has all features
     if not ranks.is_first:
         return None
+    # one pass over both, so that two short loaders need not start and end their workers
     num_queries = len(split.query)
     query_pids, query_camids = ids(split.query)
     gallery_pids, gallery_camids = ids(split.gallery)

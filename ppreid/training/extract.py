@@ -46,6 +46,7 @@ def extract_features(
         TrainingError: features are not finite.
     """
     tensors_from_first((tensor for tensor in model.state_dict().values() if tensor.stop_gradient), ranks)
+    # a loader of many processes may give rows in any order, and a fault in it must not leave rows of zeros behind
     features = np.empty((0, 0), dtype=np.float32)
     seen, start = np.zeros(len(loader.rows), dtype=np.int64), loader.rows.start
     for block, rows in feature_blocks(model, loader, engine=engine, precision=precision, description=description):
@@ -85,6 +86,7 @@ def feature_blocks(
         ConfigError: the engine cannot run the network.
         TrainingError: features are not finite.
     """
+    # chosen at the first batch, since an exported copy needs real images to be checked with
     forward: Callable[[Tensor], np.ndarray] | None = None
     was_training = model.training
     model.eval()
@@ -93,6 +95,7 @@ def feature_blocks(
             if forward is None:
                 forward = _choose_forward(model, images, loader.num_images, engine, precision)
             block = forward(images)  # (B, D)
+            # a NaN here would be a plausible neighbour list later: comparisons with NaN are all false, nothing raises
             _check_finite(block, rows)
             yield block, rows
     finally:
@@ -106,6 +109,7 @@ def _choose_forward(
     """Images (B, 3, H, W) to features (B, D), with the engine that `feature_blocks` describes."""
     is_auto = engine == "auto"
     if is_auto:
+        # on a GPU eager is fast already, and an export would be made anew in every epoch
         pays_off = num_images >= MIN_IMAGES_FOR_INFERENCE and paddle.get_device() == "cpu"
         engine = "inference" if pays_off else "eager"
     if engine == "inference":

@@ -90,6 +90,7 @@ class FiniteGuard:
         Raises:
             TrainingError: a number is not finite.
         """
+        # one small tensor a step, not one read a number: reading waits for the device
         scalars = paddle.stack([number.astype("float32").reshape([1]) for number in numbers.values()])
         self._pending.append((batch, list(numbers), scalars))
         return self.check() if self.decides_at_once else True
@@ -106,9 +107,11 @@ class FiniteGuard:
         if not self._pending:
             return True
         pending, self._pending = self._pending, []
+        # all steps in one transfer
         values = paddle.stack([scalars for _, _, scalars in pending]).numpy()[:, :, 0]  # (steps, names)
         for (batch, names, _), row in zip(pending, values.tolist(), strict=True):
             if not all(map(math.isfinite, row)):
+                # what came later was computed from this one, and says nothing new
                 self._refuse(batch, dict(zip(names, row, strict=True)))
                 return False
             self.scale.count_step()
@@ -129,6 +132,7 @@ class FiniteGuard:
         """Leave the step out, or stop the run."""
         broken = [name for name, value in values.items() if not math.isfinite(value)]
         before = self.scale.value
+        # the loss was finite and only its scaled gradient was not: float16 overflowed, which is no fault of the batch
         if broken == ["gradient"] and self.scale.shrink():
             self.overflows += 1
             logger.info("step %d is left out: loss scale %g overflows, now %g", batch.step, before, self.scale.value)
@@ -171,6 +175,7 @@ def write_nonfinite_batch(
         {"path": image_paths[row], "row": row, "cluster": label}
         for row, label in zip(batch.rows.tolist(), batch.labels.tolist(), strict=True)
     ]
+    # repr: JSON has no spelling for the very numbers that are to be seen here
     content = {"step": batch.step, "values": {name: repr(value) for name, value in values.items()}, "images": images}
     path = folder / NONFINITE.format(f"{batch.step:06d}")
     write_text(path, json.dumps(content, ensure_ascii=False, indent=1) + "\n")

@@ -85,14 +85,8 @@ def train(
         if not progress.has_labels:
             with stage("extract"):
                 features = extract(model)  # (N, D)
-            cluster = partial(
-                assign_pseudo_labels,
-                features,
-                camids,
-                distance=method.distance(epoch),
-                clusterer=method.clusterer,
-            )
-            progress = progress.clustered(*keeper.shared(cluster))
+            cluster = partial(assign_pseudo_labels, features, camids, distance=method.distance(epoch))
+            progress = progress.clustered(*keeper.shared(partial(cluster, clusterer=method.clusterer)))
         labels = progress.labels  # (N,), -1 for outliers, which no batch contains
 
         # C changes with every clustering, so nothing that has C rows outlives an epoch; the optimizer's moments do
@@ -109,14 +103,7 @@ def train(
                 # the degree grows over the whole run: the later it is, the more the clusters can be trusted
                 batch = StepBatch(step, rows, labels[rows], schedule.pli_degree(step))
                 losses = training_step(
-                    model,
-                    memory,
-                    images,
-                    batch,
-                    optimizer,
-                    objective,
-                    forward=method.forward,
-                    guard=keeper.guard,
+                    model, memory, images, batch, optimizer, objective, forward=method.forward, guard=keeper.guard
                 )
                 progress = progress.stepped(losses, memory.centroids)
                 keeper.step_done(progress)

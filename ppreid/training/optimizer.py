@@ -15,6 +15,7 @@ def adam_with_l2(model: nn.Layer, *, lr: float, weight_decay: float) -> paddle.o
     Returns:
         The optimizer: betas 0.9 and 0.999, epsilon 1e-8.
     """
+    # the bias of the neck is frozen in the released recipe: it stays out, and with it out of the checkpoint's moments
     parameters = [parameter for parameter in model.parameters() if not parameter.stop_gradient]
     return paddle.optimizer.Adam(learning_rate=lr, parameters=parameters, weight_decay=weight_decay)
 
@@ -33,5 +34,6 @@ def learning_rate(step: int, *, iters: int, lr: float, lr_step: int, lr_gamma: f
     Returns:
         lr * lr_gamma ** (epoch // lr_step), times the warm-up factor.
     """
+    # the first step moves as well: its rate is one share of the ramp, not zero
     warmup = min(1.0, (step + 1) / warmup_iters) if warmup_iters else 1.0
     return lr * lr_gamma ** (step // iters // lr_step) * warmup

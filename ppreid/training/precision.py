@@ -77,12 +77,14 @@ class LossScale:
     def unscale(self, parameters: Iterable[Tensor]) -> None:
         """Divide the gradients of parameters by the factor, in place."""
         if self.is_dynamic:
+            # before the optimizer: its L2 term is added to the gradient, and must not be scaled
             for parameter in parameters:
                 if parameter.grad is not None:
                     parameter.grad.scale_(1.0 / self.value)
 
     def shrink(self) -> bool:
         """Halve the factor after an overflow; False if that is not possible."""
+        # at 1 float16 overflows without any scaling, so another halving would only hide a diverging run
         if not self.is_dynamic or self.value <= 1.0:
             return False
         self.value, self.steps = self.value / 2, 0

@@ -38,6 +38,7 @@ def assign_pseudo_labels(
         Labels and centroids; C may be 0.
     """
     distances = distance(features, camids, stopwatch=stopwatch)  # (N, N), sparse
+    # outliers join no centroid: they would pull it towards images that nothing is known of
     with stopwatch.stage("cluster"):
         labels = clusterer(distances)
         centroids = cluster_centroids(features, labels)

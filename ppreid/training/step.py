@@ -89,6 +89,7 @@ def whole_batch(model: nn.Layer, images: Tensor, *, autocast: Autocast = nullcon
     """
     with autocast():
         features = model(images)
+    # distances and losses lose their last neighbours in half precision; only the network may compute in it
     features = features.astype("float32")
     return features.detach(), features.backward
 
@@ -123,11 +124,13 @@ def micro_batches(
         )
     images_of_part = paddle.split(images, parts)
     with paddle.no_grad():
+        # the first part alone moves the statistics: the released code keeps those of the first of its GPUs
         rows = [whole_batch(model, images_of_part[0], autocast=autocast)[0]]
         with running_statistics_kept(model):
             rows += [whole_batch(model, part, autocast=autocast)[0] for part in images_of_part[1:]]
 
     def backward(gradient: Tensor) -> None:
+        # each graph is built again and dropped at once: memory for one part is the point of the parts
         with running_statistics_kept(model):
             for part, gradient_of_part in zip(images_of_part, paddle.split(gradient, parts), strict=True):
                 _, backward_of_part = whole_batch(model, part, autocast=autocast)
@@ -156,6 +159,7 @@ def all_ranks(model: nn.Layer, images: Tensor, *, own: Forward, ranks: Ranks) ->
     share = slice(ranks.rank * features.shape[0], (ranks.rank + 1) * features.shape[0])
 
     def backward(gradient: Tensor) -> None:
+        # every rank has the gradient of the whole batch; its own rows are those that its images can answer for
         backward_own(gradient[share])
         sum_gradients(model, ranks)
 
