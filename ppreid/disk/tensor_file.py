@@ -15,6 +15,8 @@ from ppreid.disk.files import replacing
 from ppreid.disk.reading import is_there, reading
 from ppreid.disk.safetensors_header import BFLOAT16, read_bfloat16, read_header
 
+CHECKPOINT_PREFIX = "model."  # what a training checkpoint puts before the tensors of the model
+
 
 class TensorFile(NamedTuple):
     """Contents of a file of ours.

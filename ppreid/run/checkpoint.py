@@ -13,10 +13,9 @@ from paddle import nn
 
 from ppreid.base.errors import TrainingError, WeightsError, WriteError
 from ppreid.base.records import ImageRecord
-from ppreid.disk.tensor_file import load_tensors, save_tensors
+from ppreid.disk.tensor_file import CHECKPOINT_PREFIX, load_tensors, save_tensors
 from ppreid.run.model_state import optimizer_arrays, restore_arrays
 from ppreid.run.progress import Progress
-from ppreid.weights.files import CHECKPOINT_PREFIX
 from ppreid.weights.numbers import check_numbers
 
 FORMAT = 1  # raised when a checkpoint of before can no longer be read; tests/data/checkpoints has one of each

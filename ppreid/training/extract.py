@@ -10,7 +10,6 @@ from paddle import Tensor, nn
 from ppreid.base.errors import ConfigError, DataError, PpreidWarning, TrainingError
 from ppreid.base.progress import progress
 from ppreid.contracts import FeatureLoader
-from ppreid.export.inference import inference_forward, usable_precision
 from ppreid.processes.collectives import rows_to_first, tensors_from_first
 from ppreid.processes.ranks import ALONE, Ranks
 
@@ -113,6 +112,8 @@ def _choose_forward(
         pays_off = num_images >= MIN_IMAGES_FOR_INFERENCE and paddle.get_device() == "cpu"
         engine = "inference" if pays_off else "eager"
     if engine == "inference":
+        from ppreid.export.inference import inference_forward, usable_precision
+
         usable = usable_precision(precision)
         try:
             return inference_forward(model, images, precision=usable)

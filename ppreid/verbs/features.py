@@ -3,7 +3,7 @@
 import hashlib
 import json
 import logging
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -12,7 +12,6 @@ from ppreid import wiring
 from ppreid.base.records import ImageRecord
 from ppreid.config.schema import Config
 from ppreid.contracts import ImageFeatures
-from ppreid.disk.feature_writer import Blocks, write_features
 from ppreid.models.reid_net import ReIDNet
 from ppreid.neighbours.checks import check_not_collapsed
 from ppreid.training.extract import feature_blocks
@@ -63,13 +62,15 @@ def write_image_features(
     Raises:
         PpreidError: what its message says; the subclass tells the kind.
     """
+    from ppreid.disk.feature_writer import write_features
+
     origin = {
         **made_with(cfg, weights_sha256),
         "engine": f"{cfg.eval.engine}, {cfg.eval.precision}",
         "images": hashlib.sha256(repr(tuple(records)).encode()).hexdigest(),
     }
 
-    def blocks_from(first_row: int) -> Blocks:
+    def blocks_from(first_row: int) -> Iterator[tuple[np.ndarray, np.ndarray]]:
         logger.info("%d images, %d of them already done", len(records), first_row)
         loader = wiring.feature_loader(records, cfg.data, cfg.eval, first_row=first_row)
         return feature_blocks(model, loader, engine=cfg.eval.engine, precision=cfg.eval.precision)

@@ -18,8 +18,6 @@ from ppreid.disk.files import write_text
 from ppreid.disk.outputs import CAMERAS_CSV, SKIPPED_TXT, Output, check_outputs
 from ppreid.models.reid_net import ReIDNet
 from ppreid.run.folder import write_camera_names
-from ppreid.weights.match import BEHIND_BACKBONE, imagenet_weights_path, load_weights
-from ppreid.weights.network import own_network
 
 logger = logging.getLogger("ppreid")
 
@@ -150,6 +148,8 @@ def load_initial_weights(model: ReIDNet, cfg: ModelConfig) -> None:
     if cfg.weights == "none":
         logger.info("weights: random")
         return
+    from ppreid.weights.match import BEHIND_BACKBONE, imagenet_weights_path, load_weights
+
     path = imagenet_weights_path(cfg.backbone) if cfg.weights == "imagenet" else Path(cfg.weights)
     report = load_weights(model, path, allow_missing=BEHIND_BACKBONE, sha256=cfg.weights_sha256 or None)
     logger.info("weights: %s", report)
@@ -191,6 +191,8 @@ def trained_network(cfg: EvaluationModelConfig) -> TrainedNetwork:
             f"model.weights is {cfg.weights!r}, which is no trained network; "
             "pass -o model.weights=output/.../checkpoint_best.safetensors"
         )
+    from ppreid.weights.match import load_weights
+
     model = wiring.reid_net(cfg)
     report = load_weights(model, cfg.weights, sha256=cfg.weights_sha256 or None)
     logger.info("weights: %s", report)
@@ -200,6 +202,8 @@ def trained_network(cfg: EvaluationModelConfig) -> TrainedNetwork:
 
 def _warn_if_trained_otherwise(path: Path, cfg: EvaluationModelConfig) -> None:
     """A checkpoint of ours knows what no shape of a tensor shows, and what would go wrong without a word."""
+    from ppreid.weights.network import own_network
+
     own, here = own_network(path), {f"model.{key}": str(value) for key, value in cfg.model_dump().items()}
     for key in SAME_WEIGHTS_OTHER_FEATURES:
         if own.get(key, here[key]) != here[key]:

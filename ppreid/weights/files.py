@@ -11,14 +11,12 @@ from paddle import nn
 from ppreid.base.errors import WeightsError, unknown_choice
 from ppreid.disk.files import replacing
 from ppreid.disk.reading import is_there, reading
-from ppreid.disk.tensor_file import TensorFile, load_tensors, save_tensors
+from ppreid.disk.tensor_file import CHECKPOINT_PREFIX, TensorFile, load_tensors, save_tensors
 from ppreid.weights.kinds import HEAD_BYTES, SAFETENSORS, TORCH, kind_of, strange_content
 from ppreid.weights.missing import folder_of_weights, missing_weights
 from ppreid.weights.safe_pickle import load_arrays
 from ppreid.weights.state_dict import WeightsFile, find_state_dict
 from ppreid.weights.torch_files import load_torch
-
-CHECKPOINT_PREFIX = "model."  # what a training checkpoint puts before the tensors of the model
 
 
 def save_weights(path: str | Path, model: nn.Layer) -> None:

@@ -145,7 +145,7 @@ def test_auto_exports_where_it_pays_off(num_images, exports, monkeypatch):
         return lambda batch: batch.flatten(1).numpy()
 
     monkeypatch.setattr(extract, "MIN_IMAGES_FOR_INFERENCE", 8)
-    monkeypatch.setattr(extract, "inference_forward", spy)
+    monkeypatch.setattr(inference, "inference_forward", spy)
     extract_features(paddle.nn.Flatten(), NoiseLoader(num_images), engine="auto")
     assert calls == (["float32"] if exports else [])
 
