@@ -1,36 +1,32 @@
-"""From configuration to the objects of a run."""
+"""From configuration to the objects of a run; each function imports what it makes, since no command needs them all."""
 
-from collections.abc import Mapping, Sequence
+from __future__ import annotations
+
+from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
-from typing import Any
-
-import numpy as np
-from scipy.sparse import csr_matrix
+from typing import TYPE_CHECKING
 
 from ppreid import tables
 from ppreid.base.records import DatasetContents, ImageRecord, ReIDSplit
-from ppreid.clustering.labels import require_clusters
-from ppreid.config.data import DataConfig
-from ppreid.config.method import EvaluationModelConfig, ISEConfig, LabelsConfig
-from ppreid.config.run import AmpConfig, BatchConfig, EvaluationSettings
-from ppreid.config.schema import TrainingConfig
-from ppreid.contracts import Clusterer, Distance, Extractor, Objective, Ranker
-from ppreid.datasets.image_dataset import ImageDataset
-from ppreid.datasets.loader import EvalLoader, TrainLoader, eval_loader
-from ppreid.datasets.summary import PublishedCounts
-from ppreid.datasets.transforms import eval_transform, train_transform
-from ppreid.evaluation.ranking import RankingResult, evaluate_features
-from ppreid.ise.schedule import pli_degree
-from ppreid.ise.support_samples import usable_topk
-from ppreid.models.reid_net import ReIDNet
 from ppreid.processes.ranks import ALONE, Ranks
-from ppreid.run.progress import Schedule
-from ppreid.training.extract import extract_features
-from ppreid.training.loop import Method
-from ppreid.training.optimizer import learning_rate
-from ppreid.training.precision import OFF, autocast
-from ppreid.training.step import Forward, all_ranks, micro_batches
+
+if TYPE_CHECKING:
+    import numpy as np
+    from scipy.sparse import csr_matrix
+
+    from ppreid.config.data import DataConfig
+    from ppreid.config.method import EvaluationModelConfig, ISEConfig, LabelsConfig
+    from ppreid.config.run import AmpConfig, BatchConfig, EvaluationSettings
+    from ppreid.config.schema import TrainingConfig
+    from ppreid.contracts import Clusterer, Distance, Extractor, Objective, Ranker
+    from ppreid.datasets.loader import EvalLoader, TrainLoader
+    from ppreid.datasets.summary import PublishedCounts
+    from ppreid.evaluation.ranking import RankingResult
+    from ppreid.models.reid_net import ReIDNet
+    from ppreid.run.progress import Schedule
+    from ppreid.training.loop import Method
+    from ppreid.training.step import Forward
 
 
 def dataset(cfg: DataConfig) -> DatasetContents:
@@ -53,6 +49,8 @@ def published_counts(cfg: DataConfig) -> PublishedCounts | None:
 
 def reid_net(cfg: EvaluationModelConfig, *, bn_chunks: int = 1) -> ReIDNet:
     """The network with random weights."""
+    from ppreid.models.reid_net import ReIDNet
+
     row, pooling = tables.BACKBONES[cfg.backbone], tables.POOLINGS[cfg.pooling]
     pool = tables.resolve(pooling.function)
     return ReIDNet(
@@ -72,8 +70,11 @@ def feature_loader(
     ranks: Ranks = ALONE,
 ) -> EvalLoader:
     """All images from a row on, once, in order, without augmentation; of several processes each reads a share."""
-    dataset = ImageDataset(records, partial(eval_transform, height=data.height, width=data.width))
-    return eval_loader(
+    from ppreid.datasets import image_dataset, loader, transforms
+
+    transform = partial(transforms.eval_transform, height=data.height, width=data.width)
+    dataset = image_dataset.ImageDataset(records, transform)
+    return loader.eval_loader(
         dataset,
         batch_size=settings.batch_size,
         image_shape=(3, data.height, data.width),
@@ -87,13 +88,17 @@ def feature_loader(
 
 def extractor(settings: EvaluationSettings) -> Extractor:
     """Network and loader to features (N, D)."""
+    from ppreid.training.extract import extract_features
+
     return partial(extract_features, engine=settings.engine, precision=settings.precision)
 
 
 def train_loader(records: Sequence[ImageRecord], cfg: TrainingConfig, ranks: Ranks = ALONE) -> TrainLoader:
     """Augmented batches of identities x images."""
+    from ppreid.datasets import image_dataset, loader, transforms
+
     transform = partial(
-        train_transform,
+        transforms.train_transform,
         height=cfg.data.height,
         width=cfg.data.width,
         flip=cfg.augment.flip,
@@ -101,8 +106,8 @@ def train_loader(records: Sequence[ImageRecord], cfg: TrainingConfig, ranks: Ran
         erasing=cfg.augment.erasing,
         color_jitter=cfg.augment.color_jitter,
     )
-    return TrainLoader(
-        ImageDataset(records, transform, seed=cfg.seed),
+    return loader.TrainLoader(
+        image_dataset.ImageDataset(records, transform, seed=cfg.seed),
         identities=cfg.batch.identities,
         images=cfg.batch.images,
         num_batches=cfg.solver.iters,
@@ -119,7 +124,7 @@ def distance(cfg: LabelsConfig, epoch: int) -> Distance:
     row, clusterer = tables.DISTANCES[cfg.distance], tables.CLUSTERERS[cfg.clusterer]
     compute = partial(
         tables.resolve(row.function),
-        **_of_epoch(cfg.model_dump(include=set(row.keys)), epoch),
+        **cfg.of_epoch(row.keys, epoch),
         max_distance=cfg.eps if clusterer.within_eps else 1.0,
         method=cfg.neighbours,
         num_probes=cfg.num_probes,
@@ -127,15 +132,6 @@ def distance(cfg: LabelsConfig, epoch: int) -> Distance:
     if row.needs_cameras:
         return compute
     return lambda features, camids, *, stopwatch: compute(features, stopwatch=stopwatch)
-
-
-def _of_epoch(keys: Mapping[str, Any], epoch: int) -> dict[str, Any]:
-    """Keys of a section and those of the sections in it, by name; NAME_first stands for NAME in the first epoch."""
-    sections = [value if isinstance(value, dict) else {name: value} for name, value in keys.items()]
-    flat = {name: value for section in sections for name, value in section.items()}
-    first = {name.removesuffix("_first"): value for name, value in flat.items() if name.endswith("_first")}
-    later = {name: value for name, value in flat.items() if not name.endswith("_first")}
-    return later if epoch else {**later, **first}
 
 
 def clusterer(cfg: LabelsConfig) -> Clusterer:
@@ -147,6 +143,8 @@ def clusterer(cfg: LabelsConfig) -> Clusterer:
 
 def objective(cfg: ISEConfig, num_clusters: int) -> Objective:
     """The objective of one epoch; warns when there are too few clusters for ise.topk."""
+    from ppreid.ise.support_samples import usable_topk
+
     row = tables.OBJECTIVES[cfg.objective]
     return partial(
         tables.resolve(row.function),
@@ -160,6 +158,9 @@ def objective(cfg: ISEConfig, num_clusters: int) -> Objective:
 
 def forward(batch: BatchConfig, amp: AmpConfig, ranks: Ranks = ALONE) -> Forward | None:
     """From the images of a step, or this process's share of them, to the features of all; None: the network, once."""
+    from ppreid.training.precision import OFF, autocast
+    from ppreid.training.step import all_ranks, micro_batches
+
     if ranks.count == 1 and batch.accumulate == 1 and amp.level == OFF:
         return None
     own = partial(micro_batches, parts=batch.accumulate, autocast=autocast(amp.level, amp.dtype))
@@ -168,6 +169,10 @@ def forward(batch: BatchConfig, amp: AmpConfig, ranks: Ranks = ALONE) -> Forward
 
 def schedule(cfg: TrainingConfig, *, can_evaluate: bool = False) -> Schedule:
     """Steps, learning rates and PLI degrees."""
+    from ppreid.ise.schedule import pli_degree
+    from ppreid.run.progress import Schedule
+    from ppreid.training.optimizer import learning_rate
+
     solver = cfg.solver
     return Schedule(
         epochs=solver.epochs,
@@ -188,6 +193,8 @@ def schedule(cfg: TrainingConfig, *, can_evaluate: bool = False) -> Schedule:
 
 def method(cfg: TrainingConfig, ranks: Ranks = ALONE, *, can_evaluate: bool = False) -> Method:
     """What there is to choose in the method."""
+    from ppreid.training.loop import Method
+
     return Method(
         distance=partial(distance, cfg.labels),
         clusterer=partial(_at_least_one, cfg=cfg.labels),
@@ -201,6 +208,8 @@ def method(cfg: TrainingConfig, ranks: Ranks = ALONE, *, can_evaluate: bool = Fa
 
 def _at_least_one(distances: csr_matrix, *, cfg: LabelsConfig) -> np.ndarray:
     """Labels (N,) of sparse distances (N, N), with at least one cluster: nothing can be trained without."""
+    from ppreid.clustering.labels import require_clusters
+
     labels = clusterer(cfg)(distances)
     require_clusters(labels, eps=cfg.eps, min_samples=cfg.min_samples)
     return labels
@@ -208,4 +217,6 @@ def _at_least_one(distances: csr_matrix, *, cfg: LabelsConfig) -> np.ndarray:
 
 def ranking(cfg: EvaluationSettings) -> Ranker[RankingResult]:
     """Features, identities and cameras of query and gallery to metrics."""
+    from ppreid.evaluation.ranking import evaluate_features
+
     return partial(evaluate_features, protocol=cfg.protocol, ignore_camera=cfg.ignore_camera)

@@ -1,6 +1,7 @@
 """The method: pseudo labels, what is learned from them, and the network."""
 
-from typing import Annotated, Literal
+from collections.abc import Collection
+from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
@@ -44,6 +45,15 @@ class LabelsConfig(Section):
     """Largest Jaccard distance between neighbours in a cluster."""
     min_samples: PositiveInt = 4
     """Images within eps, itself included, that make an image a core point."""
+
+    def of_epoch(self, keys: Collection[str], epoch: int) -> dict[str, Any]:
+        """Values of keys, and of those of sections among them, by name; NAME_first stands for NAME in epoch 0."""
+        values = self.model_dump(include=set(keys))
+        sections = [value if isinstance(value, dict) else {name: value} for name, value in values.items()]
+        flat = {name: value for section in sections for name, value in section.items()}
+        first = {name.removesuffix("_first"): value for name, value in flat.items() if name.endswith("_first")}
+        later = {name: value for name, value in flat.items() if not name.endswith("_first")}
+        return later if epoch else {**later, **first}
 
 
 class MemoryConfig(Section):
