@@ -101,10 +101,7 @@ def train_loader(records: Sequence[ImageRecord], cfg: TrainingConfig, ranks: Ran
         transforms.train_transform,
         height=cfg.data.height,
         width=cfg.data.width,
-        flip=cfg.augment.flip,
-        pad=cfg.augment.pad,
-        erasing=cfg.augment.erasing,
-        color_jitter=cfg.augment.color_jitter,
+        **cfg.augment.model_dump(),
     )
     return loader.TrainLoader(
         image_dataset.ImageDataset(records, transform, seed=cfg.seed),
