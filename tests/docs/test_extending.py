@@ -1,12 +1,14 @@
 """The programs in docs/extending.md are run as they stand, on tiny data."""
 
+import re
+
 import numpy as np
 import pytest
 from pages import ROOT, code_blocks
 from scipy.sparse import csr_matrix
 
 import ppreid
-from ppreid import tables
+from ppreid import contracts, tables
 from ppreid.run.folder import METRICS
 from ppreid.run.metrics import read_metrics
 
@@ -36,6 +38,15 @@ def run(tiny_config, tmp_path, monkeypatch):
     for table, rows in before.items():
         getattr(tables, table).clear()
         getattr(tables, table).update(rows)
+
+
+def test_every_table_is_named_with_its_key_and_its_contract():
+    rows = re.findall(r"^\| `([a-z.]+)` \| `([A-Z_]+)` \| (?:`(\w+)` )?\|", TEXT, re.MULTILINE)
+    others = re.findall(r"`([A-Z_]+)`\s+\(`([a-z.]+)`\)", TEXT)
+    found = {key: table for key, table, _ in rows} | {key: table for table, key in others}
+    assert {key: getattr(tables, table) for key, table in found.items()} == tables.CHOICES
+    for _, _, contract in rows[1:]:
+        assert getattr(contracts, contract)._is_protocol
 
 
 def test_there_is_a_program_for_each_of_the_three():
