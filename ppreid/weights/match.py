@@ -109,7 +109,7 @@ def match_weights(
             "fetch the file again, or correct the pin (model.weights_sha256, empty for none)"
         )
     check_numbers(path, tensors)
-    wrapper = find_wrapper(tensors) if naming is None else ""
+    wrapper = find_wrapper(tensors)
     inside = {name.removeprefix(wrapper): array for name, array in tensors.items() if name.startswith(wrapper)}
     naming = naming or detect_naming(inside)
     if naming is None:

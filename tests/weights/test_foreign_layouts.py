@@ -157,6 +157,7 @@ def test_the_same_as_safetensors(tmp_path, layout):
     path = tmp_path / "model"
     save_file({name: np.ascontiguousarray(array) for name, array in tensors.items()}, path)
     assert load_weights(net(seed=6), path).naming == naming
+    assert match_weights(net(), path, naming=naming).report.num_loaded == len(arrays(net()))
 
 
 def features(network, seed=1):

@@ -203,18 +203,6 @@ def test_copies_of_one_image_can_be_extracted(command, weights, tmp_path, tiny_r
     assert command(words, weights) == 0
 
 
-def unreadable(path):
-    path.chmod(0)
-
-
-@pytest.mark.skipif(os.geteuid() == 0, reason="root may read everything")
-@pytest.mark.parametrize("name", COMMANDS)
-def test_a_file_without_permission(name, command, weights, capsys):
-    unreadable(weights)
-    assert command(COMMANDS[name], weights) == 4
-    assert f"cannot read {weights}: Permission denied" in capsys.readouterr().err
-
-
 @pytest.mark.parametrize("name", COMMANDS)
 @pytest.mark.parametrize("error", [PermissionError(13, "Permission denied"), OSError(5, "Input/output error")])
 def test_what_the_system_says_is_said_with_the_path(name, error, command, weights, capsys, monkeypatch):
