@@ -4,6 +4,7 @@ import os
 import re
 from collections import Counter
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 
 from ppreid.base.errors import DataError
@@ -11,6 +12,7 @@ from ppreid.base.records import DatasetContents, ImageRecord, ReIDSplit
 from ppreid.datasets.camera_table import NamedImage, read_camera_table
 from ppreid.datasets.folder_layout import describe_entries
 from ppreid.datasets.image_folder import scan_folder
+from ppreid.datasets.unusable import complete, gathered
 
 UNKNOWN = -1
 DISTRACTOR = 0
@@ -51,28 +53,31 @@ def read_camera_folder(
         is unknown are left out of query and gallery; an identity of zeros is a distractor.
 
     Raises:
-        DataError: there is no image, a path or a line does not parse, or training images are in query or gallery.
+        EntriesError: there is no image, a path or a line does not parse, or training images are in query or gallery;
+            all that is wrong with the three parts.
     """
-    root, notes = root.expanduser(), []
+    root, notes, problems = root.expanduser(), list[str](), list[str]()
     if camera == "csv" and csv:
-        train, found = read_camera_table(Path(csv), root), ""
+        train, found = gathered(problems, partial(read_camera_table, Path(csv), root), list[NamedImage]()), ""
     else:
         keys = "see data.camera_folder.camera and .pattern, or set data.camera_folder.unmatched to skip or unknown"
-        train, found = _read_folder(root, names_in_path(camera, pattern), unmatched, advice=keys)
+        read = partial(_read_folder, root, names_in_path(camera, pattern), unmatched, advice=keys)
+        train, found = gathered(problems, read, (list[NamedImage](), ""))
     notes += [found] if found else []
     parts = [train]
     for name, source in (("query", query), ("gallery", gallery)):
-        labelled, unlabelled = _read_labelled(Path(source), root, label_pattern) if source else ([], 0)
+        read_labels = partial(_read_labelled, Path(source), root, label_pattern)
+        labelled, unlabelled = gathered(problems, read_labels, (list[NamedImage](), 0)) if source else ([], 0)
         notes += [f"{name}: {unlabelled:,} images without a known identity are left out"] if unlabelled else []
         parts.append(labelled)
-    _check_disjoint(parts)
+    problems += _overlap(parts)
     cameras = sorted({image.camera for part in parts for image in part} - {""}, key=natural_order)
     people = sorted({image.pid for part in parts for image in part if image.pid.strip("0")}, key=natural_order)
     camera_ids = {name: number for number, name in enumerate(cameras)}
     pids = {name: number for number, name in enumerate(people, start=1)}
     split = ReIDSplit(*(_records(part, camera_ids, pids) for part in parts))
     notes.append(_camera_note(cameras, split))
-    return DatasetContents(split, tuple(cameras), tuple(notes))
+    return complete(problems, DatasetContents(split, tuple(cameras), tuple(notes)))
 
 
 def names_in_path(camera: str, pattern: str) -> NamesOf:
@@ -106,12 +111,13 @@ def _read_folder(root: Path, names_of: NamesOf, unmatched: str, *, advice: str) 
         raise DataError(f"no image in {root.absolute()}; left out: {left_out or 'nothing'}; {describe_entries(root)}")
     named = [(name, names_of(name)) for name in scan.names]
     unparsed = [name for name, names in named if names is None]
+    problems = []
     if unparsed and unmatched == "error":
         shown = ", ".join(map(repr, unparsed[:_SHOWN])) + ", ..." * (len(unparsed) > _SHOWN)
-        raise DataError(
+        problems = [
             f"the paths of {len(unparsed):,} of {len(named):,} images in {root.absolute()} do not say the camera: "
             f"{shown}; {advice}"
-        )
+        ]
     if unparsed and unmatched == "skip":
         left_out = ", ".join(filter(None, [left_out, f"{len(unparsed):,} images whose path does not say the camera"]))
         if len(unparsed) == len(named):
@@ -119,15 +125,16 @@ def _read_folder(root: Path, names_of: NamesOf, unmatched: str, *, advice: str) 
     images = [
         NamedImage(os.path.join(root, name), *(names or ("", "")))
         for name, names in named
-        if names is not None or unmatched == "unknown"
+        if names is not None or unmatched != "skip"
     ]
-    return images, f"left out: {left_out}" if left_out else ""
+    return complete(problems, (images, f"left out: {left_out}" if left_out else ""))
 
 
 def _read_labelled(source: Path, root: Path, label_pattern: str) -> tuple[list[NamedImage], int]:
     """Images with known identity of a CSV or folder, and the number of those without."""
+    problems: list[str] = []
     if source.suffix.lower() in (".csv", ".tsv"):
-        images = read_camera_table(source, root)
+        images = gathered(problems, partial(read_camera_table, source, root), list[NamedImage]())
     else:
         folder = source.expanduser().absolute()
         names_of, own_name = names_in_path("regex", label_pattern), os.path.basename(os.path.normpath(folder))
@@ -135,24 +142,26 @@ def _read_labelled(source: Path, root: Path, label_pattern: str) -> tuple[list[N
             f"data.camera_folder.label_pattern finds camera and identity of labelled images, in these paths or with "
             f"{own_name + '/'!r} before them; it is {label_pattern!r}"
         )
-        images = _read_folder(
-            folder, lambda name: names_of(name) or names_of(f"{own_name}/{name}"), "error", advice=advice
-        )[0]
+        read = partial(_read_folder, folder, lambda name: names_of(name) or names_of(f"{own_name}/{name}"), "error")
+        images, _ = gathered(problems, partial(read, advice=advice), (list[NamedImage](), ""))
+    if problems:
+        return complete(problems, (images, 0))
     labelled = [image for image in images if image.pid not in ("", "-1")]
     if not labelled:
         raise DataError(f"no image of {source.absolute()} has a known identity; without any it cannot be evaluated")
     return labelled, len(images) - len(labelled)
 
 
-def _check_disjoint(parts: Sequence[Sequence[NamedImage]]) -> None:
-    """Refuse training images that are in query or gallery, e.g. because their folders lie in the root."""
+def _overlap(parts: Sequence[Sequence[NamedImage]]) -> list[str]:
+    """A sentence about training images that are in query or gallery, e.g. because their folders lie in the root."""
     train = {os.path.abspath(image.path) for image in parts[0]} if any(parts[1:]) else set()
     both = [image.path for part in parts[1:] for image in part if os.path.abspath(image.path) in train]
-    if both:
-        raise DataError(
-            f"{len(both):,} labelled images are training images as well, e.g. {both[0]}; keep the folders of query and "
-            "gallery outside of data.root, or the metrics mean nothing"
-        )
+    if not both:
+        return []
+    return [
+        f"{len(both):,} labelled images are training images as well, e.g. {both[0]}; keep the folders of query and "
+        "gallery outside of data.root, or the metrics mean nothing"
+    ]
 
 
 def _records(images: Sequence[NamedImage], camera_ids: dict[str, int], pids: dict[str, int]) -> tuple[ImageRecord, ...]:

@@ -4,10 +4,12 @@ import csv
 import io
 import re
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
 from ppreid.base.errors import DataError
+from ppreid.datasets.unusable import complete, first_few, gathered
 from ppreid.disk.text import listed_path, read_text
 
 _CAMERA_COLUMNS, _IDENTITY_COLUMNS = ("camera", "camid"), ("pid", "identity")
@@ -43,15 +45,19 @@ def read_camera_table(file: Path, root: Path) -> list[NamedImage]:
         One image per line, sorted by path.
 
     Raises:
-        DataError: the file cannot be read, or a line is wrong; the message has its number.
+        DataError: the file cannot be read, or lists nothing.
+        EntriesError: lines are wrong; the message has the numbers of the first ones.
     """
-    images = list(_images(io.StringIO(read_text(file), newline=""), file, root))
+    problems: list[str] = []
+    images = list(_images(io.StringIO(read_text(file), newline=""), file, root, problems))
+    complete(first_few(problems, f"lines of {file} are wrong"), sorted(images))
     if not images:
         raise DataError(f"{file} lists no image; it needs a line with a path for each")
     return sorted(images)
 
 
-def _images(text: Iterator[str], file: Path, root: Path) -> Iterator[NamedImage]:
+def _images(text: Iterator[str], file: Path, root: Path, problems: list[str]) -> Iterator[NamedImage]:
+    """Images of the lines that are right; what is wrong with the others is added to the problems."""
     header = next(text, "")
     delimiter = max(_DELIMITERS, key=header.count)
     columns = [name.strip().strip('"').lower() for name in header.rstrip("\r\n").split(delimiter)]
@@ -68,16 +74,17 @@ def _images(text: Iterator[str], file: Path, root: Path) -> Iterator[NamedImage]
             if not row:
                 continue
             if len(row) != len(columns):
-                raise DataError(f"{file}:{line}: {len(row)} fields, but the header has {len(columns)}: {row}")
-            if not row[path].strip():
-                raise DataError(f"{file}:{line}: the path is empty")
-            found = listed_path(row[path], root, f"{file}:{line}")
-            if found in first_lines:
-                raise DataError(f"{file}:{line}: {row[path]} is listed twice, first in line {first_lines[found]}")
-            first_lines[found] = line
-            yield NamedImage(found, *("" if column is None else _known(row[column]) for column in (camera, pid)))
-    except csv.Error as error:
-        raise DataError(f"{file}:{1 + reader.line_num}: {error}") from error
+                problems.append(f"{file}:{line}: {len(row)} fields, but the header has {len(columns)}: {row}")
+            elif not row[path].strip():
+                problems.append(f"{file}:{line}: the path is empty")
+            elif found := gathered(problems, partial(listed_path, row[path], root, f"{file}:{line}"), ""):
+                if found in first_lines:
+                    problems.append(f"{file}:{line}: {row[path]} is listed twice, first in line {first_lines[found]}")
+                    continue
+                first_lines[found] = line
+                yield NamedImage(found, *("" if column is None else _known(row[column]) for column in (camera, pid)))
+    except csv.Error as error:  # where the next line begins is not known
+        problems.append(f"{file}:{1 + reader.line_num}: {error}")
 
 
 def _column(columns: list[str], names: tuple[str, ...]) -> int | None:

@@ -4,12 +4,15 @@ Market-1501, DukeMTMC-reID, VeRi-776 and the converted form of MSMT17 share one 
 `<identity>_c<camera>...`, for example `0002_c1s1_000451_03.jpg`. What they share lives here, the rest in one file each.
 """
 
+import os
 import re
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 
 from ppreid.base.errors import DataError
 from ppreid.base.records import ImageRecord, ReIDSplit
+from ppreid.datasets.unusable import EntriesError, complete, gathered
 from ppreid.disk.text import MAX_DIGITS
 
 BOUNDING_BOX_LAYOUT = ("bounding_box_train", "query", "bounding_box_test")
@@ -68,10 +71,11 @@ def read_split(folder: Path, part_folders: Sequence[str], *, pid_offset: int = 0
         The records of the three parts.
 
     Raises:
-        DataError: see `read_image_folder`.
+        EntriesError: what `read_image_folder` says of any of the folders.
     """
-    train, query, gallery = (read_image_folder(folder / name, pid_offset=pid_offset) for name in part_folders)
-    return ReIDSplit(train=train, query=query, gallery=gallery)
+    problems: list[str] = []
+    readers = [partial(read_image_folder, folder / name, pid_offset=pid_offset) for name in part_folders]
+    return complete(problems, ReIDSplit(*(gathered(problems, read, tuple[ImageRecord, ...]()) for read in readers)))
 
 
 def read_image_folder(folder: Path, *, pid_offset: int = 0) -> tuple[ImageRecord, ...]:
@@ -87,20 +91,24 @@ def read_image_folder(folder: Path, *, pid_offset: int = 0) -> tuple[ImageRecord
         One record per image, sorted by path; cameras, counted from 1 in the names, are 0-based.
 
     Raises:
-        DataError: a name does not parse, or no image is left.
+        DataError: no image is left, or the folder cannot be read.
+        EntriesError: a name does not parse.
 
     Note:
         The released code matches the pattern anywhere in the full path, where a parent folder such as `1_c2` can
         match first; here it must match at the beginning of the file name.
     """
-    names = sorted(entry.name for entry in folder.iterdir() if is_image_name(entry.name))
+    try:
+        names = sorted(entry.name for entry in folder.iterdir() if is_image_name(entry.name))
+    except OSError as error:
+        raise DataError(f"cannot look into {folder}: {error.strerror}; make it readable") from None
     matches = [(name, _NAME_PATTERN.match(name)) for name in names]
-    raise_if_unparsed([name for name, match in matches if not match], folder, "0002_c1s1_000451_03.jpg")
     records = tuple(
         ImageRecord(str(folder / name), int(match[1]) + pid_offset, int(match[2]) - 1)
         for name, match in matches
         if match and int(match[1]) != JUNK_PID
     )
+    raise_if_unparsed([name for name, match in matches if not match], folder, "0002_c1s1_000451_03.jpg", records)
     if not records:
         raise DataError(f"no image to use in {folder.absolute()}; {describe_entries(folder)}")
     return records
@@ -111,24 +119,26 @@ def is_image_name(name: str) -> bool:
     return not name.startswith(".") and Path(name).suffix.lower() in IMAGE_SUFFIXES
 
 
-def raise_if_unparsed(unparsed: Sequence[str], source: Path, example: str) -> None:
+def raise_if_unparsed(unparsed: Sequence[str], source: Path, example: str, rest: Sequence[ImageRecord]) -> None:
     """Raise when some names or lines of a source were not understood.
 
     Args:
         unparsed: the names or lines that do not fit.
         source: folder or list file that they come from.
         example: a name or line that would fit.
+        rest: those that were understood.
 
     Raises:
-        DataError: `unparsed` is not empty; the message shows the first five and their number.
+        EntriesError: `unparsed` is not empty; the message shows the first five and their number.
     """
     if unparsed:
         first = ", ".join(repr(name) for name in unparsed[:5])
-        raise DataError(
+        text = (
             f"{len(unparsed):,} entries of {source.absolute()} do not carry identity and camera as in {example!r}: "
             f"{first}{', ...' if len(unparsed) > 5 else ''}; rename or remove them (numbers have at most "
             f"{MAX_DIGITS} digits)"
         )
+        raise EntriesError([text], rest)
 
 
 def describe_entries(folder: Path) -> str:
@@ -141,17 +151,21 @@ def describe_entries(folder: Path) -> str:
         For example "found in /data: images/, readme.txt".
     """
     where = folder.absolute()
-    if not folder.exists():
-        return f"{where} does not exist"
-    if not folder.is_dir():
-        return f"{where} is not a folder"
-    entries = sorted(entry.name + ("/" if entry.is_dir() else "") for entry in folder.iterdir())
+    try:
+        if not folder.exists():
+            return f"{where} does not exist"
+        if not folder.is_dir():
+            return f"{where} is not a folder"
+        entries = sorted(entry.name + ("/" if os.path.isdir(entry) else "") for entry in folder.iterdir())
+    except OSError as error:
+        return f"{where} cannot be looked into: {error.strerror}"
     more = f", ... ({len(entries) - _SHOWN:,} more)" if len(entries) > _SHOWN else ""
     return f"found in {where}: {', '.join(entries[:_SHOWN]) or 'nothing'}{more}"
 
 
 def _has_layout(folder: Path, layout: tuple[str, ...]) -> bool:
-    return all((folder / entry).is_file() if _is_list(entry) else (folder / entry).is_dir() for entry in layout)
+    # unlike those of pathlib, these two never raise, for example for want of permission
+    return all((os.path.isfile if _is_list(entry) else os.path.isdir)(folder / entry) for entry in layout)
 
 
 def _is_list(entry: str) -> bool:
@@ -160,7 +174,7 @@ def _is_list(entry: str) -> bool:
 
 def _missing_message(root: Path, title: str, names: Sequence[str], layouts: Sequence[tuple[str, ...]]) -> str:
     trees = ["\n".join(f"    {entry}{'' if _is_list(entry) else '/'}" for entry in layout) for layout in layouts]
-    looked_at = [root, *(root / name for name in names if (root / name).is_dir())]
+    looked_at = [root, *(root / name for name in names if os.path.isdir(root / name))]
     return "\n".join(
         [
             f"no {title} data set at data.root = {root.absolute()}",

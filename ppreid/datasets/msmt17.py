@@ -5,12 +5,14 @@ Reference:
 """
 
 import re
+from functools import partial
 from pathlib import Path
 
 from ppreid.base.errors import DataError
 from ppreid.base.records import ImageRecord, ReIDSplit
 from ppreid.datasets.folder_layout import BOUNDING_BOX_LAYOUT, find_dataset_folder, raise_if_unparsed, read_split
 from ppreid.datasets.summary import PartCounts, PublishedCounts
+from ppreid.datasets.unusable import complete, first_few, gathered
 from ppreid.disk.text import MAX_DIGITS, listed_path, read_text_lines
 
 FOLDER_NAMES = (
@@ -60,12 +62,14 @@ def read_msmt17(root: Path) -> ReIDSplit:
     if layout == BOUNDING_BOX_LAYOUT:
         return read_split(folder, layout, pid_offset=_PID_OFFSET)
     train_images, test_images = folder / layout[0], folder / layout[1]
-    train = read_list(folder / "list_train.txt", train_images) + read_list(folder / "list_val.txt", train_images)
-    return ReIDSplit(
-        train=tuple(sorted(train)),
-        query=tuple(sorted(read_list(folder / "list_query.txt", test_images))),
-        gallery=tuple(sorted(read_list(folder / "list_gallery.txt", test_images))),
-    )
+    problems: list[str] = []
+    readers = [
+        partial(read_list, folder / name, train_images if name in LIST_FILES[:2] else test_images)
+        for name in LIST_FILES
+    ]
+    train, val, query, gallery = (gathered(problems, read, tuple[ImageRecord, ...]()) for read in readers)
+    parts = [tuple(sorted(part)) for part in (train + val, query, gallery)]
+    return complete(problems, ReIDSplit(*parts))
 
 
 def read_list(list_file: Path, image_folder: Path) -> tuple[ImageRecord, ...]:
@@ -79,18 +83,22 @@ def read_list(list_file: Path, image_folder: Path) -> tuple[ImageRecord, ...]:
         One record per line, in the order of the file.
 
     Raises:
-        DataError: the file is no text in UTF-8, a line does not parse, or there is none.
+        DataError: the file is no text in UTF-8, or there is no line.
+        EntriesError: a line does not parse, or its path cannot be.
     """
-    records, unparsed = [], []
+    records, unparsed, problems = [], [], list[str]()
     for number, line in read_text_lines(list_file):
         entry = _LINE_PATTERN.fullmatch(line)
-        path = listed_path(entry[1], image_folder, f"{list_file}:{number}") if entry else ""
+        place = f"{list_file}:{number}"
+        path = gathered(problems, partial(listed_path, entry[1], image_folder, place), "") if entry else ""
         camera = _CAMERA_PATTERN.match(path.rpartition("/")[2])
         if entry and camera:
             records.append(ImageRecord(path, int(entry[2]) + _PID_OFFSET, int(camera[1]) - 1))
-        else:
+        elif path or not entry:
             unparsed.append(line)
-    raise_if_unparsed(unparsed, list_file, "0000/0000_000_01_0303morning_0015_0.jpg 0")
+    example = "0000/0000_000_01_0303morning_0015_0.jpg 0"
+    gathered(problems, lambda: raise_if_unparsed(unparsed, list_file, example, ()), None)
+    complete(first_few(problems, f"lines of {list_file}"), tuple(records))
     if not records:
         raise DataError(f"{list_file.absolute()} lists no image; download it again")
     return tuple(records)

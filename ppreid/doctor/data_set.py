@@ -7,6 +7,8 @@ from ppreid.base.errors import PpreidError
 from ppreid.base.progress import progress
 from ppreid.base.records import DatasetContents, ReIDSplit
 from ppreid.datasets.summary import PublishedCounts, summarise_split
+from ppreid.datasets.unusable import EntriesError
+from ppreid.doctor.crops import check_frames, check_near_duplicates, sampled_rows, thumbnail
 from ppreid.doctor.duplicates import check_duplicates, check_names, content_digests, equal_groups, equal_in_size
 from ppreid.doctor.findings import Finding, format_findings, ok, problem, shown, warning
 from ppreid.doctor.identities import check_cameras, check_queries, check_train_identities
@@ -39,23 +41,23 @@ def check_data_set(
     Returns:
         All findings.
     """
-    try:
-        split, _, notes = read()
-    except PpreidError as error:
-        findings = [problem("data set", str(error), "see data/README.md for the folders that are expected")]
-        logger.info("%s", format_findings(findings))
-        return findings
+    contents, unusable = _read_what_there_is(read)
+    if unusable:
+        logger.info("%s", format_findings(unusable))
+    if contents is None:
+        return unusable
+    split, camera_names, notes = contents
     summary = summarise_split(split, published)
     advice = "is the download complete, and is it the version that was published?"
     size = [ok("data set", "\n".join([summary.table, *notes]))]
     size += [warning("data set", text, advice) for text in summary.warnings]
     if neighbours is not None:
         size.append(_check_label_memory(len(split.train), neighbours))
-    findings = shown("size", lambda: size)
+    findings = [*unusable, *shown("size", lambda: size)]
     findings += shown(
         "identities and cameras",
         lambda: [
-            *check_cameras(split),
+            *check_cameras(split, camera_names),
             check_train_identities(split.train),
             *check_queries(split.query, split.gallery, ignore_camera=ignore_camera),
         ],
@@ -63,6 +65,22 @@ def check_data_set(
     return findings + shown(
         "images", lambda: _check_files(split, num_workers=num_workers, bad_are_skipped=bad_are_skipped)
     )
+
+
+def _read_what_there_is(read: Callable[[], DatasetContents]) -> tuple[DatasetContents | None, list[Finding]]:
+    """The data set as far as it can be read, so that one look finds everything; and a problem for all that cannot."""
+    advice = "see data/README.md for the folders that are expected"
+    try:
+        return read(), []
+    except EntriesError as error:
+        found = [problem("data set", text, advice) for text in error.problems]
+        rest = DatasetContents(error.rest) if isinstance(error.rest, ReIDSplit) else error.rest
+        if not any(rest.split):
+            return None, found
+        logger.info("everything else is checked nevertheless, without what is named here")
+        return rest, found
+    except PpreidError as error:
+        return None, [problem("data set", str(error), advice)]
 
 
 def _check_label_memory(num_images: int, neighbours: int) -> Finding:
@@ -75,15 +93,20 @@ def _check_label_memory(num_images: int, neighbours: int) -> Finding:
 
 
 def _check_files(split: ReIDSplit, *, num_workers: int, bad_are_skipped: bool) -> list[Finding]:
-    """Decode every file once, then hash those that might be copies."""
+    """Decode every file once, then hash those that might be copies, and compare some for what they show."""
     paths = [record.path for part in split for record in part]
     facts = in_threads(image_facts, paths, num_workers=num_workers)
     survey = survey_images(paths, progress(facts, total=len(paths), description="decode", unit="image"))
     rows = equal_in_size(survey.num_bytes)
     digests = content_digests((paths[row] for row in rows), num_workers=num_workers)
     groups = equal_groups(rows, progress(digests, total=len(rows), description="compare", unit="image"))
+    sample = [split.train[row].path for row in sampled_rows(len(split.train))]
+    thumbnails = in_threads(thumbnail, sample, num_workers=num_workers)
+    thumbnails = progress(thumbnails, total=len(sample), description="look alike", unit="image")
     return [
         *check_images(survey, bad_are_skipped=bad_are_skipped),
+        check_frames(survey.sizes, paths),
         *check_duplicates(split, groups),
+        check_near_duplicates(thumbnails, sample, total=len(split.train)),
         check_names(split),
     ]

@@ -12,6 +12,7 @@ logger = logging.getLogger("ppreid")
 Level = Literal["ok", "warning", "problem"]
 LEVELS: tuple[Level, ...] = ("ok", "warning", "problem")
 _SHOWN = 3  # items of a finding on the console; the JSON file has all
+_LONGEST = 400  # letters of a line on the console, for example of one that names 20,000 equal files
 
 
 class Finding(NamedTuple):
@@ -58,11 +59,18 @@ def format_findings(findings: Iterable[Finding]) -> str:
     for finding in findings:
         first, *others = finding.text.splitlines()
         details = others + ([f"-> {finding.advice}"] if finding.advice else [])
-        details += [f"   {printable(item)}" for item in finding.items[:_SHOWN]]
+        details += [f"   {item}" for item in finding.items[:_SHOWN]]
         if len(finding.items) > _SHOWN:
             details.append(f"   ... ({len(finding.items) - _SHOWN:,} more)")
-        lines += [f"  {finding.level:9}{first}", *(f"{'':11}{line}" for line in details)]
+        lines += [f"  {finding.level:9}{_short(first)}", *(f"{'':11}{_short(line)}" for line in details)]
     return "\n".join(lines)
+
+
+def _short(line: str) -> str:
+    """A line for the console, cut where nobody would read on."""
+    if len(line) > _LONGEST:
+        line = f"{line[:_LONGEST]}... ({len(line):,} letters)"
+    return printable(line)
 
 
 def shown(title: str, check: Callable[[], list[Finding]]) -> list[Finding]:

@@ -9,14 +9,16 @@ from ppreid.doctor.findings import Finding, ok, problem, warning
 _SHOWN_CAMERAS = 24
 
 
-def check_cameras(split: ReIDSplit) -> list[Finding]:
+def check_cameras(split: ReIDSplit, camera_names: Sequence[str] = ()) -> list[Finding]:
     """Images and identities of every camera; images without a known camera.
 
     Args:
         split: the data set.
+        camera_names: name of each camera, entry i of camid i; empty where they have numbers only.
 
     Returns:
-        The table, and a warning where cameras are unknown or the training part has one camera only.
+        The table, and a warning where cameras are unknown, the training part has one camera only, or a camera of query
+        and gallery does not occur in it.
     """
     findings = [ok("cameras", camera_table(split))]
     unknown = [record.path for part in split for record in part if record.camid < 0]
@@ -26,6 +28,13 @@ def check_cameras(split: ReIDSplit) -> list[Finding]:
     elif len({record.camid for record in split.train}) == 1:
         text, advice = "all training images are from one camera", "the network will not learn to match across cameras"
         findings.append(warning("cameras", text, advice))
+    trained = {record.camid for record in split.train} - {-1}
+    tested = {record.camid for part in (split.query, split.gallery) for record in part} - {-1}
+    if trained and (new := sorted(tested - trained)):
+        text = f"{len(new):,} cameras of query and gallery do not occur in the training part"
+        advice = "the network never sees their colours; or is it one camera under two names, as cam1 and c1?"
+        names = (camera_names[camid] if camera_names else str(camid + 1) for camid in new)
+        findings.append(warning("cameras", text, advice, names))
     return findings
 
 

@@ -56,6 +56,7 @@ class ImageSurvey(NamedTuple):
         errors: path and reason of every image that cannot be read.
         kinds: number of images by format and mode, e.g. "JPEG RGB".
         shapes: number of images by (width, height).
+        sizes: (N, 2) int32, width and height of every image; 0 for those that cannot be read.
         colourless: paths of images without three colour channels.
         animated: paths of images with several frames.
         turned: see `ImageFacts.is_turned`.
@@ -67,6 +68,7 @@ class ImageSurvey(NamedTuple):
     errors: list[str]
     kinds: Counter[str]
     shapes: Counter[tuple[int, int]]
+    sizes: np.ndarray
     colourless: list[str]
     animated: list[str]
     turned: list[str]
@@ -116,7 +118,7 @@ def image_facts(path: str) -> ImageFacts:
 
 
 def survey_images(paths: Sequence[str], facts: Iterable[ImageFacts]) -> ImageSurvey:
-    """Collect the facts of all images; memory grows by one number per image, and by a path for each that stands out.
+    """Collect the facts of all images; memory grows by a few numbers per image, and by a path where one stands out.
 
     Args:
         paths: of the images, (N,).
@@ -125,7 +127,8 @@ def survey_images(paths: Sequence[str], facts: Iterable[ImageFacts]) -> ImageSur
     Returns:
         The collection.
     """
-    survey = ImageSurvey(np.full(len(paths), -1, np.int64), [], Counter(), Counter(), [], [], [], [], [])
+    sizes = np.zeros((len(paths), 2), np.int32)
+    survey = ImageSurvey(np.full(len(paths), -1, np.int64), [], Counter(), Counter(), sizes, [], [], [], [], [])
     for row, (path, fact) in enumerate(zip(paths, facts, strict=True)):
         if fact.error:
             survey.errors.append(fact.error)
@@ -133,6 +136,7 @@ def survey_images(paths: Sequence[str], facts: Iterable[ImageFacts]) -> ImageSur
         survey.num_bytes[row] = fact.num_bytes
         survey.kinds[f"{fact.format} {fact.mode}"] += 1
         survey.shapes[fact.width, fact.height] += 1
+        survey.sizes[row] = fact.width, fact.height
         for stands_out, where in (
             (fact.mode in ("1", "L", "LA") or fact.mode.startswith("I"), survey.colourless),
             (fact.is_animated, survey.animated),

@@ -4,10 +4,9 @@ import argparse
 import json
 import shutil
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any
 
 from ppreid.base.errors import DataError, PpreidError
-from ppreid.config.data import DataConfig
 from ppreid.config.load import find_config
 from ppreid.config.schema import Config, TrainingConfig
 from ppreid.disk.files import write_text
@@ -74,14 +73,7 @@ def run(args: argparse.Namespace) -> None:
         raise PpreidError("the environment has problems, see above")
 
 
-class Diagnosis(NamedTuple):
-    """Findings about the environment of a run and about its data set."""
-
-    environment: list[Finding]
-    data: list[Finding]
-
-
-def diagnose(cfg: Config, *, environment: bool = True, data: bool = True) -> Diagnosis:
+def diagnose(cfg: Config, *, environment: bool = True, data: bool = True) -> tuple[list[Finding], list[Finding]]:
     """Check what a run with this configuration needs, and show what was found; nothing is changed or downloaded.
 
     Args:
@@ -90,17 +82,18 @@ def diagnose(cfg: Config, *, environment: bool = True, data: bool = True) -> Dia
         data: check the data set, every image included.
 
     Returns:
-        All findings.
+        Findings about the environment and about the data set.
     """
-    diagnosis = Diagnosis([], [])
+    about_environment, about_data = list[Finding](), list[Finding]()
     if environment:
-        diagnosis.environment.extend(shown("packages", check_packages))
-        diagnosis.environment.extend(shown("machine", lambda: _check_machine(cfg)))
-        diagnosis.environment.extend(shown("weights", lambda: [_check_weights(cfg)]))
+        about_environment += shown("packages", check_packages)
+        about_environment += shown("machine", lambda: _check_machine(cfg))
+        about_environment += shown("weights", lambda: [_check_weights(cfg)])
+        about_environment += shown("run time", lambda: _estimate(cfg))
     if data:
-        diagnosis.data.extend(_check_data(cfg))
-    logger.info("summary: %s", summary_line([*diagnosis.environment, *diagnosis.data]))
-    return diagnosis
+        about_data += _check_data(cfg)
+    logger.info("summary: %s", summary_line([*about_environment, *about_data]))
+    return about_environment, about_data
 
 
 def _check_machine(cfg: Config) -> list[Finding]:
@@ -120,7 +113,7 @@ def _check_machine(cfg: Config) -> list[Finding]:
         every, keep = cfg.checkpoint.every, cfg.checkpoint.keep
         kept = min(cfg.solver.epochs // every, keep or cfg.solver.epochs) if every else 0
         checkpoints = (CHECKPOINT_FILES + kept) * checkpoint_bytes(wiring.reid_net(cfg.model))
-    workers = cfg.data.num_workers
+    workers, image_bytes = cfg.data.num_workers, 3 * cfg.data.height * cfg.data.width * 4  # (3, H, W) float32
     return [
         check_processor(onednn=paddle.base.core.is_compiled_with_mkldnn()),
         check_cores(num_workers=workers, usable=usable_cores()),
@@ -131,7 +124,7 @@ def _check_machine(cfg: Config) -> list[Finding]:
             has_driver=shutil.which("nvidia-smi") is not None,
         ),
         check_memory(
-            needed=memory_under_way(num_workers=workers, batch_bytes=images * _image_bytes(cfg.data)),
+            needed=memory_under_way(num_workers=workers, batch_bytes=images * image_bytes),
             available=available_memory(),
             purpose="batches that the loader's workers prepare",
             advice="lower data.num_workers or the batch",
@@ -156,9 +149,30 @@ def _check_precision(cfg: Config) -> list[Finding]:
     return [ok("mixed precision", f"{cfg.amp.level} in {cfg.amp.dtype} can be used")]
 
 
-def _image_bytes(cfg: DataConfig) -> int:
-    """Of one image as the network sees it, (3, H, W) float32."""
-    return 3 * cfg.height * cfg.width * 4
+def _estimate(cfg: Config) -> list[Finding]:
+    """How long the network will be at work on the configured device; nothing where that is not there."""
+    from ppreid import wiring
+    from ppreid.doctor.run_time import estimate_run_time
+    from ppreid.processes.device import use_device
+    from ppreid.training.precision import autocast
+
+    try:
+        use_device(cfg.device)
+    except PpreidError:
+        return []  # the check of the device says it
+    chunks, training = 1, dict[str, Any]()
+    if isinstance(cfg, TrainingConfig):
+        chunks = cfg.model.bn_chunks
+        training = {
+            "step_images": cfg.batch.identities * cfg.batch.images,
+            "bn_chunks": chunks,
+            "steps": cfg.solver.epochs * cfg.solver.iters,
+            "epochs": cfg.solver.epochs,
+            "autocast": autocast(cfg.amp.level, cfg.amp.dtype),
+        }
+    model = wiring.reid_net(cfg.model, bn_chunks=chunks)
+    image_shape = (3, cfg.data.height, cfg.data.width)
+    return [estimate_run_time(model, image_shape=image_shape, batch=cfg.eval.batch_size, **training)]
 
 
 def _check_weights(cfg: Config) -> Finding:

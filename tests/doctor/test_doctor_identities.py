@@ -33,6 +33,17 @@ def test_unknown_cameras_and_a_single_training_camera_are_warnings():
     assert len(check_cameras(ReIDSplit(records((1, 0), (2, 1)), (), ()))) == 1
 
 
+def test_cameras_that_training_never_saw_are_named():
+    train, query, gallery = records((1, 0), (2, 1)), records((3, 2)), records((3, 1), (3, 3))
+    finding = check_cameras(ReIDSplit(train, query, gallery))[1]
+    assert (finding.level, finding.items) == ("warning", ("3", "4"))
+    named = check_cameras(ReIDSplit(train, query, gallery), ("cam1", "cam2", "c1", "c2"))[1]
+    assert named.items == ("c1", "c2") and "cam1 and c1" in named.advice
+    assert len(check_cameras(ReIDSplit(train, records((3, 1)), gallery[:1]))) == 1
+    unknown = records((1, -1), (2, -1))
+    assert all("do not occur" not in found.text for found in check_cameras(ReIDSplit(unknown, query, gallery)))
+
+
 def test_training_identities_are_counted():
     finding = check_train_identities(records((1, 0), (1, 1), (1, 1), (2, 0), (3, 1), (3, 1)))
     assert finding.level == "ok"
