@@ -1,10 +1,12 @@
-"""Environment variables that make paddle's GPU kernels give the same result in every run.
+"""What paddle's GPU kernels are told: to give the same result in every run, and to multiply in float32.
 
-Paddle and CUDA read them when they are loaded, so they are set before paddle is imported. A CPU needs none of them.
+The variables are read by paddle and CUDA when they are loaded, so they are set before paddle is imported. A CPU needs
+none of this.
 """
 
 import os
 from collections.abc import Mapping, MutableMapping
+from typing import Any
 
 DETERMINISTIC: Mapping[str, str] = {
     "FLAGS_cudnn_deterministic": "1",  # convolutions: no algorithm that adds in varying order
@@ -26,6 +28,21 @@ def ask_for_determinism(environment: MutableMapping[str, str] = os.environ) -> N
 def missing_for_determinism(environment: Mapping[str, str] = os.environ) -> list[str]:
     """The variables that are not set as they should be, as NAME=VALUE."""
     return [f"{name}={value}" for name, value in DETERMINISTIC.items() if environment.get(name) != value]
+
+
+def float32_products(core: Any) -> None:  # noqa: ANN401 - a compiled module without types
+    """Let matrix products on a GPU have all bits of float32: neighbours, logits, support samples, re-ranking.
+
+    From Ampere on, cuBLAS multiplies float32 as TF32, which has 10 bits of a number's 23, unless it is told not to.
+    Convolutions keep TF32: they are nearly all of the time, and PyTorch, on which the released code runs, makes the
+    same two choices. NVIDIA_TF32_OVERRIDE in the environment overrules this for all of CUDA: 0 takes TF32 from
+    convolutions too, 1 forces it.
+
+    Args:
+        core: `paddle.base.core`; in a build without CUDA it has no such switch, and none is needed.
+    """
+    if hasattr(core, "set_cublas_switch"):
+        core.set_cublas_switch(False)
 
 
 def launched_processes() -> int:

@@ -1,11 +1,15 @@
 """Inverted lists: images by their nearest k-means centre, and the numbers that pseudo labels and search share."""
 
 import math
-from typing import NamedTuple
+import warnings
+from collections.abc import Callable
+from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
 
-from ppreid.base.errors import DataError
+from ppreid.base.errors import DataError, PpreidWarning
+
+_T = TypeVar("_T")
 
 # Lists that an image is compared with. Of 50,000 generated images 32 of 894 lists found 0.93 of the true ten nearest, 8
 # found 0.85 (benchmarks/search.py); docs/scaling.md has the recall of pseudo labels at larger sizes.
@@ -84,13 +88,56 @@ def learn_centres(features: np.ndarray, num_lists: int, *, learning: Learning, r
     count = min(len(features), learning.images_per_list * num_lists)
     # sorted, so that a memory-mapped file is read from front to back
     sample = np.ascontiguousarray(features[np.sort(rng.choice(len(features), count, replace=False))], np.float32)
-    kmeans = faiss.Kmeans(
-        features.shape[1],
-        num_lists,
-        niter=learning.rounds,
-        spherical=True,  # centres of unit rows are unit rows: the nearest one is that of the largest product
-        seed=int(rng.integers(2**31)),
-        min_points_per_centroid=1,  # small sets have fewer images per list than faiss likes, and it would complain
-    )
-    kmeans.train(sample)
-    return np.asarray(kmeans.centroids, dtype=np.float32)
+    seed = int(rng.integers(2**31))
+
+    def train(*, on_gpu: bool) -> np.ndarray:
+        kmeans = faiss.Kmeans(
+            features.shape[1],
+            num_lists,
+            niter=learning.rounds,
+            spherical=True,  # centres of unit rows are unit rows: the nearest one is that of the largest product
+            seed=seed,
+            min_points_per_centroid=1,  # small sets have fewer images per list than faiss likes, and it would complain
+        )
+        if on_gpu:  # its own argument for that would take all GPUs, also those that others work on
+            kmeans.index = _on_first_gpu(kmeans.index)
+        kmeans.train(sample)
+        return np.asarray(kmeans.centroids, dtype=np.float32)
+
+    return on_gpu_or_cpu(lambda: train(on_gpu=True), lambda: train(on_gpu=False))
+
+
+# What faiss's lists on a GPU can do at most: neighbours that are asked for, and lists that are probed.
+MOST_ON_GPU = 2048
+
+
+def gpu_copy(index: Any) -> Any:  # noqa: ANN401 - a faiss index; its types are not known where faiss has no stubs
+    """A copy of an inverted file on the first GPU; None where faiss sees no GPU, or the copy fails."""
+    return on_gpu_or_cpu(lambda: _on_first_gpu(index), lambda: None)
+
+
+def _on_first_gpu(index: Any) -> Any:  # noqa: ANN401 - likewise
+    import faiss
+
+    return faiss.index_cpu_to_gpu(faiss.StandardGpuResources(), 0, index)
+
+
+def on_gpu_or_cpu(gpu: Callable[[], _T], cpu: Callable[[], _T]) -> _T:
+    """Do something on a GPU where faiss sees one, and on the CPU otherwise.
+
+    Args:
+        gpu: does it on the GPU.
+        cpu: does it without.
+
+    Warns:
+        PpreidWarning: it failed on the GPU; it is then done on the CPU.
+    """
+    import faiss
+
+    if faiss.get_num_gpus() > 0:
+        try:
+            return gpu()
+        except Exception as error:  # noqa: BLE001 - memory, driver, a build for other GPUs: the CPU can do it in any case
+            reason = (str(error).splitlines() or [type(error).__name__])[-1]
+            warnings.warn(f"faiss sees a GPU and cannot use it ({reason}); it goes on on the CPU", PpreidWarning, 3)
+    return cpu()

@@ -5,6 +5,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from ppreid.base.environment import float32_products
 from ppreid.base.progress import progress
 from ppreid.neighbours.compiled import part_bounds
 from ppreid.neighbours.similarity_kernels import keep_best, readable, try_neighbours_of_neighbours
@@ -100,6 +101,7 @@ def rank_on_device(features: np.ndarray, rankings: Sequence[Ranking]) -> None:
     """
     import paddle  # the CPU path must not need it
 
+    float32_products(paddle.base.core)
     groups = [paddle.to_tensor(ranking.groups) for ranking in rankings]
     starts = range(0, len(features), ROWS_PER_BLOCK)
     for start in progress(starts, total=len(starts), description="neighbours", unit="block"):

@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterator
 
 import numpy as np
 
+from ppreid.base.environment import float32_products
 from ppreid.base.errors import DataError, unknown_choice
 from ppreid.base.progress import progress
 from ppreid.neighbours.inverted_lists import EVERY_EPOCH, learn_centres
@@ -104,6 +105,7 @@ def _cpu_matmul(a: np.ndarray, b: np.ndarray) -> np.ndarray:
 def _paddle_matmul(a: np.ndarray, b: np.ndarray) -> np.ndarray:
     import paddle  # the CPU path must not need it
 
+    float32_products(paddle.base.core)  # here too: who calls this from a program of his own need not know of it
     return paddle.matmul(paddle.to_tensor(a), paddle.to_tensor(b), transpose_y=True).numpy()
 
 

@@ -5,12 +5,12 @@ from pathlib import Path
 
 import paddle
 
-from ppreid.base.environment import launched_processes, missing_for_determinism
+from ppreid.base.environment import float32_products, launched_processes, missing_for_determinism
 from ppreid.base.errors import ConfigError, PpreidWarning
 
 
 def use_device(name: str) -> str:
-    """Choose where paddle computes.
+    """Choose where paddle computes; matrix products on a GPU are then float32, see `float32_products`.
 
     Args:
         name: "auto" (a GPU if this paddle was built for it and one is there), "cpu", "gpu" or "gpu:N".
@@ -35,6 +35,7 @@ def use_device(name: str) -> str:
             hint = " (this is paddle's CPU build; see requirements-gpu.txt)" if built_without else ""
             raise ConfigError(f"device is {name!r}, but {gpus} GPUs were found{hint}; use device=auto or device=cpu")
     paddle.set_device(name)
+    float32_products(paddle.base.core)
     return str(paddle.get_device())
 
 

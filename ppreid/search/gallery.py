@@ -7,7 +7,15 @@ import numpy as np
 
 from ppreid.base.errors import DataError, unknown_choice
 from ppreid.neighbours.checks import check_features
-from ppreid.neighbours.inverted_lists import DEFAULT_PROBES, ONCE, default_num_lists, learn_centres
+from ppreid.neighbours.inverted_lists import (
+    DEFAULT_PROBES,
+    MOST_ON_GPU,
+    ONCE,
+    default_num_lists,
+    gpu_copy,
+    learn_centres,
+    on_gpu_or_cpu,
+)
 
 METHODS = ("auto", "exact", "ivf")
 # Up to this many images "auto" compares a query with all of them.
@@ -76,7 +84,7 @@ class GallerySearch:
     """Features of a gallery in a faiss index in memory."""
 
     def __init__(self, parts: Sequence[np.ndarray], camids: np.ndarray, lists: InvertedLists | None = None) -> None:
-        """Copy the features into an index.
+        """Copy the features into an index; inverted lists are copied to a GPU too, where faiss sees one.
 
         Args:
             parts: features (n, D) float32 unit rows of each part; together (N, D).
@@ -89,6 +97,7 @@ class GallerySearch:
         self._camids = camids
         self._lists = lists
         self._index = _flat_parts(parts) if lists is None else _inverted(parts, lists)
+        self._on_gpu = None if lists is None else gpu_copy(self._index)
 
     def nearest(
         self,
@@ -113,13 +122,11 @@ class GallerySearch:
         Returns:
             One answer per query; equal similarities are in the order of rows.
         """
-        if self._lists is not None:
-            self._index.nprobe = min(num_probes, len(self._lists.centroids))
         answers: list[Neighbours | None] = [None] * len(queries)
         waiting, width = np.arange(len(queries)), k + _FIRST_WIDTH
         while len(waiting):
             width = min(width, len(self._camids))
-            similarities, rows = self._index.search(np.ascontiguousarray(queries[waiting], np.float32), width)
+            similarities, rows = self._search(np.ascontiguousarray(queries[waiting], np.float32), width, num_probes)
             for query, row, similarity in zip(waiting, rows, similarities, strict=True):
                 order = np.lexsort((row, -similarity))
                 row, similarity = row[order], similarity[order]
@@ -131,6 +138,20 @@ class GallerySearch:
                     answers[query] = Neighbours(row[shown][:k], similarity[shown][:k])
             waiting, width = np.array([i for i in waiting if answers[i] is None], dtype=np.int64), width * _WIDER
         return [answer for answer in answers if answer is not None]
+
+    def _search(self, queries: np.ndarray, width: int, num_probes: int) -> tuple[np.ndarray, np.ndarray]:
+        """Similarities and rows (Q, width), most similar first; row -1 where there are too few."""
+        if self._lists is None:
+            return self._index.search(queries, width)
+        probes = min(num_probes, len(self._lists.centroids))
+
+        def within(index: Any) -> tuple[np.ndarray, np.ndarray]:  # noqa: ANN401 - a faiss index
+            index.nprobe = probes
+            return index.search(queries, width)
+
+        if self._on_gpu is None or max(width, probes) > MOST_ON_GPU:
+            return within(self._index)
+        return on_gpu_or_cpu(lambda: within(self._on_gpu), lambda: within(self._index))
 
 
 def _flat(features: np.ndarray) -> Any:  # noqa: ANN401 - a faiss index; its types are not known where faiss has no stubs
