@@ -10,6 +10,7 @@ import numpy as np
 
 from ppreid.base.progress import progress
 from ppreid.base.records import ImageRecord
+from ppreid.datasets.contents import contents_digest
 from ppreid.datasets.image_file import load_image
 from ppreid.datasets.image_folder import find_images
 from ppreid.datasets.transforms import resize
@@ -62,6 +63,7 @@ def predict(
         "weights": description.weights_sha256,
         "runtime": network.runtime,
         "images": hashlib.sha256(repr(records).encode()).hexdigest(),
+        "image files": contents_digest(records),
     }
     paths = [record.path for record in records]
 

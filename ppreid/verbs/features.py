@@ -12,6 +12,7 @@ from ppreid import wiring
 from ppreid.base.records import ImageRecord
 from ppreid.config.schema import Config
 from ppreid.contracts import ImageFeatures
+from ppreid.datasets.contents import contents_digest
 from ppreid.models.reid_net import ReIDNet
 from ppreid.neighbours.checks import check_not_collapsed
 from ppreid.training.extract import feature_blocks
@@ -68,6 +69,7 @@ def write_image_features(
         **made_with(cfg, weights_sha256),
         "engine": f"{cfg.eval.engine}, {cfg.eval.precision}",
         "images": hashlib.sha256(repr(tuple(records)).encode()).hexdigest(),
+        "image files": contents_digest(records, num_workers=cfg.data.num_workers),
     }
 
     def blocks_from(first_row: int) -> Iterator[tuple[np.ndarray, np.ndarray]]:

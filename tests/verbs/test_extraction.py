@@ -86,6 +86,18 @@ def test_a_part_from_other_settings_is_refused(config, tmp_path, monkeypatch):
         extract(config(), output, part="query")
 
 
+def test_a_part_of_images_that_were_replaced_since_is_refused(config, tiny_root, tmp_path, monkeypatch):
+    folder, output = tmp_path / "crops", tmp_path / "a.npy"
+    shutil.copytree(tiny_root / "demo" / "bounding_box_train", folder)
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        stop_after(1, patch)
+        extract(config(), output, images=folder)
+    first, second = sorted(folder.iterdir())[:2]
+    shutil.copy(second, first)
+    with pytest.raises(ConfigError, match=r"a\.npy\.partial was begun with other image files; delete it"):
+        extract(config(), output, images=folder)
+
+
 def test_a_finished_file_is_kept(config, tmp_path):
     output = tmp_path / "a.npy"
     output.write_bytes(b"mine")
