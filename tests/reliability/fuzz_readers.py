@@ -21,8 +21,11 @@ import numpy as np
 import ppreid  # noqa: F401 - before paddle
 from ppreid.base.errors import PpreidError
 from ppreid.config.load import load_config
+from ppreid.datasets.camera_table import read_camera_table
+from ppreid.datasets.msmt17 import read_list
 from ppreid.disk.features import read_features
 from ppreid.disk.tensor_file import save_tensors
+from ppreid.disk.text import read_csv
 from ppreid.run.checkpoint import read_checkpoint
 from ppreid.run.metrics import read_metrics
 from ppreid.weights.files import read_tensors
@@ -58,8 +61,10 @@ def honest_files(folder: Path) -> dict[str, tuple[bytes, str, Reader]]:
     metrics = "".join(json.dumps({"event": "epoch", "epoch": i, "loss": 0.5}) + "\n" for i in range(4)).encode()
     config = (DATA / "checkpoints" / "frozen.yaml").read_bytes()
     csv = b'path,pid,camid\na.jpg,1,0\n"b,\n.jpg",2,1\nc.jpg,-1,-1\n'
+    listed = b"0000/0000_000_01_a.jpg 0\n0001/0001_000_02_b.jpg 1\n"
+    table, labels = b'path,camera,pid\na.jpg,1,0\n"b,\n.jpg",2,1\n', b'path,cluster\na.jpg,0\n"b,\n.jpg",-1\n'
 
-    def read_csv(path: Path) -> object:
+    def read_records(path: Path) -> object:
         np.save(path.with_suffix(".npy"), tensors["layer0.weight"])
         return read_features(path.with_suffix(".npy"))
 
@@ -72,9 +77,12 @@ def honest_files(folder: Path) -> dict[str, tuple[bytes, str, Reader]]:
         "torch legacy": ((DATA / "torch" / "checkpoint_legacy.pth").read_bytes(), ".pth", read_tensors),
         "npy": ((folder / "f.npy").read_bytes(), ".npy", read_features),
         "npz": ((folder / "f.npz").read_bytes(), ".npz", read_features),
-        "csv of features": (csv, ".csv", read_csv),
+        "csv of features": (csv, ".csv", read_records),
         "configuration": (config, ".yaml", load_config),
         "metrics": (metrics, ".jsonl", read_metrics),
+        "list of MSMT17": (listed, ".txt", lambda path: read_list(path, path.parent)),
+        "table of cameras": (table, ".csv", lambda path: read_camera_table(path, path.parent)),
+        "labels": (labels, ".csv", lambda path: read_csv(path, ["path", "cluster"])),
     }
 
 

@@ -6,7 +6,7 @@ from fuzz_readers import damaged, honest_files, read_damaged
 
 NAMES = (
     "weights", "checkpoint", "pickle 2", "pickle 4", "torch archive", "torch legacy", "npy", "npz", "csv of features",
-    "configuration", "metrics",
+    "configuration", "metrics", "list of MSMT17", "table of cameras", "labels",
 )  # fmt: skip
 
 
