@@ -133,6 +133,7 @@ OTHER_WRITERS = {
     ("disk/streams.py", "open"): "what is no regular file; there is nothing to replace",
     ("disk/temporary.py", "open"): "temporary files, which the writer renames or removes",
     ("disk/feature_writer.py", "open"): "unfinished features; their progress file says which rows are on the disk",
+    ("run/folder.py", "replace"): "moves a run aside and back, within its folder; a kill at any rename is tested",
     ("run/lock.py", "open"): "the lock, which is the kernel's; an empty or half-written file is nobody's",
     ("export/inference.py", "open"): "/dev/null",
     ("run/log.py", "open"): "/dev/null",

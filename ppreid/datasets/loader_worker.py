@@ -14,6 +14,7 @@ from multiprocessing.connection import Connection
 import numpy as np
 
 from ppreid.base.errors import DataError
+from ppreid.base.interruption import SIGNALS
 from ppreid.datasets.image_dataset import ImageDataset, Key, read_images
 
 NOTHING = -1  # in the notes of a worker: it reads no image now
@@ -30,7 +31,7 @@ def ready_to_fork() -> Iterator[None]:
     be finished. And a worker that collects a network or another loader of the main process would wait for threads that
     it does not have.
     """
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, (signal.SIGINT, signal.SIGTERM))
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)
     gc.freeze()
     try:
         yield

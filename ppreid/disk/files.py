@@ -62,7 +62,7 @@ def replacing(path: str | Path, *, keep_as: Path | None = None) -> Iterator[Bina
             with suppress(OSError):  # it is gone already, or the folder has become read-only
                 os.unlink(temporary)
             raise
-        _sync_folder(target.parent)
+        sync_folder(target.parent)
 
 
 def write_text(path: str | Path, text: str) -> None:
@@ -97,7 +97,7 @@ def append_line(path: Path, line: str, *, flush: bool = True) -> None:
                 file.truncate(end)
             raise
         if is_new and flush:
-            _sync_folder(path.parent)
+            sync_folder(path.parent)
 
 
 def publish(temporary: Path, path: Path, *, sha256: str) -> None:
@@ -116,7 +116,7 @@ def publish(temporary: Path, path: Path, *, sha256: str) -> None:
             os.fsync(file.fileno())
         write_text(_checksum_file(path), f"{sha256}  {path.name}\n")
         _rename(temporary, path, None)
-        _sync_folder(path.parent)
+        sync_folder(path.parent)
 
 
 def check_published(path: Path) -> None:
@@ -206,7 +206,7 @@ def _mode_for(path: Path) -> int:
     return 0o666 & ~umask
 
 
-def _sync_folder(folder: Path) -> None:
+def sync_folder(folder: Path) -> None:
     """Make a rename in this folder survive a power cut."""
     descriptor = os.open(folder, os.O_RDONLY)
     try:

@@ -12,17 +12,17 @@ import paddle
 from paddle import nn
 
 from ppreid.base.errors import TrainingError, WeightsError, WriteError
-from ppreid.base.records import ImageRecord
+from ppreid.base.records import ImageRecord, ReIDSplit
+from ppreid.datasets.contents import contents_digest
 from ppreid.disk.tensor_file import CHECKPOINT_PREFIX, load_tensors, save_tensors
+from ppreid.run.checkpoint_facts import FORMAT, check_labels_of, check_running, checked_facts
 from ppreid.run.model_state import optimizer_arrays, restore_arrays
 from ppreid.run.progress import Progress
 from ppreid.weights.numbers import check_numbers
 
-FORMAT = 1  # raised when a checkpoint of before can no longer be read; tests/data/checkpoints has one of each
 MODEL, OPTIMIZER = CHECKPOINT_PREFIX, "optimizer."
 LABELS, CENTROIDS, SUM = "running.labels", "running.centroids", "running.sum."
 PREVIOUS_LABELS = "labels"
-NEEDED, OPTIONAL = {"epoch", "config", "history", "images"}, {"running", "guard"}
 
 
 class Checkpoint(NamedTuple):
@@ -122,38 +122,26 @@ def read_checkpoint(path: Path) -> Checkpoint:
     Raises:
         WeightsError: the file is missing, damaged or not a checkpoint, or holds NaN or the like.
     """
-    tensors, facts = load_tensors(path)
-    if not facts:
+    tensors, found = load_tensors(path)
+    if not found:
         raise WeightsError(f"{path} is not a training checkpoint of ppreid; it cannot be resumed, only evaluated")
     check_numbers(path, tensors)
-    _check_facts(path, facts)
+    facts = checked_facts(path, found)
     progress = Progress(
-        epoch=facts["epoch"],
-        history=tuple(facts["history"]),
+        epoch=facts.epoch,
+        history=tuple(row.model_dump() for row in facts.history),
         previous=tensors.get(PREVIOUS_LABELS),
-        guard=facts.get("guard", {}),
+        guard=facts.guard.model_dump(exclude_unset=True),
     )
-    if running := facts.get("running"):
-        try:
-            progress = progress._replace(
-                labels=tensors[LABELS], centroids=tensors[CENTROIDS], sums=_with_prefix(tensors, SUM), **running
-            )
-        except (KeyError, TypeError, ValueError) as error:
-            raise WeightsError(f"{path} cannot be resumed: its running epoch is incomplete ({error})") from None
-    return Checkpoint(path, progress, facts["config"], facts["images"], tensors)
-
-
-def _check_facts(path: Path, facts: dict[str, Any]) -> None:
-    """Take the format out of the facts of a checkpoint; refuse another one, and list facts of another version."""
-    found = facts.pop("format", None)
-    if found != FORMAT:
-        text = f"{path} has checkpoint format {found}, this version of ppreid reads {FORMAT}"
-        raise WeightsError(f"{text}; resume with the version that wrote it. Its weights can be evaluated")
-    differences = [f"{name} is missing" for name in sorted(NEEDED - set(facts))]
-    differences += [f"{name} is unknown" for name in sorted(set(facts) - NEEDED - OPTIONAL)]
-    if differences:
-        text = f"{path} was written by another version of ppreid and cannot be resumed"
-        raise WeightsError(f"{text}: {', '.join(differences)}")
+    if progress.previous is not None:
+        check_labels_of(path, progress.previous)
+    if facts.running:
+        labels, centroids, sums = tensors.get(LABELS), tensors.get(CENTROIDS), _with_prefix(tensors, SUM)
+        if labels is None or centroids is None:
+            raise WeightsError(f"{path} cannot be resumed: its running epoch is incomplete ({LABELS}, {CENTROIDS})")
+        check_running(path, labels, centroids, sums)
+        progress = progress._replace(labels=labels, centroids=centroids, sums=sums, **facts.running.model_dump())
+    return Checkpoint(path, progress, facts.config, facts.images.model_dump(), tensors)
 
 
 def restore(checkpoint: Checkpoint, model: nn.Layer, optimizer: paddle.optimizer.Optimizer) -> None:
@@ -175,6 +163,18 @@ def images_digest(records: Sequence[ImageRecord]) -> dict[str, Any]:
     """Count and SHA-256 of the names and cameras of images in order; their folder may be another one later."""
     text = "\n".join(f"{Path(record.path).name} {record.camid}" for record in records)
     return {"count": len(records), "sha256": hashlib.sha256(text.encode("utf-8", "surrogateescape")).hexdigest()}
+
+
+def image_facts(split: ReIDSplit, *, num_workers: int) -> dict[str, Any]:
+    """What a checkpoint says of its images: `images_digest` of the training part, and what the files hold.
+
+    Args:
+        split: the data set.
+        num_workers: threads that read a few kilobytes of every file.
+    """
+    gallery = contents_digest([*split.query, *split.gallery], identities=True, num_workers=num_workers)
+    contents = contents_digest(split.train, num_workers=num_workers)
+    return {**images_digest(split.train), "contents": contents, "gallery": gallery}
 
 
 def _with_prefix(tensors: dict[str, np.ndarray], prefix: str) -> dict[str, np.ndarray]:

@@ -14,11 +14,14 @@ from paddle import nn
 
 from ppreid.base.errors import ConfigError, PpreidWarning, WeightsError
 from ppreid.disk.files import replacing
+from ppreid.run import folder as files
 from ppreid.run.checkpoint import Checkpoint, read_checkpoint, save_checkpoint
-from ppreid.run.folder import BEST, LAST, PREVIOUS, epoch_checkpoint, epoch_checkpoints, rescuing
+from ppreid.run.folder import BEST, LAST, METRICS, PREVIOUS, epoch_checkpoint, epoch_checkpoints
 from ppreid.run.progress import Progress
+from ppreid.run.rows import best_row
 
 AUTO = "auto"
+ASIDE = "checkpoint_best_aside.safetensors"  # a best checkpoint that is not of the history of its run
 
 
 class CheckpointSet:
@@ -77,7 +80,7 @@ class CheckpointSet:
 
     def rescuing(self, progress: Progress) -> AbstractContextManager[None]:
         """Save this in the fallback, and stop the run, if the block cannot write (see `rescuing`)."""
-        return rescuing(self._folder, self._fallback, lambda path: self._save(path, progress))
+        return files.rescuing(self._folder, self._fallback, lambda path: self._save(path, progress))
 
     def save_last(self, progress: Progress) -> None:
         """Write the last checkpoint; the one that it replaces becomes the previous one.
@@ -88,13 +91,14 @@ class CheckpointSet:
         keep_as = self._folder / PREVIOUS if self._last_is_good else None
         self._save(self._folder / LAST, progress, keep_as=keep_as)
         self._last_is_good = True
+        files.settle_replaced(self._folder)  # the run that --overwrite replaces is not needed any more
 
     def save_epoch(self, progress: Progress, *, is_best: bool) -> None:
         """Write the checkpoints that are due at the end of an epoch, the last one last.
 
         Args:
-            progress: with `epoch` finished epochs.
-            is_best: the evaluation of this epoch is the best so far.
+            progress: between two epochs.
+            is_best: its evaluation is the best so far.
 
         Raises:
             WriteError: one cannot be written.
@@ -145,22 +149,48 @@ def find_checkpoint(resume: str, output_dir: Path) -> Checkpoint | None:
     return checkpoint
 
 
-def bring_best(checkpoint: Checkpoint, output_dir: Path) -> None:
-    """Copy the best checkpoint of a run that goes on in another folder, if it is of an epoch that is not done again.
+def settle_best(checkpoint: Checkpoint, output_dir: Path) -> None:
+    """Make the best checkpoint in the folder of a run that goes on the one of its history, or none.
+
+    It is copied to another folder of the run. One that is damaged, or of an epoch that is done again, is put aside.
 
     Args:
         checkpoint: that the run goes on from.
         output_dir: where it goes on.
 
-    Raises:
-        WeightsError: the best checkpoint is damaged.
+    Warns:
+        PpreidWarning: the network of the best evaluation so far is not there.
     """
-    source = checkpoint.path.with_name(BEST)
-    if source.parent.resolve() == output_dir.resolve() or not source.exists():
+    expected = best_row(checkpoint.progress.history).get("epoch")
+    source, target = checkpoint.path.with_name(BEST), output_dir / BEST
+    found, problem = _epoch_of(source)
+    is_here = source.parent.resolve() == output_dir.resolve()
+    if found is not None and found == expected:
+        if not is_here:
+            with replacing(target) as copy, open(source, "rb") as file:
+                shutil.copyfileobj(file, copy)
         return
-    if read_checkpoint(source).progress.epoch <= checkpoint.progress.epoch:
-        with replacing(output_dir / BEST) as target, open(source, "rb") as file:
-            shutil.copyfileobj(file, target)
+    if target.exists() and is_here:
+        target.replace(output_dir / ASIDE)
+        problem += f"; it is {ASIDE} now"
+    if expected is not None and source.with_name(METRICS).exists():  # not a file that was taken along alone
+        warnings.warn(
+            f"the network of the best evaluation so far (epoch {expected}) is not in {source}, {problem}; the file is "
+            "written again when a later evaluation is better",
+            PpreidWarning,
+            stacklevel=3,
+        )
+
+
+def _epoch_of(path: Path) -> tuple[int | None, str]:
+    """Finished epochs of a checkpoint; None and the reason where it cannot be read, or is not there."""
+    if not path.exists():
+        return None, "which is not there"
+    try:
+        epoch = read_checkpoint(path).progress.epoch
+    except WeightsError as error:
+        return None, f"which is no good ({error})"
+    return epoch, f"which is of epoch {epoch}"
 
 
 def _newest(folder: Path) -> Checkpoint | None:

@@ -19,7 +19,7 @@ import paddle
 import ppreid
 from ppreid.base.errors import ConfigError, TrainingError, WriteError
 from ppreid.disk.csv_table import write_csv
-from ppreid.disk.files import remove_leftovers, replacing, write_text
+from ppreid.disk.files import remove_leftovers, replacing, sync_folder, write_text
 from ppreid.run.metrics import CURVES
 
 CONFIG, METRICS, LOG, LABELS = "config.yaml", "metrics.jsonl", "log.txt", "labels.csv"
@@ -27,6 +27,7 @@ LAST, BEST, BAD_IMAGES = "checkpoint_last.safetensors", "checkpoint_best.safeten
 RESULTS, CAMERAS, ENVIRONMENT, REPORT = "results.json", "cameras.csv", "environment.json", "report.html"
 PREVIOUS, _EPOCH = "checkpoint_previous.safetensors", "checkpoint_epoch_{}.safetensors"
 NONFINITE = "nonfinite_step_{}.json"
+REPLACED = "replaced_run"  # an earlier run, until the one that replaces it has a checkpoint
 _OTHERS = (BAD_IMAGES, RESULTS, CAMERAS, CURVES, ENVIRONMENT, REPORT)
 OWN_FILES = (CONFIG, METRICS, LOG, LABELS, LAST, PREVIOUS, BEST, *_OTHERS)
 # what would be lost; a start that failed, for example for want of data, leaves only the others
@@ -41,13 +42,15 @@ def open_run_folder(folder: Path, *, overwrite: bool, resume: bool) -> None:
 
     Args:
         folder: exists, and no other run is in it (see `run_lock`).
-        overwrite: remove the files of an earlier run (those that ppreid writes, nothing else) instead of refusing.
+        overwrite: move the files of an earlier run (those that ppreid writes, nothing else) into the folder REPLACED
+            instead of refusing; `settle_replaced` removes them or brings them back.
         resume: an earlier run may be there; only the temporary files of killed processes are removed.
 
     Raises:
         ConfigError: the folder holds an earlier run and neither flag is set.
-        OSError: something cannot be removed.
+        OSError: something cannot be moved or removed.
     """
+    settle_replaced(folder)  # of a start that was killed
     remove_leftovers(folder, (*OWN_FILES, _EPOCH.format("*"), NONFINITE.format("*")))
     earlier = [name for name in OWN_FILES if (folder / name).exists()]
     if set(earlier) & set(_WORTH_KEEPING) and not (overwrite or resume):
@@ -56,9 +59,35 @@ def open_run_folder(folder: Path, *, overwrite: bool, resume: bool) -> None:
             "choose another one (-o output_dir=...), continue it (--resume) or replace it (--overwrite)"
         )
     if overwrite:
-        numbered = [*epoch_checkpoints(folder), *folder.glob(NONFINITE.format("*"))]
-        for file in [*(folder / name for name in earlier), *numbered]:
-            file.unlink()
+        numbered = [*epoch_checkpoints(folder), *folder.glob(NONFINITE.format("*")), *folder.glob("results_*.json")]
+        # LAST decides whether a replaced run is brought back, so it goes first and comes back last
+        earlier.sort(key=LAST.__ne__)
+        _move([*(folder / name for name in earlier), *numbered], folder / REPLACED)
+
+
+def settle_replaced(folder: Path) -> None:
+    """Remove the run that another one replaces if that has a checkpoint; otherwise bring it back.
+
+    So a start with --overwrite that fails for whatever reason (a typo in data.root, missing weights, a kill) costs
+    nothing.
+
+    Raises:
+        OSError: something cannot be moved or removed.
+    """
+    replaced = folder / REPLACED
+    if not replaced.is_dir():
+        return
+    if not (folder / LAST).exists():
+        _move(sorted(replaced.iterdir(), key=lambda file: file.name == LAST), folder)
+    shutil.rmtree(replaced)
+
+
+def _move(files: Sequence[Path], folder: Path) -> None:
+    """Move files into another folder of the same file system, in this order."""
+    folder.mkdir(exist_ok=True)
+    for file in files:
+        os.replace(file, folder / file.name)
+    sync_folder(folder)
 
 
 def epoch_checkpoints(folder: Path) -> list[Path]:
@@ -103,9 +132,26 @@ def write_camera_names(path: Path, names: Sequence[str]) -> None:
 _PACKAGES = ("numpy", "scipy", "scikit-learn", "numba", "Pillow")
 
 
-def write_environment(path: Path) -> None:
-    """Write the versions, the device and the time of day as JSON."""
-    write_text(path, json.dumps(_environment(), indent=2, ensure_ascii=False) + "\n")
+def write_environment(path: Path, *, resumed: bool) -> None:
+    """Write the versions, the device and the time of day as JSON.
+
+    Args:
+        path: file to write.
+        resumed: the run goes on; when it was started is taken over from the file that is there.
+    """
+    facts = _environment()
+    if resumed:
+        facts |= {"started": _started(path) or facts["started"], "resumed": facts["started"]}
+    write_text(path, json.dumps(facts, indent=2, ensure_ascii=False) + "\n")
+
+
+def _started(path: Path) -> str:
+    """When a run was started, as its file says; "" where that is missing or damaged."""
+    try:
+        found = json.loads(path.read_text(encoding="utf-8"))["started"]
+    except (OSError, ValueError, KeyError, TypeError, RecursionError):
+        return ""
+    return found if isinstance(found, str) else ""
 
 
 def _environment() -> dict[str, Any]:

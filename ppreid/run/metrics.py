@@ -7,12 +7,13 @@ the further keys by event are listed in docs/metrics.md.
 import json
 import math
 import time
-from collections.abc import Iterable, Iterator, Mapping
+import warnings
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
-from ppreid.base.errors import ConfigError, DataError
+from ppreid.base.errors import ConfigError, DataError, PpreidWarning
 from ppreid.disk.files import append_line, replacing, write_text
 
 # VisualDL recognises its files by the first part of the name.
@@ -101,16 +102,32 @@ class MetricsFile:
         if self._curves:
             write_curves(read_metrics(self.path), self._curves)
 
-    def rewind(self, epoch: int, source: Path | None = None) -> None:
+    def rewind(self, epoch: int, source: Path | None = None, *, history: Sequence[Mapping[str, Any]] = ()) -> None:
         """Forget what came after `epoch` finished epochs: a resumed run writes it again.
 
         Args:
             epoch: last one to keep; -1 keeps nothing.
             source: metrics.jsonl of the run that is continued; None is this one. There need not be one.
+            history: the evaluations so far, as the checkpoint holds them; those that the file lacks are written again.
+
+        Warns:
+            PpreidWarning: the file had lost lines.
         """
         source = source or self.path
         rows = read_metrics(source) if source.exists() else []
         rows = [row for row in rows if row.get("epoch", 0) <= epoch and row["event"] != "summary"]
+        found = {(row["event"], row.get("epoch")) for row in rows}
+        lost = [{"seconds": 0.0, **row} for row in history if ("evaluation", row["epoch"]) not in found]
+        lost_epochs = [number for number in range(1, epoch + 1) if ("epoch", number) not in found]
+        if not source.exists():
+            rows = lost  # a checkpoint that was taken along alone
+        elif lost or lost_epochs:
+            text = f"{source} had lost lines: evaluations of {len(lost)} epochs are taken from the checkpoint"
+            numbers = f"; the numbers of {len(lost_epochs)} epochs are gone (first: {lost_epochs[0]})" * bool(
+                lost_epochs
+            )
+            warnings.warn(text + numbers, PpreidWarning, stacklevel=3)
+            rows = sorted([*rows, *lost], key=lambda row: row.get("epoch", 0))
         write_text(self.path, "".join(f"{_line(row)}\n" for row in rows))
 
 

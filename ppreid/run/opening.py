@@ -11,7 +11,7 @@ from ppreid.base.records import ImageRecord
 from ppreid.disk.files import write_text
 from ppreid.processes.ranks import Ranks, joined_ranks
 from ppreid.run.checkpoint import Checkpoint, images_digest
-from ppreid.run.checkpoint_set import AUTO, bring_best, find_checkpoint
+from ppreid.run.checkpoint_set import AUTO, find_checkpoint, settle_best
 from ppreid.run.folder import (
     CONFIG,
     ENVIRONMENT,
@@ -19,6 +19,7 @@ from ppreid.run.folder import (
     METRICS,
     disk_errors_explained,
     open_run_folder,
+    settle_replaced,
     write_environment,
 )
 from ppreid.run.lock import run_lock
@@ -67,7 +68,7 @@ def open_run(folder: Path, *, overwrite: bool, resume: str) -> Iterator[OpenRun]
 
 
 def read_beginning(
-    run: OpenRun, resume: str, *, config: Mapping[str, Any], defaults: Mapping[str, Any], records: Sequence[ImageRecord]
+    run: OpenRun, resume: str, *, config: Mapping[str, Any], defaults: Mapping[str, Any], images: Mapping[str, Any]
 ) -> Checkpoint | None:
     """Read the checkpoint to go on from, compare it with configuration and data, and rewind metrics.jsonl to it.
 
@@ -76,7 +77,7 @@ def read_beginning(
         resume: see `find_checkpoint`; "" starts a run.
         config: of the run that begins or goes on, as nested dicts.
         defaults: of every key, for checkpoints of before the key was.
-        records: training images.
+        images: facts of the images of the run that begins or goes on, see `image_facts`.
 
     Returns:
         The checkpoint; None to start at the beginning.
@@ -93,7 +94,7 @@ def read_beginning(
         if run.ranks.is_first:
             metrics.rewind(-1)
         return None
-    check_resumable(checkpoint, config, images_digest(records), defaults=defaults)
+    check_resumable(checkpoint, config, images, defaults=defaults)
     progress, solver = checkpoint.progress, config["solver"]
     logger.info(
         "resumed from %s after epoch %d%s",
@@ -104,8 +105,8 @@ def read_beginning(
     if progress.epoch >= solver["epochs"]:
         logger.info("nothing is left to train: solver.epochs is %d", solver["epochs"])
     if run.ranks.is_first:
-        metrics.rewind(progress.epoch, checkpoint.path.with_name(METRICS))
-        bring_best(checkpoint, run.folder)
+        metrics.rewind(progress.epoch, checkpoint.path.with_name(METRICS), history=progress.history)
+        settle_best(checkpoint, run.folder)
     return checkpoint
 
 
@@ -116,7 +117,7 @@ def write_facts(run: OpenRun, config_text: str, records: Sequence[ImageRecord], 
     run.ranks.agree("options, images and checkpoints", lambda: [config_text, images_digest(records), at])
     if run.ranks.is_first:
         write_text(run.folder / CONFIG, config_text)
-        write_environment(run.folder / ENVIRONMENT)
+        write_environment(run.folder / ENVIRONMENT, resumed=checkpoint is not None)
 
 
 def _goes_on_in(folder: Path, resume: str) -> bool:
@@ -134,8 +135,11 @@ def _own_folder(folder: Path, ranks: Ranks, *, overwrite: bool, resume: bool) ->
         return
     with run_lock(folder) as recovered:
         open_run_folder(folder, overwrite=overwrite, resume=resume)
-        with log_to_file(folder / LOG):
-            if recovered:
-                logger.info("%s", recovered)
-            ranks.gather(None, "opening of output_dir")
-            yield
+        try:
+            with log_to_file(folder / LOG):
+                if recovered:
+                    logger.info("%s", recovered)
+                ranks.gather(None, "opening of output_dir")
+                yield
+        finally:
+            settle_replaced(folder)

@@ -10,6 +10,13 @@ from ppreid.run.checkpoint import Checkpoint
 
 logger = logging.getLogger("ppreid")
 
+# what is said when files hold something else than before, by the fact of a checkpoint that shows it
+REPLACED_IMAGES = {
+    "contents": "training images have the names of before, but some of the files were replaced; the run goes on "
+    "differently from here, and no uninterrupted run equals it",
+    "gallery": "query or gallery images are not those of before; evaluations of before and after do not compare, and "
+    "neither does what the best network is chosen by",
+}
 Effect = Literal["none", "from here on", "refused"]
 
 # Longest match wins; keys that are not here are refused. "none": the run goes on as it would have. "from here on": it
@@ -70,11 +77,14 @@ def check_resumable(
             f"run in another output_dir\n{lines}"
         )
     before = checkpoint.images
-    if before != images:
+    if any(before.get(name) != images[name] for name in ("count", "sha256")):
         raise DataError(
             f"the training images are not those of {checkpoint.path}: {before['count']} then, {images['count']} now, "
             "or other names or cameras; restore them, or start a new run in another output_dir"
         )
+    for name, text in REPLACED_IMAGES.items():
+        if name in before and name in images and before[name] != images[name]:
+            warnings.warn(text, PpreidWarning, stacklevel=2)
     if changed:
         width = max(len(key) for key, _, _ in changed)
         lines = "\n".join(f"  {key:<{width}}  {old!r} -> {new!r}" for key, old, new in changed)

@@ -1,16 +1,15 @@
-"""SIGINT and SIGTERM: the first one asks a run to save and stop, the second one ends it at once."""
+"""Signals that stop a run: the first one asks it to save and stop, the second one ends it at once."""
 
 import ctypes
 import os
 import signal
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from types import FrameType
 
 from ppreid.base.errors import Interrupted
-
-SIGNALS = (signal.SIGINT, signal.SIGTERM)
+from ppreid.base.interruption import ENDING, SIGNALS
 
 
 class StopSignals:
@@ -54,23 +53,26 @@ class StopSignals:
             raise Interrupted(self.requested)
 
     def handle(self, number: int, frame: FrameType | None) -> None:
-        """Note the signal; the next one of either kind ends the process, as if nobody had handled it."""
-        if self.requested and not self._repeats_end:
+        """Note the signal; the next SIGINT or SIGTERM ends the process, as if nobody had handled it."""
+        if self.requested:  # two within a moment, or one that repeats itself: saving and stopping is under way
             return
         self.requested = number
         text = f"\n{signal.Signals(number).name}: saving and stopping"
         if self._repeats_end:
             text += "; a second signal ends at once"
-            for each in SIGNALS:
-                signal.signal(each, signal.SIG_DFL)
-        os.write(2, f"{text}\n".encode())  # not a message of the log: the signal may have come while one was written
+            for each in ENDING:
+                _default_in_system(each)
+        with suppress(OSError):  # the terminal may be what has gone
+            os.write(2, f"{text}\n".encode())  # not a message of the log: one may be half written at this moment
         if self._interruptible:
             raise Interrupted(number)
 
 
 @contextmanager
 def stop_signals(*, repeats_end: bool = True) -> Iterator[StopSignals]:
-    """Handle SIGINT and SIGTERM while the block runs, in the main thread; elsewhere Python cannot.
+    """Handle SIGNALS while the block runs, in the main thread; elsewhere Python cannot.
+
+    SIGHUP stays ignored where it is ignored, as under nohup.
 
     Args:
         repeats_end: a second signal ends the process at once. Not for the processes of paddle's launcher, which sends
@@ -80,8 +82,10 @@ def stop_signals(*, repeats_end: bool = True) -> Iterator[StopSignals]:
     if threading.current_thread() is not threading.main_thread():
         yield stop
         return
-    before = {number: signal.signal(number, stop.handle) for number in SIGNALS}
-    for number in SIGNALS if repeats_end else ():
+    is_nohup = signal.getsignal(signal.SIGHUP) == signal.SIG_IGN
+    heard = [number for number in SIGNALS if not (is_nohup and number == signal.SIGHUP)]
+    before = {number: signal.signal(number, stop.handle) for number in heard}
+    for number in ENDING if repeats_end else ():
         _only_once(number)
     try:
         yield stop
@@ -89,6 +93,16 @@ def stop_signals(*, repeats_end: bool = True) -> Iterator[StopSignals]:
         for number, handler in before.items():
             if handler is not None:  # None: not set from Python
                 signal.signal(number, handler)
+
+
+def _default_in_system(number: int) -> None:
+    """Let a signal end the process from now on, without telling Python.
+
+    Python may have heard of the signal already, and would print a traceback if it found no handler for it any more.
+    """
+    libc = ctypes.CDLL(None)
+    libc.signal.argtypes, libc.signal.restype = (ctypes.c_int, ctypes.c_void_p), ctypes.c_void_p
+    libc.signal(number, int(signal.SIG_DFL))
 
 
 def _only_once(number: int) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import closing
 from functools import partial
 from pathlib import Path
@@ -87,6 +87,7 @@ def train(cfg: TrainingConfig, *, overwrite: bool = False, resume: str = "") -> 
 
     from ppreid import wiring
     from ppreid.processes.device import use_device
+    from ppreid.run.checkpoint import image_facts, images_digest
     from ppreid.run.folder import BAD_IMAGES, CAMERAS
     from ppreid.run.metrics import require_visualdl
     from ppreid.run.opening import open_run, read_beginning, write_facts
@@ -105,8 +106,11 @@ def train(cfg: TrainingConfig, *, overwrite: bool = False, resume: str = "") -> 
         logger.info("%s", batch)
         with opened.stop.interruptible():
             split = read_split(cfg.data, skipped_list=folder / BAD_IMAGES, camera_list=folder / CAMERAS)
+            images = images_digest(split.train)
+            if ranks.is_first:  # one process writes checkpoints, and the others need not read all files
+                images = image_facts(split, num_workers=cfg.data.num_workers)
             config, defaults = cfg.model_dump(), TrainingConfig().model_dump()
-            checkpoint = read_beginning(opened, resume, config=config, defaults=defaults, records=split.train)
+            checkpoint = read_beginning(opened, resume, config=config, defaults=defaults, images=images)
         write_facts(opened, config_text(cfg), split.train, checkpoint)
         paddle.seed(cfg.seed)
         model = wiring.reid_net(cfg.model, bn_chunks=bn_chunks_per_pass(cfg, devices=ranks.count))
@@ -123,7 +127,7 @@ def train(cfg: TrainingConfig, *, overwrite: bool = False, resume: str = "") -> 
                 extract=partial(wiring.extractor(cfg.eval), loader=label_loader, ranks=ranks),
                 evaluate=_evaluation(cfg, split, ranks),
                 method=wiring.method(cfg, ranks, can_evaluate=bool(split.query)),
-                keeper=_keeper(cfg, split, model, optimizer, opened, checkpoint),
+                keeper=_keeper(cfg, split, images, model, optimizer, opened, checkpoint),
             )
             if cfg.report.enabled and ranks.is_first:
                 with opened.stop.interruptible():
@@ -159,6 +163,7 @@ def _evaluation(cfg: TrainingConfig, split: ReIDSplit, ranks: Ranks) -> Callable
 def _keeper(
     cfg: TrainingConfig,
     split: ReIDSplit,
+    images: Mapping[str, Any],
     model: ReIDNet,
     optimizer: paddle.optimizer.Optimizer,
     opened: OpenRun,
@@ -166,7 +171,6 @@ def _keeper(
 ) -> Keeper[FiniteGuard]:
     """What keeps the run alive."""
     from ppreid import wiring
-    from ppreid.run.checkpoint import images_digest
     from ppreid.run.checkpoint_set import CheckpointSet
     from ppreid.run.folder import METRICS
     from ppreid.run.keeper import Keeper
@@ -187,7 +191,7 @@ def _keeper(
             beginning=checkpoint,
             fallback=Path(kept.fallback_dir).expanduser() if kept.fallback_dir else None,
             config=cfg.model_dump(),
-            images=images_digest(split.train),
+            images=images,
         ),
         metrics=MetricsFile(folder / METRICS, visualdl=cfg.log.visualdl),
         guard=_finite_guard(cfg, split.train),

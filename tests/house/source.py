@@ -105,8 +105,9 @@ def fields(text: str) -> dict[str, list[str]]:
 
 
 def holds_progress(text: str) -> list[str]:
-    """Classes with a field that says how far a run is."""
-    return [name for name, own in fields(text).items() if PROGRESS & set(own)]
+    """Classes with a field that says how far a run is; a schema that a file is read through holds nothing."""
+    schemas = set(re.findall(r"class (\w+)\((?:BaseModel|_Facts)\)", text))
+    return [name for name, own in fields(text).items() if PROGRESS & set(own) and name not in schemas]
 
 
 def keeping_share(text: str) -> float:

@@ -15,7 +15,7 @@ from ppreid.run.checkpoint import (
 from ppreid.run.progress import Progress
 from ppreid.training.optimizer import adam_with_l2
 
-PROGRESS = Progress(epoch=3, history=({"epoch": 0, "mAP": 7.1},))
+PROGRESS = Progress(epoch=3, history=({"event": "evaluation", "epoch": 0, "mAP": 7.1},))
 FACTS = {"config": {"seed": 1}, "images": {"count": 2}}
 
 

@@ -1,3 +1,4 @@
+import contextlib
 import csv
 import errno
 import os
@@ -8,14 +9,18 @@ import pytest
 from ppreid.base.errors import ConfigError, TrainingError
 from ppreid.run.folder import (
     BAD_IMAGES,
+    BEST,
     CONFIG,
     LABELS,
     LAST,
     LOG,
+    METRICS,
+    REPLACED,
     RESULTS,
     disk_errors_explained,
     epoch_checkpoint,
     open_run_folder,
+    settle_replaced,
     write_labels,
 )
 
@@ -28,7 +33,35 @@ def test_an_earlier_run_is_not_overwritten_unless_asked(tmp_path):
         open_run_folder(tmp_path, overwrite=False, resume=False)
     assert (tmp_path / LAST).read_text() == "old"
     open_run_folder(tmp_path, overwrite=True, resume=False)
-    assert os.listdir(tmp_path) == ["notes.txt"]
+    assert set(os.listdir(tmp_path)) == {"notes.txt", REPLACED}
+    (tmp_path / LAST).write_text("new")
+    settle_replaced(tmp_path)
+    assert set(os.listdir(tmp_path)) == {"notes.txt", LAST}
+
+
+OLD = {name: f"old {name}" for name in (CONFIG, METRICS, LAST, BEST, "checkpoint_epoch_000010.safetensors")}
+
+
+@pytest.mark.parametrize("moves", range(2 * len(OLD) + 1))
+def test_a_run_is_replaced_only_by_one_that_has_a_checkpoint_wherever_the_start_is_killed(tmp_path, monkeypatch, moves):
+    """Killed after so many renames of the start with --overwrite, or of bringing the old run back."""
+    for name, text in OLD.items():
+        (tmp_path / name).write_text(text)
+    real, done = os.replace, []
+
+    def replace(source, target):
+        if len(done) == moves:
+            raise KeyboardInterrupt
+        done.append(source)
+        real(source, target)
+
+    with monkeypatch.context() as patch, contextlib.suppress(KeyboardInterrupt):
+        patch.setattr(os, "replace", replace)
+        open_run_folder(tmp_path, overwrite=True, resume=False)
+        (tmp_path / CONFIG).write_text("of a start without data")
+        settle_replaced(tmp_path)
+    open_run_folder(tmp_path, overwrite=False, resume=True)  # the next start
+    assert {file.name: file.read_text() for file in tmp_path.iterdir()} == OLD
 
 
 def test_a_start_that_failed_leaves_nothing_that_blocks_the_next(tmp_path):

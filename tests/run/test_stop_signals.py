@@ -11,7 +11,16 @@ from ppreid.base.errors import Interrupted
 from ppreid.run.stop import stop_signals
 
 
-@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+@pytest.mark.parametrize(
+    ("number", "code"),
+    [
+        (signal.SIGINT, 130),
+        (signal.SIGTERM, 143),
+        (signal.SIGHUP, 129),
+        (signal.SIGUSR1, 138),
+        (signal.SIGXCPU, 152),
+    ],
+)
 def test_a_signal_is_only_noted_outside_of_what_may_be_interrupted(number, code):
     before = signal.getsignal(number)
     with pytest.raises(Interrupted, match=f"stopped by {number.name}") as caught, stop_signals() as stop:
@@ -86,3 +95,50 @@ def test_a_second_signal_ends_the_process_within_a_compiled_function(number):
     process.send_signal(number)
     assert process.wait(60) == -number
     process.stdout.close()
+
+
+@pytest.mark.parametrize("number", [signal.SIGHUP, signal.SIGUSR1, signal.SIGXCPU])
+def test_signals_that_repeat_themselves_do_not_end_a_run_that_saves(number):
+    with pytest.raises(Interrupted), stop_signals() as stop:
+        for _ in range(3):
+            os.kill(os.getpid(), number)
+        assert stop.requested == number
+        stop.check()
+
+
+@pytest.mark.parametrize("numbers", [(signal.SIGINT, signal.SIGTERM), (signal.SIGHUP, signal.SIGTERM)])
+def test_two_signals_in_the_same_moment_are_one(numbers):
+    """Both wait while they are blocked, and come at once then."""
+    script = (
+        "import os, signal, sys; from ppreid.base.errors import Interrupted; from ppreid.run.stop import stop_signals\n"
+        f"numbers = {tuple(map(int, numbers))}\n"
+        "try:\n"
+        "    with stop_signals() as stop, stop.interruptible():\n"
+        "        signal.pthread_sigmask(signal.SIG_BLOCK, numbers)\n"
+        "        for number in numbers: os.kill(os.getpid(), number)\n"
+        "        signal.pthread_sigmask(signal.SIG_UNBLOCK, numbers)\n"
+        "except Interrupted as stopped: sys.exit(stopped.exit_code)"
+    )
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=60)
+    assert done.returncode - 128 in numbers and "Traceback" not in done.stderr
+
+
+def test_a_run_under_nohup_does_not_hear_that_its_terminal_closes():
+    before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    try:
+        with stop_signals() as stop:
+            os.kill(os.getpid(), signal.SIGHUP)
+            assert stop.requested == 0
+    finally:
+        signal.signal(signal.SIGHUP, before)
+
+
+def test_a_signal_whose_terminal_is_gone_still_saves():
+    script = (
+        "import os, signal, sys; from ppreid.run.stop import stop_signals\n"
+        "os.close(2)\n"
+        "with stop_signals() as stop:\n"
+        "    os.kill(os.getpid(), signal.SIGHUP)\n"
+        "    sys.exit(stop.requested)"
+    )
+    assert subprocess.run([sys.executable, "-c", script], timeout=60).returncode == signal.SIGHUP
