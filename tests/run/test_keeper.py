@@ -40,7 +40,7 @@ def kept(tmp_path):
             beginning=None,
             fallback=None,
             config={},
-            images={},
+            images={"count": 4},
         )
         keeper = Keeper(
             OpenRun(tmp_path, ALONE, stop),
