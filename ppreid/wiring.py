@@ -205,10 +205,11 @@ def method(cfg: TrainingConfig, ranks: Ranks = ALONE, *, can_evaluate: bool = Fa
 
 def _at_least_one(distances: csr_matrix, *, cfg: LabelsConfig) -> np.ndarray:
     """Labels (N,) of sparse distances (N, N), with at least one cluster: nothing can be trained without."""
-    from ppreid.clustering.labels import require_clusters
+    from ppreid.clustering.labels import log_giant_cluster, require_clusters
 
     labels = clusterer(cfg)(distances)
     require_clusters(labels, eps=cfg.eps, min_samples=cfg.min_samples)
+    log_giant_cluster(labels, eps=cfg.eps if tables.CLUSTERERS[cfg.clusterer].looks_at_eps else None)
     return labels
 
 

@@ -1,5 +1,7 @@
 """Pseudo labels from sparse distances, clusters 0 to C - 1 and -1 for outliers, and the centroids of the clusters."""
 
+import logging
+
 import numpy as np
 from scipy import sparse
 from sklearn.cluster import DBSCAN
@@ -7,6 +9,8 @@ from sklearn.neighbors import sort_graph_by_row_values
 
 from ppreid.base.errors import ClusteringError, DataError
 from ppreid.neighbours.checks import ROWS_PER_BLOCK, check_row_ids
+
+logger = logging.getLogger("ppreid")
 
 
 def dbscan_labels(distances: sparse.csr_matrix, *, eps: float, min_samples: int = 4) -> np.ndarray:
@@ -61,6 +65,30 @@ def require_clusters(labels: np.ndarray, *, eps: float | None = None, min_sample
         f"{found} and labels.eps={eps}; raise labels.eps (tools/cluster.py --sweep shows the effect) or lower "
         "labels.min_samples"
     )
+
+
+GIANT = 0.25  # of all images; the largest data sets of pedestrians have 2 % of them of one person
+
+
+def log_giant_cluster(labels: np.ndarray, *, eps: float | None = None) -> None:
+    """Say that one cluster swallows the others, which everything else that is known without identities hides.
+
+    Args:
+        labels: (N,) pseudo labels; -1 is an outlier.
+        eps: what the labels were made with; None for a clusterer without eps.
+
+    Note:
+        It is a line of the log rather than a warning of Python's, since it may come in every epoch.
+    """
+    largest = int(np.bincount(labels[labels >= 0], minlength=1).max())
+    if largest > GIANT * len(labels):
+        advice = "look at the settings of the clusterer" if eps is None else f"labels.eps={eps} is probably too high"
+        logger.warning(
+            "one cluster holds %s of %s images: it mixes people, unless that is one person, and few outliers and high "
+            "camera mixing come from it; %s",
+            *(f"{count:,}" for count in (largest, len(labels))),
+            advice,
+        )
 
 
 def check_distances(distances: sparse.csr_matrix) -> sparse.csr_matrix:

@@ -27,7 +27,7 @@ class AmpConfig(Section):
     """Mixed precision, on GPUs; losses, features and cluster memory stay float32."""
 
     level: Literal["O0", "O1", "O2"] = "O0"
-    """O0 is off; O1: convolutions and matrix products in half precision; O2: nearly everything. Paddle's names."""
+    """O0 is off; O1: convolutions and matrix products in half precision; O2: nearly everything, also powers."""
     dtype: Literal["float16", "bfloat16"] = "float16"
     """Kind of half precision; float16 scales the loss so that small gradients do not vanish."""
 

@@ -21,7 +21,7 @@ class ImageDataset:
         Args:
             records: the images.
             transform: `transform(image)` for evaluation or `transform(image, rng)` for training, an array (3, H, W).
-            seed: seed of the run. In distributed training every process needs its own.
+            seed: seed of the run, the same in all of its processes, which draw different images of a batch.
         """
         self.records = tuple(records)
         self.transform = transform

@@ -65,9 +65,9 @@ def nearest_neighbours(
         [[0, 1, 2], [1, 0, 2], [2, 1, 0], [3, 2, 1]]
 
     Note:
-        Memory beyond the features: 8 * N * k bytes for the result, up to three tiles of 64 MB, and the blocks of
-        features that are multiplied. On a GPU that multiplies float32 in reduced precision (TF32), neighbours of almost
-        equal similarity may change places; NVIDIA_TF32_OVERRIDE=0 in the environment turns that off.
+        Memory beyond the features: 8 * N * k bytes for the result, as much again while it is copied, up to three tiles
+        of 64 MB, and the blocks of features that are multiplied. A GPU multiplies in float32 too, see
+        `float32_products`; its sums have another order, so neighbours of almost equal similarity may change places.
     """
     features = check_features(features)
     k = at_most_all("k", k, len(features))

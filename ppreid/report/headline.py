@@ -2,10 +2,12 @@
 
 from typing import Any, NamedTuple
 
+from ppreid.clustering.labels import GIANT
 from ppreid.report.run_files import FINISHED, RUNNING, RunFiles, flat, number
 from ppreid.report.scales import compact
 
 _LOW_MIXING = 0.2  # of 1: every cluster mixes the cameras as the data do
+_FEW_MIXED = 0.5  # of all clusters; with more of them the labels are not those of people in one camera either
 _GAP = 2.0  # percent mAP; another seed alone changes about as much
 
 
@@ -107,22 +109,31 @@ def remarks(run: RunFiles) -> list[str]:
             f"{outliers / images:.0%} of the images are outliers, on which an epoch does not train. If it stays like "
             "this, labels.eps is too low; tools/cluster.py --sweep shows what another one would do."
         )
-    if images and largest is not None and largest > images / 4:
+    if images and largest is not None and largest > GIANT * images:
         found.append(
-            f"One cluster holds {largest / images:.0%} of the images; labels.eps is probably too high. "
-            "tools/cluster.py --sweep shows what another one would do."
+            f"One cluster holds {largest / images:.0%} of the images; labels.eps is probably too high, and mixing and "
+            "outliers look better than they are. tools/cluster.py --sweep shows what another one would do."
         )
-    mixing = number(last.get("camera_mixing"))
-    if mixing is not None and mixing < _LOW_MIXING:
-        found.append(
-            f"Clusters hardly join cameras (camera mixing {mixing:.2f}); "
-            "the features tell cameras apart rather than people."
-        )
+    found += _of_mixing(last)
     best = best_evaluation(run)
     gap = (best["mAP"] - (number(run.evaluations[-1].get("mAP")) or 0.0)) if best else 0.0
     if best and gap > _GAP:
         found.append(f"The last evaluation is {gap:.1f} mAP below the best one, after epoch {best['epoch']}.")
     return found
+
+
+def _of_mixing(last: dict[str, Any]) -> list[str]:
+    """What few cameras in a cluster mean depends on whether the clusters hold one person each."""
+    mixing, quality = number(last.get("camera_mixing")), last.get("label_quality")
+    if mixing is None or mixing >= _LOW_MIXING:
+        return []
+    text = f"Clusters hold one camera each, nearly all of them (camera mixing {mixing:.2f})"
+    mixed = number(quality.get("mixed_clusters")) if isinstance(quality, dict) else None
+    if mixed is None:
+        return [f"{text}: people are found within one camera, if at all, and not across cameras."]
+    if mixed <= _FEW_MIXED:
+        return [f"{text}, and {1 - mixed:.0%} of them one person: people are found, but within one camera."]
+    return [f"{text}, and {mixed:.0%} of them mix people: the features tell cameras apart rather than people."]
 
 
 def _percent(row: dict[str, Any]) -> str:

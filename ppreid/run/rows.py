@@ -9,6 +9,7 @@ import numpy as np
 from ppreid.base.progress import peak_memory
 from ppreid.base.records import ImageRecord, ids
 from ppreid.clustering.health import label_health
+from ppreid.clustering.labels import GIANT
 from ppreid.clustering.quality import SweepRow, clustering_statistics, pseudo_label_quality
 from ppreid.evaluation.ranking import RankingResult
 from ppreid.run.progress import Progress, Schedule
@@ -90,7 +91,8 @@ def sweep_table(rows: Sequence[SweepRow], num_images: int) -> str:
     for row in rows:
         outliers = f"{row.outliers} ({100 * row.outliers / num_images:.1f}%)"
         line = f"{row.eps:>8.3f}{row.clusters:>10}{outliers:>17}{row.largest:>9}{row.silhouette:>12.3f}"
-        lines.append(line + (f"{row.ari:>8.3f}" if with_ari else ""))
+        line += f"{row.ari:>8.3f}" if with_ari else ""
+        lines.append(line + "  one giant cluster" * (row.largest > GIANT * num_images))
     return "\n".join(lines)
 
 

@@ -24,8 +24,8 @@ def autocast(level: str, dtype: str) -> Autocast:
     """A context in which paddle computes in mixed precision.
 
     Args:
-        level: "O0" float32; "O1" convolutions and matrix products in half precision; "O2" everything but what loses
-            too much by it, such as means and powers.
+        level: "O0" float32; "O1" convolutions and matrix products in half precision; "O2" everything that can be,
+            means and powers too.
         dtype: "float16" or "bfloat16".
     """
     return partial(paddle.amp.auto_cast, enable=level != OFF, level=level, dtype=dtype)

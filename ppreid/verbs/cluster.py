@@ -66,9 +66,9 @@ def cluster(
     Raises:
         PpreidError: what its message says; the subclass tells the kind.
     """
-    from ppreid import wiring
+    from ppreid import tables, wiring
     from ppreid.base.progress import Stopwatch
-    from ppreid.clustering.labels import require_clusters
+    from ppreid.clustering.labels import log_giant_cluster, require_clusters
     from ppreid.clustering.quality import clustering_statistics, pseudo_label_quality
     from ppreid.disk.features import read_features
     from ppreid.neighbours.checks import check_not_collapsed
@@ -95,6 +95,7 @@ def cluster(
     require_clusters(labels, eps=cfg.labels.eps, min_samples=cfg.labels.min_samples)
     clusters, outliers, largest = clustering_statistics(labels)
     logger.info("%d clusters, %d outliers, largest %d", clusters, outliers, largest)
+    log_giant_cluster(labels, eps=cfg.labels.eps if tables.CLUSTERERS[cfg.labels.clusterer].looks_at_eps else None)
     if pids is not None:
         logger.info("%s", _quality_line(pseudo_label_quality(labels, pids)))
     logger.info("%s", " ".join(f"{name} {seconds:.1f}s" for name, seconds in watch.seconds.items()))

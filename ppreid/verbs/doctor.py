@@ -22,6 +22,7 @@ from ppreid.doctor.findings import (
     summary_line,
     warning,
 )
+from ppreid.doctor.gpu_build import check_this_build
 from ppreid.doctor.machine import (
     check_cores,
     check_device,
@@ -123,6 +124,7 @@ def _check_machine(cfg: Config) -> list[Finding]:
             built_for_gpu=paddle.device.is_compiled_with_cuda(),
             has_driver=shutil.which("nvidia-smi") is not None,
         ),
+        *check_this_build(properties),
         check_memory(
             needed=memory_under_way(num_workers=workers, batch_bytes=images * image_bytes),
             available=available_memory(),

@@ -69,8 +69,8 @@ def train(cfg: TrainingConfig, *, overwrite: bool = False, resume: str = "") -> 
         cfg: everything there is to choose.
         overwrite: replace an earlier run in output_dir.
         resume: "" starts a run. "auto" goes on with the run in output_dir where its last checkpoint is, and starts it
-            if there is none yet; a folder or a checkpoint file goes on from there. On the CPU the result is the same,
-            bit for bit, as that of an uninterrupted run.
+            if there is none yet; a folder or a checkpoint file goes on from there. On one machine's CPU the result is
+            that of an uninterrupted run, bit for bit.
 
     Returns:
         One row per evaluation with the keys of metrics.jsonl; the first (epoch 0) is from before training. None

@@ -16,7 +16,7 @@ from ppreid.base.errors import ClusteringError, DataError
 from ppreid.clustering import alternative_labels
 from ppreid.clustering.alternative_labels import agglomerative_labels, hdbscan_labels, infomap_labels
 from ppreid.clustering.jaccard import jaccard_distance
-from ppreid.clustering.labels import dbscan_labels, require_clusters
+from ppreid.clustering.labels import dbscan_labels, log_giant_cluster, require_clusters
 
 
 def stored_up_to(dense, limit):
@@ -180,3 +180,15 @@ def test_require_clusters():
         require_clusters(np.full(1598, -1), eps=0.2, min_samples=4)
     with pytest.raises(ClusteringError, match=r"labels\.min_samples=4; lower labels\.min_samples"):
         require_clusters(np.full(3, -1), min_samples=4)
+
+
+def test_a_cluster_of_more_than_a_quarter_of_the_images_is_said_in_the_log(caplog):
+    few = np.repeat([-1, *range(5)], [20, 25, 15, 15, 15, 10])
+    log_giant_cluster(few, eps=0.5)
+    log_giant_cluster(np.full(5, -1), eps=0.5)
+    assert caplog.text == ""
+    log_giant_cluster(np.where(few == 4, 0, few), eps=0.5)
+    assert "one cluster holds 35 of 100 images" in caplog.text and "labels.eps=0.5 is probably too high" in caplog.text
+    caplog.clear()
+    log_giant_cluster(np.zeros(1500, np.int64))
+    assert "1,500 of 1,500" in caplog.text and "eps" not in caplog.text

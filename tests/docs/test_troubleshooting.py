@@ -16,6 +16,8 @@ OF_OTHERS = (
     "Bus error",
     "ResourceExhaustedError",
     "Out of memory error on GPU 0",
+    "no kernel image is available",
+    "Cannot load cudnn shared library",
 )
 
 

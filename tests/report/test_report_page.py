@@ -179,6 +179,22 @@ def test_remarks_are_made_beyond_their_limits_only():
 
 
 @pytest.mark.parametrize(
+    ("quality", "text"),
+    [
+        (None, "people are found within one camera, if at all, and not across cameras"),
+        ({"mixed_clusters": 0.04}, "and 96% of them one person: people are found, but within one camera"),
+        ({"mixed_clusters": 0.5}, "people are found, but within one camera"),
+        ({"mixed_clusters": 0.51}, "51% of them mix people: the features tell cameras apart rather than people"),
+        ({"mixed_clusters": None}, "people are found within one camera, if at all"),
+        ("damaged", "people are found within one camera, if at all"),
+    ],
+)
+def test_clusters_of_one_camera_are_judged_by_whether_they_are_people(quality, text):
+    (remark,) = remarks_on(camera_mixing=0.1, label_quality=quality)
+    assert remark.startswith("Clusters hold one camera each") and text in remark
+
+
+@pytest.mark.parametrize(
     ("seconds", "text"), [(0, "0 s"), (59.4, "59 s"), (60, "1.0 min"), (289, "4.8 min"), (7200, "2.0 h")]
 )
 def test_times_in_words(seconds, text):

@@ -49,3 +49,9 @@ def test_the_sweep_table_leaves_out_ari_when_it_is_not_known():
         *("0.500", "7", "25", "(25.0%)", "9", "0.250"),
     ]
     assert sweep_table([row._replace(ari=0.5)], 100).endswith("0.500")
+
+
+def test_the_sweep_table_names_a_cluster_that_swallows_the_others():
+    row = SweepRow(eps=0.5, clusters=7, outliers=0, largest=25, silhouette=0.25, ari=float("nan"))
+    assert sweep_table([row], 100).endswith("0.250")
+    assert sweep_table([row._replace(largest=26)], 100).endswith("0.250  one giant cluster")
