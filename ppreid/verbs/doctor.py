@@ -22,7 +22,6 @@ from ppreid.doctor.findings import (
     summary_line,
     warning,
 )
-from ppreid.doctor.gpu_build import check_this_build
 from ppreid.doctor.machine import (
     check_cores,
     check_device,
@@ -103,6 +102,7 @@ def _check_machine(cfg: Config) -> list[Finding]:
 
     from ppreid import wiring
     from ppreid.datasets.batch_reader import memory_under_way
+    from ppreid.doctor.gpu_build import check_this_build
     from ppreid.processes.device import available_memory
     from ppreid.run.checkpoint import checkpoint_bytes
 
