@@ -1,0 +1,565 @@
+"""Makes small wrong changes in the core, one at a time, and prints those that no test notices.
+
+    python tests/reliability/mutants.py                 all of them: about half an hour on two cores
+    python tests/reliability/mutants.py sampler ise/    those whose file or text holds one of these words
+
+Each change is made in a copy of the repository; then the tests that should notice it run. The suite checks only that
+every change can still be made. A survivor is a missing test, or a change that changes nothing.
+"""
+
+import argparse
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from queue import SimpleQueue
+from typing import NamedTuple
+
+ROOT = Path(__file__).parents[2]
+COPIED = ("ppreid", "tests", "tools", "configs", "docs", "pyproject.toml", "setup.py", "README.md")
+LIMIT = 600  # seconds for the tests of one change; a change that never ends is noticed as well
+
+
+class Mutant(NamedTuple):
+    """A wrong change.
+
+    Attributes:
+        file: in the package.
+        right: text that stands in the file exactly once.
+        wrong: what takes its place.
+        tests: files below tests/ that should notice it.
+    """
+
+    file: str
+    right: str
+    wrong: str
+    tests: str
+
+
+CLUSTERING = "clustering/test_pseudo_labels.py"
+JACCARD = "clustering/test_jaccard_distance.py"
+SEARCH = "neighbours/test_nearest_neighbours.py neighbours/test_similarity_kernels.py"
+OBJECTIVE = "ise/test_ise_objective.py ise/test_ise_label_preserving.py ise/test_ise_cluster_contrast.py"
+SCORES = "evaluation/test_evaluation_hits.py evaluation/test_evaluation_ranking.py"
+
+# file, tests, and then pairs of right and wrong
+CHANGES: tuple[tuple[str, str, tuple[tuple[str, str], ...]], ...] = (
+    (
+        "clustering/labels.py",
+        f"{CLUSTERING} clustering/test_centroids.py clustering/test_large_numbers.py",
+        (
+            ("DBSCAN(eps=eps, min_samples=min_samples,", "DBSCAN(eps=eps, min_samples=min_samples + 1,"),
+            ("DBSCAN(eps=eps, min", "DBSCAN(eps=eps * 0.999, min"),
+            ("if np.any(labels >= 0):", "if np.any(labels > 0):"),
+            ("(sizes >= min_samples)", "(sizes > min_samples)"),
+            ("numbers[kept[np.argsort(first[kept])]]", "numbers[kept]"),
+            ("rows = start + np.flatnonzero(", "rows = np.flatnonzero("),
+            ("_BLOCK] >= 0)", "_BLOCK] > 0)"),
+            ("sums[present] += ", "sums[present] = "),
+            ("return sums / np.maximum(norms, np.finfo(np.float32).tiny)", "return sums / sizes[:, None]"),
+        ),
+    ),
+    (
+        "clustering/jaccard.py",
+        JACCARD,
+        (
+            ("reciprocal_neighbours(indices, round(k1 / 2) + 1)", "reciprocal_neighbours(indices, round(k1 / 2))"),
+            ("average_rows(encoding, indices[:, :k2])", "average_rows(encoding, indices[:, : k2 + 1])"),
+            ("1 - shared[j] / (2 - shared[j]))", "1 - shared[j])"),
+            ("shared[j] += min(weight", "shared[j] += max(weight"),
+            ("if distance <= max_distance:", "if distance < max_distance:"),
+            ("if i != j:", "if True:"),
+        ),
+    ),
+    (
+        "clustering/camera_jaccard.py",
+        "clustering/test_camera_jaccard.py",
+        (
+            ("inter[:, : k1_inter + 1]]", "inter[:, :k1_inter]]"),
+            ("intra[:, : k1_intra + 1],", "intra[:, :k1_intra],"),
+            ("[intra[:, :k2_intra], inter[:, :k2_inter]]", "[intra[:, :k2_intra], inter[:, :k2_intra]]"),
+        ),
+    ),
+    (
+        "clustering/alternative_labels.py",
+        CLUSTERING,
+        (
+            ("dense = np.ones(block.shape", "dense = np.zeros(block.shape"),
+            ("np.maximum(graph.data, 1e-9)", "np.maximum(graph.data, 0)"),
+            ("first_of_part[:-1]]", "first_of_part[:0]]"),
+        ),
+    ),
+    (
+        "clustering/health.py",
+        "clustering/test_label_health.py",
+        (
+            ("np.mean(cameras_of > 1)", "np.mean(cameras_of > 0)"),
+            ("usable = (labels >= 0) & (camids >= 0)", "usable = labels >= 0"),
+        ),
+    ),
+    (
+        "clustering/quality.py",
+        "clustering/test_label_quality.py",
+        (
+            ("labels.max() + 1 + np.arange(len(labels))", "labels.max() + 1"),
+            ("np.maximum(sizes[own] - 1, 1)", "np.maximum(sizes[own], 1)"),
+            ("labels, pids = labels[pids >= 0], pids[pids >= 0]", "labels, pids = labels, pids"),
+        ),
+    ),
+    (
+        "neighbours/reciprocal.py",
+        f"{JACCARD} clustering/test_camera_jaccard.py",
+        (
+            ("if 3 * shared <= 2 * (stop - first):", "if 3 * shared < 2 * (stop - first):"),
+            ("shared += mark[half_columns[q]] == 2 * i", "shared += mark[half_columns[q]] >= 2 * i"),
+            ("for b in range(k):", "for b in range(k - 1):"),
+            ("np.exp(2 * values - 2, out=values)", "np.exp(values - 1, out=values)"),
+            ("/ np.float32(num_rows)", "/ np.float32(k)"),
+            ("columns = np.sort(met[:count])", "columns = met[:count]"),
+        ),
+    ),
+    (
+        "neighbours/similarity_kernels.py",
+        f"{SEARCH} clustering/test_camera_jaccard.py",
+        (
+            ("if scores[r, c] < worst[r - first]:", "if scores[r, c] <= worst[r - first]:"),
+            ("indices[place - 1] > candidate)", "indices[place - 1] < candidate)"),
+            ("if candidate != row and (groups", "if (groups"),
+            ("seen_by[candidate] == i or (groups[candidate] == groups[i]) != same_group", "seen_by[candidate] == i"),
+            ("np.uint32(112 << 23)", "np.uint32(111 << 23)"),
+            ("return -value if number & 0x8000 else value", "return value"),
+        ),
+    ),
+    (
+        "neighbours/ranking.py",
+        "neighbours/test_rank_on_device.py",
+        (
+            ("if first == start:", "if first == 0:"),
+            ("[self.indices, columns + first]", "[self.indices, columns]"),
+            ("allowed = same if ranking.same_group else paddle.logical_not(same)", "allowed = same"),
+        ),
+    ),
+    (
+        "neighbours/search.py",
+        SEARCH,
+        (
+            (
+                "ranking.refine(features, ranking.indices[:, :FOLLOWED",
+                "ranking.refine(features, ranking.indices[:, :0 *",
+            ),
+            ("return num_images <= NEIGHBOURS[method].exact_up_to", "return True"),
+            ("inter = Ranking(camids, k_inter, same_group=False)", "inter = Ranking(camids, k_inter, same_group=True)"),
+        ),
+    ),
+    (
+        "neighbours/tiles.py",
+        f"{SEARCH} neighbours/test_inverted_lists.py",
+        (
+            ("yield Tile(scores.T, columns, rows)", "yield Tile(scores.T.copy(), rows, columns)"),
+            ("for columns in blocks[a:]:", "for columns in blocks[a : a + 1]:"),
+            ("member_bounds[number + 1]]", "member_bounds[number + 1] - 1]"),
+            ("] // num_probes", "] % num_probes"),
+        ),
+    ),
+    (
+        "neighbours/inverted_lists.py",
+        "neighbours/test_inverted_lists.py neighbours/test_nearest_neighbours.py",
+        (
+            ("return num_lists, min(num_probes, num_lists)", "return num_lists, num_probes"),
+            ("round(4 * math.sqrt(num_images))", "round(math.sqrt(num_images))"),
+        ),
+    ),
+    (
+        "neighbours/checks.py",
+        "neighbours/test_feature_checks.py",
+        (
+            ("<= 2 * UNIT_NORM_TOLERANCE)", "<= 20 * UNIT_NORM_TOLERANCE)"),
+            ("if value > num_images:", "if value >= num_images:"),
+            ("if indices.min() < -1 or", "if indices.min() < -2 or"),
+        ),
+    ),
+    (
+        "ise/schedule.py",
+        "ise/test_ise_schedule.py",
+        (
+            ("return 0.25 * base * math.log(", "return 0.5 * base * math.log("),
+            ("(math.e - 1.0) * step / total_steps + 1.0)", "math.e * step / total_steps + 1.0)"),
+        ),
+    ),
+    (
+        "ise/support_samples.py",
+        "ise/test_ise_support_samples.py",
+        (
+            ("degree * (neighbour - own)", "degree * (neighbour - features.unsqueeze(1))"),
+            ("F.normalize(supports.reshape([batch * k, dim]), axis=1)", "supports.reshape([batch * k, dim])"),
+            ("paddle.full_like(similarity, -np.inf), similarity)", "similarity, similarity)"),
+            ("usable = max(0, min(topk, num_clusters - 1))", "usable = max(0, min(topk, num_clusters))"),
+            ("np.repeat(labels, k)", "np.tile(labels, k)"),
+        ),
+    ),
+    (
+        "ise/objective.py",
+        OBJECTIVE,
+        (
+            ("paddle.concat([features, support])", "paddle.concat([support, features])"),
+            ("total = total + lp_weight * lp", "total = total + lp"),
+            ("if use_supports and label_preserving:", "if use_supports:"),
+            ("F.cross_entropy(similarity / temperature,", "F.cross_entropy(similarity,"),
+            ("topk(by_class, 1, axis=2, largest=False)", "topk(by_class, 1, axis=2, largest=True)"),
+            ("(nearest * (1.0 - own))", "nearest"),
+            ("LossTerms(total, logs, rows.detach(), row_labels)", "LossTerms(total, logs, rows, row_labels)"),
+            (
+                "support, support_labels, temperature=lp_temperature)",
+                "support, support_labels, temperature=temperature)",
+            ),
+        ),
+    ),
+    (
+        "ise/memory.py",
+        "ise/test_ise_memory.py",
+        (
+            ("by_class.argmin(axis=1", "by_class.argmax(axis=1"),
+            ("momentum * old + (1.0 - momentum) *", "(1.0 - momentum) * old + momentum *"),
+            ("np.where(groups.valid.T, momentum, 1.0)", "np.where(groups.valid.T, momentum, momentum)"),
+            ("groups.rows.T.ravel()", "groups.rows.T[::-1].ravel()"),
+            ('F.normalize(features.detach().astype("float32"), axis=1)', 'features.detach().astype("float32")'),
+        ),
+    ),
+    (
+        "ise/class_rows.py",
+        "ise/test_ise_class_rows.py ise/test_ise_memory.py",
+        (
+            ("np.where(valid, offsets, 0)", "np.where(valid, offsets, counts[:, None] - 1)"),
+            ("(labels >= num_clusters)]", "(labels > num_clusters)]"),
+        ),
+    ),
+    (
+        "datasets/sampler.py",
+        "datasets/test_identity_sampler.py",
+        (
+            # the same order of identities in every pass, and none at all
+            ("rng.permutation(len(groups))", "np.random.default_rng(0).permutation(len(groups))"),
+            ("order = rng.permutation(len(groups))", "order = np.arange(len(groups))"),
+            # with exactly K - 1 candidates
+            ("replace=candidates.size < images)", "replace=candidates.size < images - 1)"),
+            ("replace=candidates.size < images)", "replace=True)"),
+            ("len(order) - identities + 1, identities)", "len(order), identities)"),
+            ("members[camids[members] != camids[anchor]]", "members[members != anchor]"),
+            ("members = np.flatnonzero(labels >= 0)", "members = np.flatnonzero(labels > 0)"),
+            ("anchor = rng.choice(members)", "anchor = members[0]"),
+        ),
+    ),
+    (
+        "datasets/loader.py",
+        "datasets/test_loader.py",
+        (
+            ("default_rng([self._dataset.seed, epoch, 0])", "default_rng([self._dataset.seed, 0, 0])"),
+            ("(index, epoch, next(draws))", "(index, epoch, 0)"),
+            ("self._reader.read(keys[start_batch:])", "self._reader.read(keys)"),
+            ("batch[rank * size : (rank + 1) * size]", "batch[:size]"),
+        ),
+    ),
+    (
+        "datasets/transforms.py",
+        "datasets/test_transforms.py",
+        (
+            ("= IMAGE_MEAN[:, None, None]\n    return filled", "= 0\n    return filled"),
+            ("2 * pad, endpoint=True", "2 * pad"),
+            ("math.sqrt(area * aspect)), round(math.sqrt(area / aspect))", "math.sqrt(area)), round(math.sqrt(area))"),
+            ("/ IMAGE_STD[:, None, None]", "/ 1"),
+        ),
+    ),
+    (
+        "training/step.py",
+        "training/test_step.py",
+        (
+            ("memory.centroids, batch.degree)", "memory.centroids, 0.0)"),
+            ("        undo_statistics()\n", "        pass\n"),
+            ("guard.scale.unscale(model.parameters())", "pass"),
+            ("guard.scale.scaled(terms.total).backward()", "terms.total.backward()"),
+            ("memory.update(terms.memory_features, terms.memory_labels)", "pass"),
+            (
+                "with running_statistics_kept(model):\n            for part,",
+                "with nullcontext():\n            for part,",
+            ),
+            ("    optimizer.clear_grad()\n", ""),
+            ("backward_own(gradient[share])", "backward_own(gradient[: features.shape[0]])"),
+        ),
+    ),
+    (
+        "training/loop.py",
+        "training/test_loop.py",
+        (
+            ("optimizer.set_lr(schedule.learning_rate(step))", "pass"),
+            ("method.distance(epoch)", "method.distance(0)"),
+            ("loader.epoch(labels, epoch,", "loader.epoch(labels, 0,"),
+            ("labels[rows], schedule.pli_degree(step))", "labels[rows], schedule.pli_degree(0))"),
+            ("start_batch=progress.steps)", "start_batch=0)"),
+            ("        model.train()\n", ""),
+        ),
+    ),
+    (
+        "training/optimizer.py",
+        "training/test_optimizer.py ise/test_ise_optimizer_golden.py",
+        (
+            ("(step // iters // lr_step)", "((step + 1) // iters // lr_step)"),
+            ("(step + 1) / warmup_iters", "step / warmup_iters"),
+            ("weight_decay=weight_decay)", "weight_decay=0.0)"),
+        ),
+    ),
+    (
+        "training/precision.py",
+        "training/test_precision.py",
+        (
+            ("self.value, self.steps = self.value / 2, 0", "self.value = self.value / 2"),
+            ("self.value <= 1.0", "self.value < 1.0"),
+            ("if self.steps == GROW_EVERY:", "if self.steps > GROW_EVERY:"),
+            ("parameter.grad.scale_(1.0 / self.value)", "parameter.grad.scale_(1.0)"),
+        ),
+    ),
+    (
+        "training/finite.py",
+        "training/test_finite.py",
+        (
+            ('if broken == ["gradient"] and', 'if "gradient" in broken and'),
+            ("if self.skipped >= self._max_skips:", "if self.skipped > self._max_skips:"),
+            ("return self.check() if self.decides_at_once else True", "return True"),
+            ('state["loss_scale"], state["steps_at_scale"]', 'state["loss_scale"], 0'),
+        ),
+    ),
+    (
+        "training/extract.py",
+        "training/test_extract.py",
+        (
+            ("    model.eval()\n", ""),
+            ("if was_training:", "if not was_training:"),
+            ("np.add.at(seen, rows - start, 1)", "seen[rows - start] = 1"),
+            ("features[rows - start] = block", "features[np.sort(rows) - start] = block"),
+        ),
+    ),
+    (
+        "training/evaluate.py",
+        "verbs/test_app.py training",
+        (("features[:num_queries], features[num_queries:]", "features[num_queries:], features[:num_queries]"),),
+    ),
+    (
+        "training/pseudo_labels.py",
+        "training/test_pseudo_label.py",
+        (("distance(features, camids,", "distance(features, camids * 0,"),),
+    ),
+    (
+        "run/progress.py",
+        "run training/test_loop.py",
+        (
+            ("/ (self.steps - self.skipped)", "/ self.steps"),
+            (" or epoch + 1 == self.epochs)", ")"),
+            ("(epoch + 1) % every == 0", "epoch % every == 0"),
+            ("range(epoch * self.iters + done,", "range(epoch * self.iters,"),
+        ),
+    ),
+    (
+        "wiring.py",
+        "wiring",
+        (
+            # right for the 70 epochs of the paper only
+            ("total_steps=solver.epochs * solver.iters", "total_steps=70 * solver.iters"),
+            ("lr_gamma=solver.lr_gamma,", "lr_gamma=0.1,"),
+            ("base=cfg.ise.pli_base)", "base=1.0)"),
+            ("max_distance=cfg.eps if clusterer.within_eps else 1.0", "max_distance=cfg.eps"),
+            ("batch.accumulate == 1 and amp.level == OFF", "batch.accumulate == 1"),
+        ),
+    ),
+    (
+        "verbs/train.py",
+        "training/test_precision.py training/test_finite.py verbs/test_app.py",
+        (
+            # loss scaling is float16's alone
+            ('is_dynamic=cfg.amp.level != OFF and cfg.amp.dtype == "float16"', "is_dynamic=cfg.amp.level != OFF"),
+            ('is_dynamic=cfg.amp.level != OFF and cfg.amp.dtype == "float16"', "is_dynamic=False"),
+            ('is_dynamic=cfg.amp.level != OFF and cfg.amp.dtype == "float16"', 'is_dynamic=cfg.amp.dtype == "float16"'),
+        ),
+    ),
+    (
+        "config/schema.py",
+        "config/test_scaling.py",
+        (
+            ("cfg.solver.lr * here / rows", "cfg.solver.lr * rows / here"),
+            ("math.ceil(Fraction(cfg.solver.iters * rows, here))", "cfg.solver.iters * rows // here"),
+            ("if share % part == 0 else 1)", "if share >= part else 1)"),
+        ),
+    ),
+    (
+        "config/method.py",
+        "wiring",
+        (("return later if epoch else {**later, **first}", "return {**later, **first}"),),
+    ),
+    (
+        "evaluation/protocols.py",
+        "evaluation/test_evaluation_protocols.py evaluation/test_evaluation_ranking.py",
+        (
+            ("np.mean(hits.hits_within / hits.within)", "np.mean(hits.hits_within / (hits.ranks + 1))"),
+            ("np.maximum(hits.ranks, 1), 1.0)", "np.maximum(hits.ranks, 1), 0.0)"),
+            ("np.arange(1, hits.ranks.size + 1)", "np.arange(hits.ranks.size)"),
+        ),
+    ),
+    (
+        "evaluation/scores.py",
+        SCORES,
+        (
+            ("== camid) & (not ignore_camera)", "== camid) & ignore_camera"),
+            ("np.concatenate([same_identity[own_camera], unknown])", "same_identity[own_camera]"),
+            ('closer -= np.searchsorted(junk_values, values, side="left")', "closer -= 0"),
+            ("hits.size / (1 + ranked.ranks[-1])", "hits.size / (1 + ranked.ranks[0])"),
+            ("if pid != -1 else start", "if True else start"),
+            ("- np.searchsorted(tied_junk, hits[equal])", ""),
+        ),
+    ),
+    (
+        "evaluation/ranking.py",
+        SCORES,
+        (
+            ("block += squared_norms", "block += 0"),
+            ("< max_rank].astype", "< max_rank - 1].astype"),
+            ("counted = num_queries if", "counted = num_valid if"),
+            ("np.nansum(scores.inverse_penalty) / counted", "np.nanmean(scores.inverse_penalty)"),
+        ),
+    ),
+    (
+        "evaluation/rerank.py",
+        "evaluation/test_rerank.py",
+        (
+            ("reciprocal_neighbours(neighbours, k1 + 1)", "reciprocal_neighbours(neighbours, k1)"),
+            ("lambda_value * block[row, j] + (1 - lambda_value) * jaccard", "block[row, j] + jaccard"),
+            ("power = 2 if squared_input else 1", "power = 1"),
+            ("neighbours[:, :k2])", "neighbours[:, : k2 + 1])"),
+            ("np.maximum(farthest**power,", "np.maximum(farthest,"),
+        ),
+    ),
+    (
+        "models/batch_norm.py",
+        "models/test_batch_norm.py",
+        (
+            ("running_mean[:channels], self._mean)", "running_mean[-channels:], self._mean)"),
+            ("bias = self.bias.detach()", "bias = self.bias"),
+            ("_swap_leading_axes(rows, num_chunks, batch_size // num_chunks)", "rows"),
+        ),
+    ),
+    (
+        "models/pooling.py",
+        "models/test_pooling.py",
+        (
+            ("paddle.clip(maps, min=self.minimum)", "paddle.abs(maps)"),
+            ("** (1.0 / self.p)", "** (1.0 / 3.0)"),
+        ),
+    ),
+    (
+        "models/reid_net.py",
+        "models/test_reid_net.py models/test_model_goldens.py models/test_batch_norm.py",
+        (
+            ("restore_chunks(rows, self.bn_chunks) if self._normalises_in_chunks() else rows", "rows"),
+            ("F.normalize(self._restore_order(self.neck(embedded)), axis=1, epsilon=1e-12)", "self.neck(embedded)"),
+        ),
+    ),
+)
+MUTANTS = [Mutant(file, right, wrong, tests) for file, tests, pairs in CHANGES for right, wrong in pairs]
+
+
+def changed(mutant: Mutant, package: Path) -> str:
+    """The text of a file with the wrong change.
+
+    Raises:
+        ValueError: the change cannot be made, since its text does not stand there exactly once.
+    """
+    text = (package / mutant.file).read_text(encoding="utf-8")
+    count = text.count(mutant.right)
+    if count != 1:
+        raise ValueError(f"{mutant.file}: {mutant.right!r} stands there {count} times")
+    return text.replace(mutant.right, mutant.wrong)
+
+
+def copy_of_repository(folder: Path) -> Path:
+    """A copy in which changes can be made; it keeps the times of files, so that compiled kernels are found again."""
+    for name in COPIED:
+        copy = shutil.copytree if (ROOT / name).is_dir() else shutil.copy2
+        copy(ROOT / name, folder / name)
+    return folder
+
+
+def tests_pass(tests: str, folder: Path) -> tuple[bool, str]:
+    """Whether tests pass in a copy, and what pytest said."""
+    command = [sys.executable, "-m", "pytest", "-q", "-x", "-p", "no:cacheprovider"]
+    environment = {**os.environ, "PYTHONPATH": str(folder), "PYTHONDONTWRITEBYTECODE": "1", "OMP_NUM_THREADS": "1"}
+    paths = [f"tests/{path}" for path in tests.split()]
+    try:
+        done = subprocess.run(
+            [*command, *paths], cwd=folder, env=environment, capture_output=True, text=True, timeout=LIMIT
+        )
+    except subprocess.TimeoutExpired:
+        return False, "did not end"
+    if done.returncode not in (0, 1, 2):
+        raise RuntimeError(f"pytest could not run {tests}:\n{done.stdout}{done.stderr}")
+    return done.returncode == 0, done.stdout
+
+
+def survives(mutant: Mutant, folder: Path) -> bool:
+    """Whether the tests of a change pass with it; the copy is as before afterwards."""
+    file = folder / "ppreid" / mutant.file
+    right, wrong, times = file.read_bytes(), changed(mutant, folder / "ppreid"), file.stat()
+    file.write_text(wrong, encoding="utf-8")
+    try:
+        return tests_pass(mutant.tests, folder)[0]
+    finally:
+        file.write_bytes(right)
+        os.utime(file, ns=(times.st_atime_ns, times.st_mtime_ns))  # compiled files go by it
+
+
+def survivors(mutants: list[Mutant], *, jobs: int) -> Iterator[tuple[Mutant, bool]]:
+    """Every change with whether it survives, in the order of the list."""
+    with tempfile.TemporaryDirectory() as root:
+        folders: SimpleQueue[Path] = SimpleQueue()
+        for job in range(jobs):
+            folders.put(copy_of_repository(Path(root) / f"copy{job}"))
+
+        def one(mutant: Mutant) -> bool:
+            folder = folders.get()
+            try:
+                return survives(mutant, folder)
+            finally:
+                folders.put(folder)
+
+        with ThreadPoolExecutor(jobs) as pool:
+            yield from zip(mutants, pool.map(one, mutants), strict=True)
+
+
+def main() -> int:
+    """Look for survivors; gives their number, at most 1."""
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument("words", nargs="*", help="only changes whose file or text holds one of these")
+    parser.add_argument("--jobs", type=int, default=2)
+    args = parser.parse_args()
+    chosen = [
+        mutant for mutant in MUTANTS if not args.words or any(word in " ".join(mutant[:3]) for word in args.words)
+    ]
+    with tempfile.TemporaryDirectory() as folder:
+        every = " ".join(sorted({test for mutant in chosen for test in mutant.tests.split()}))
+        passed, output = tests_pass(every, copy_of_repository(Path(folder) / "copy"))
+        if not passed:
+            print(f"{output}\nthe tests fail without any change")
+            return 1
+    alive = []
+    for mutant, is_alive in survivors(chosen, jobs=args.jobs):
+        if is_alive:
+            alive.append(mutant)
+        print(
+            f"{'SURVIVED' if is_alive else 'noticed '} {mutant.file}: {mutant.right!r} -> {mutant.wrong!r}", flush=True
+        )
+    print(f"{len(chosen)} changes, {len(alive)} survived")
+    return min(1, len(alive))
+
+
+if __name__ == "__main__":
+    sys.exit(main())
