@@ -87,6 +87,27 @@ def test_anchors_and_partners_are_uniform():
     np.testing.assert_allclose(np.bincount(partners, minlength=6)[2:] / len(partners), 1 / 4, atol=0.05)
 
 
+def test_every_pass_has_an_order_of_its_own_in_which_every_cluster_is_anywhere_or_left_out():
+    labels, camids = np.repeat(np.arange(5), 2), np.arange(10) % 2
+    batches = list(epoch_batches(labels, camids, identities=2, images=1, num_batches=2 * 3000, rng=rng()))
+    places = labels[np.array(batches)].reshape(3000, 4)  # a pass is two batches of two clusters; the fifth is left out
+    for place in places.T:
+        np.testing.assert_allclose(np.bincount(place, minlength=5) / 3000, 1 / 5, atol=0.04)
+    repeated = (places[1:] == places[:-1]).all(axis=1).mean()
+    assert repeated == pytest.approx(1 / 120, abs=0.01)  # orders of five clusters, four places of which show
+
+
+def test_with_one_candidate_less_than_images_partners_are_drawn_with_replacement():
+    labels, camids = np.zeros(4, int), np.array([0, 1, 1, 1])  # three candidates for the three partners of image 0
+    generator = rng()
+    blocks = np.array(
+        [next(identity_batches(labels, camids, identities=1, images=4, rng=generator)) for _ in range(4000)]
+    )
+    partners = np.sort(blocks[blocks[:, 0] == 0, 1:], axis=1)
+    all_different = (np.diff(partners, axis=1) > 0).all(axis=1).mean()
+    assert all_different == pytest.approx(6 / 27, abs=0.05)  # 3! of 3^3
+
+
 def test_without_cameras_a_cluster_gives_different_images():
     labels, camids = np.repeat([0, 1, 2], 5), np.full(15, -1)
     for batch in epoch_batches(labels, camids, identities=3, images=4, num_batches=20, rng=rng()):

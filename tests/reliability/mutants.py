@@ -375,7 +375,7 @@ CHANGES: tuple[tuple[str, str, tuple[tuple[str, str], ...]], ...] = (
     ),
     (
         "verbs/train.py",
-        "training/test_precision.py training/test_finite.py verbs/test_app.py",
+        "verbs/test_train_wiring.py",
         (
             # loss scaling is float16's alone
             ('is_dynamic=cfg.amp.level != OFF and cfg.amp.dtype == "float16"', "is_dynamic=cfg.amp.level != OFF"),

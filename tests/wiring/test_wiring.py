@@ -48,6 +48,16 @@ def test_the_schedule_counts_steps_over_all_epochs():
     assert schedule.pli_degree(35 * 400) == pytest.approx(0.25 * np.log((np.e - 1) * 0.5 + 1))
 
 
+@pytest.mark.parametrize(("epochs", "iters"), [(1, 1), (14, 30), (70, 400), (300, 7)])
+def test_the_degree_ends_at_a_quarter_whatever_the_length_of_a_run(epochs, iters):
+    solver = {"epochs": epochs, "iters": iters}
+    for base in (1.0, 0.5):
+        cfg = TrainingConfig.model_validate({"solver": solver, "ise": {"pli_base": base}})
+        degree = wiring.schedule(cfg).pli_degree
+        assert degree(0) == 0
+        assert degree(epochs * iters) == pytest.approx(0.25 * base)
+
+
 @pytest.fixture
 def arguments_of_the_distance(monkeypatch):
     """Which arguments the function of a distance gets in an epoch: (positional, by name)."""
