@@ -5,6 +5,7 @@ import statistics
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
+from ppreid.base.numbers import fixed
 from ppreid.tables import OBJECTIVES
 
 METRICS = ("mAP", "Rank-1")
@@ -39,7 +40,7 @@ class Spread(NamedTuple):
         """E.g. "46.1 ± 2.2 (3)"; a single value has no spread."""
         if not self.n:
             return "-"
-        return f"{self.mean:.1f} ± {self.std:.1f} ({self.n})" if self.n > 1 else f"{self.mean:.1f} (1)"
+        return f"{fixed(self.mean, 1)} ± {self.std:.1f} ({self.n})" if self.n > 1 else f"{fixed(self.mean, 1)} (1)"
 
 
 def spread(values: Sequence[float]) -> Spread:

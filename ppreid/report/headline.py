@@ -2,6 +2,7 @@
 
 from typing import Any, NamedTuple
 
+from ppreid.base.numbers import fixed
 from ppreid.clustering.labels import GIANT
 from ppreid.report.run_files import FINISHED, RUNNING, RunFiles, flat, number
 from ppreid.report.scales import compact
@@ -67,7 +68,7 @@ def tiles(run: RunFiles, *, num_identities: int | None) -> list[Tile]:
             detail = f"{compact(outliers)} of {compact(images)} images"
             shown.append(Tile("Outliers", f"{100 * outliers / images:.1f}", "%", detail))
     if not run.evaluations and number(last.get("label_stability")) is not None:
-        value = f"{last['label_stability']:.2f}"
+        value = fixed(last["label_stability"], 2)
         shown.append(Tile("Stability of labels", value, "", "ARI with the epoch before; 1 is no change"))
     steps = flat(run.config).get("solver.iters")
     shown.append(Tile("Epochs", str(len(run.epochs)), f"of {planned}", f"{steps} steps each" if steps else ""))

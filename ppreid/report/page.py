@@ -12,6 +12,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
 import ppreid
+from ppreid.base.numbers import fixed
 from ppreid.base.records import ImageRecord
 from ppreid.report import charts
 from ppreid.report.cluster_sheets import CAMERAS, LARGEST, MIXED, SPLIT, Sheet, Thumbnails
@@ -133,7 +134,7 @@ def describe(record: ImageRecord, names: Mapping[int, str]) -> str:
 def camera_and_distance(record: ImageRecord, distance: float) -> str:
     """What stands below a match, e.g. "c3 0.42"."""
     camera = f"c{record.camid + 1} " if record.camid >= 0 else ""
-    return f"{camera}{distance:.2f}"
+    return f"{camera}{fixed(distance, 2)}"
 
 
 def _sheet_kinds(sheets: Sequence[Sheet]) -> list[tuple[str, str]]:

@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
+from ppreid.base.numbers import fixed
 from ppreid.report.cluster_facts import CameraFacts, ClusterFacts
 from ppreid.report.curves import STAGES
 from ppreid.report.headline import best_evaluation, total_seconds
@@ -10,12 +11,12 @@ from ppreid.report.run_files import RunFiles, number
 from ppreid.report.scales import compact
 
 Value = float | None
-# how the numbers of a column are written; the others in the fewest characters
-_FORMATS = {
-    **dict.fromkeys(("mAP", "Rank-1", "Rank-5", "Rank-10", "mINP", "best mAP"), ".1f"),
-    **dict.fromkeys(("purity, %", "outliers, %", "seconds", "minutes"), ".1f"),
-    **dict.fromkeys(("loss", "loss_contrast", "loss_lp", "camera mixing"), ".2f"),
-    "pli_degree": ".3f",
+# digits behind the point, by column; the others are written in the fewest characters
+_DIGITS = {
+    **dict.fromkeys(("mAP", "Rank-1", "Rank-5", "Rank-10", "mINP", "best mAP"), 1),
+    **dict.fromkeys(("purity, %", "outliers, %", "seconds", "minutes"), 1),
+    **dict.fromkeys(("loss", "loss_contrast", "loss_lp", "camera mixing"), 2),
+    "pli_degree": 3,
 }
 
 
@@ -109,8 +110,8 @@ def camera_table(cameras: Sequence[CameraFacts], names: Mapping[int, str]) -> Ta
 def _table(rows: Sequence[Mapping[str, Value]]) -> Table:
     """Rows of the same keys; keys without any number are left out."""
     columns = [key for key in (rows[0] if rows else ()) if any(row[key] is not None for row in rows)]
-    return Table(columns, [[Cell(row[key], _text(row[key], _FORMATS.get(key, ""))) for key in columns] for row in rows])
+    return Table(columns, [[Cell(row[key], _text(row[key], _DIGITS.get(key))) for key in columns] for row in rows])
 
 
-def _text(value: Value, form: str) -> str:
-    return compact(value) if value is None or not form else format(value, form)
+def _text(value: Value, digits: int | None) -> str:
+    return compact(value) if value is None or digits is None else fixed(value, digits)

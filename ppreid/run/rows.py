@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from ppreid.base.numbers import fixed
 from ppreid.base.progress import peak_memory
 from ppreid.base.records import ImageRecord, ids
 from ppreid.clustering.health import label_health
@@ -63,8 +64,10 @@ def epoch_row(progress: Progress, schedule: Schedule, records: Sequence[ImageRec
 
 def epoch_line(row: Mapping[str, Any], num_epochs: int, evaluation: Mapping[str, Any] | None) -> str:
     """The log line of one epoch."""
-    health = [f"{name} {row[name]:.2f}" for name in ("label_stability", "camera_mixing") if not math.isnan(row[name])]
-    losses = " ".join(f"{name} {row[name]:.3f}" for name in ("loss", "loss_contrast", "loss_lp") if name in row)
+    health = [
+        f"{name} {fixed(row[name], 2)}" for name in ("label_stability", "camera_mixing") if not math.isnan(row[name])
+    ]
+    losses = " ".join(f"{name} {fixed(row[name], 3)}" for name in ("loss", "loss_contrast", "loss_lp") if name in row)
     parts = [
         f"epoch {row['epoch']}/{num_epochs}",
         f"{row['clusters']} clusters, {row['outliers']} outliers of {row['images']}, largest {row['largest']}",
@@ -73,7 +76,7 @@ def epoch_line(row: Mapping[str, Any], num_epochs: int, evaluation: Mapping[str,
         f"degree {row['pli_degree']:.3f} lr {row['lr']:.2e}",
     ]
     if quality := row.get("label_quality"):
-        parts.append(f"ARI {quality['ari']:.2f}")
+        parts.append(f"ARI {fixed(quality['ari'], 2)}")
     if evaluation:
         parts.append(f"mAP {evaluation['mAP']:.1f} Rank-1 {evaluation['Rank-1']:.1f}")
     if skipped := row.get("skipped_steps"):
@@ -90,8 +93,8 @@ def sweep_table(rows: Sequence[SweepRow], num_images: int) -> str:
     lines = [header, "-" * len(header)]
     for row in rows:
         outliers = f"{row.outliers} ({100 * row.outliers / num_images:.1f}%)"
-        line = f"{row.eps:>8.3f}{row.clusters:>10}{outliers:>17}{row.largest:>9}{row.silhouette:>12.3f}"
-        line += f"{row.ari:>8.3f}" if with_ari else ""
+        line = f"{row.eps:>8.3f}{row.clusters:>10}{outliers:>17}{row.largest:>9}{fixed(row.silhouette, 3):>12}"
+        line += f"{fixed(row.ari, 3):>8}" if with_ari else ""
         lines.append(line + "  one giant cluster" * (row.largest > GIANT * num_images))
     return "\n".join(lines)
 

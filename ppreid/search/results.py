@@ -4,10 +4,10 @@ import csv
 import io
 import json
 from collections.abc import Sequence
-from pathlib import Path
 from typing import NamedTuple
 
 from ppreid.base.errors import printable
+from ppreid.base.numbers import fixed
 
 
 class Match(NamedTuple):
@@ -46,7 +46,7 @@ def results_table(results: Sequence[SearchResult]) -> str:
         width = max((len(printable(match.camera)) for match in result.matches), default=0)
         for rank, match in enumerate(result.matches, start=1):
             camera = f"  {printable(match.camera):<{width}}" if width else ""
-            lines.append(f"{rank:>6}  {match.similarity:6.3f}{camera}  {printable(match.path)}")
+            lines.append(f"{rank:>6}  {fixed(match.similarity, 3):>6}{camera}  {printable(match.path)}")
         if not result.matches:
             lines.append("        nothing was found")
     return "\n".join(lines)
@@ -69,12 +69,6 @@ def results_csv(results: Sequence[SearchResult]) -> str:
     for result in results:
         writer.writerows([result.query, rank, *match] for rank, match in _ranked(result))
     return text.getvalue()
-
-
-def short_name(path: str, length: int) -> str:
-    """The end of a file name that fits into so many letters."""
-    name = printable(Path(path).name)
-    return name if len(name) <= length else f"..{name[2 - length :]}"
 
 
 def _ranked(result: SearchResult) -> enumerate[Match]:

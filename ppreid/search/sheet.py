@@ -2,21 +2,22 @@
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
-from PIL import Image, ImageDraw, ImageFont
+from PIL import Image, ImageDraw
 
-from ppreid.base.errors import DataError
+from ppreid.base.errors import DataError, printable
+from ppreid.base.numbers import fixed
 from ppreid.datasets.image_file import load_image
 from ppreid.disk.png_file import write_png
-from ppreid.search.results import SearchResult, short_name
+from ppreid.search.letters import drawable, fitting, font_for
+from ppreid.search.results import SearchResult
 
 _GAP, _ROW_GAP, _QUERY_GAP = 6, 10, 18  # pixels between images, between rows, and behind the query
-_LINE, _MARGIN = 13, 10  # height of a line of text, and the border of the sheet
+_LINE, _MARGIN = 14, 10  # height of a line of text, and the border of the sheet
 _PAPER, _INK, _FAINT, _EMPTY = (255, 255, 255), (40, 40, 40), (120, 120, 120), (236, 236, 236)
 _QUERY_FRAME = (0, 114, 178)
 _SHEET_ROWS, _SHEET_COLUMNS = 12, 20  # more would not fit on a screen
-_LONGEST = 80  # letters that are tried to fit
 
 
 class Tile(NamedTuple):
@@ -24,7 +25,7 @@ class Tile(NamedTuple):
 
     Attributes:
         path: of the image.
-        lines: the first is darker than the others; what is too wide is cut.
+        lines: the first is darker than the others; of what is too wide the middle is cut.
     """
 
     path: str
@@ -45,25 +46,38 @@ def write_sheet(path: Path, results: Sequence[SearchResult]) -> int:
         DataError: there is no result.
         WriteError: the file cannot be written.
     """
+    shown = [result._replace(matches=result.matches[:_SHEET_COLUMNS]) for result in results[:_SHEET_ROWS]]
+    cameras = sorted({name for result in shown for name in (result.camera, *(m.camera for m in result.matches))})
+    stems = sorted({Path(name).stem for result in shown for name in (result.query, *(m.path for m in result.matches))})
+    font, lacking = font_for([*map(printable, cameras), *map(printable, stems)])
+    camera = dict(zip(cameras, drawable(list(map(printable, cameras)), lacking, what="camera"), strict=True))
+    name = dict(zip(stems, drawable(list(map(printable, stems)), lacking, what="image"), strict=True))
     rows = [
         [
-            Tile(result.query, ("query", result.camera, short_name(result.query, 12))),
+            Tile(result.query, ("query", camera[result.camera], name[Path(result.query).stem])),
             *(
-                Tile(match.path, (f"{match.similarity:.3f}", match.camera, short_name(match.path, 12)))
-                for match in result.matches[:_SHEET_COLUMNS]
+                Tile(match.path, (fixed(match.similarity, 3), camera[match.camera], name[Path(match.path).stem]))
+                for match in result.matches
             ),
         ]
-        for result in results[:_SHEET_ROWS]
+        for result in shown
     ]
-    write_png(path, result_sheet(rows))
+    write_png(path, result_sheet(rows, font=font))
     return len(rows)
 
 
-def result_sheet(rows: Sequence[Sequence[Tile]], *, height: int = 160, width: int = 80) -> Image.Image:
+def result_sheet(
+    rows: Sequence[Sequence[Tile]],
+    *,
+    font: Any,  # noqa: ANN401 - Pillow has two classes of fonts
+    height: int = 160,
+    width: int = 80,
+) -> Image.Image:
     """Draw results; images keep their shape.
 
     Args:
         rows: for each query its own tile, in a blue frame, and those that were found.
+        font: of the lines, see `font_for`.
         height: of an image in the sheet, in pixels.
         width: of an image in the sheet, in pixels.
 
@@ -90,7 +104,8 @@ def result_sheet(rows: Sequence[Sequence[Tile]], *, height: int = 160, width: in
                 draw.rectangle((left - 3, top - 3, left + width + 2, top + height + 2), outline=_QUERY_FRAME, width=2)
             for number, line in enumerate(tile.lines):
                 ink = _FAINT if number else _INK
-                draw.text((left, top + height + 2 + number * _LINE), _fitting(line, width, draw), fill=ink)
+                place = left, top + height + 2 + number * _LINE
+                draw.text(place, fitting(line, width, font), fill=ink, font=font)
     return sheet
 
 
@@ -108,13 +123,3 @@ def _picture(path: str, size: tuple[int, int]) -> Image.Image:
     shape = max(1, round(image.width * scale)), max(1, round(image.height * scale))
     tile.paste(image.resize(shape, Image.Resampling.BICUBIC), ((size[0] - shape[0]) // 2, (size[1] - shape[1]) // 2))
     return tile
-
-
-def _fitting(text: str, width: int, draw: ImageDraw.ImageDraw) -> str:
-    """The text, or the first part of it that fits; letters that the font lacks become question marks."""
-    printable = "".join(letter if letter.isprintable() else "?" for letter in text[:_LONGEST])
-    text = printable.encode("latin-1", "replace").decode("latin-1")
-    font = ImageFont.load_default()
-    while text and draw.textlength(text, font=font) > width:
-        text = text[:-1]
-    return text

@@ -159,8 +159,10 @@ def _print_sweep(data: Features, cfg: TrainingConfig, sweep: Sequence[float], pi
 
 def _quality_line(quality: PseudoLabelQuality) -> str:
     """Agreement with the known identities."""
+    from ppreid.base.numbers import fixed
+
     return (
-        f"against the known identities: ARI {quality.ari:.3f}, NMI {quality.nmi:.3f}, mixed clusters "
+        f"against the known identities: ARI {fixed(quality.ari, 3)}, NMI {fixed(quality.nmi, 3)}, mixed clusters "
         f"{100 * quality.mixed_clusters:.1f} %, split identities {100 * quality.split_identities:.1f} %"
     )
 

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from ppreid.base.errors import DataError
 from ppreid.search import gallery as gallery_search
 from ppreid.search.gallery import GallerySearch, InvertedLists, assign_lists, choose_method, learn_lists
-from ppreid.search.results import Match, SearchResult, results_csv, results_json, results_table, short_name
+from ppreid.search.results import Match, SearchResult, results_csv, results_json, results_table
 
 
 def unit_rows(rng, n, dim=4):
@@ -116,8 +116,3 @@ def test_results_as_text_json_and_csv():
     assert rows[1] == {"query": "/q/\udcff.jpg", "camera": "", "matches": []}
     read = list(csv.DictReader(io.StringIO(results_csv(RESULTS), newline="")))
     assert [(row["rank"], row["path"]) for row in read] == [("1", "/g/b\n.jpg"), ("2", "/g/=c.jpg")]
-
-
-@pytest.mark.parametrize(("path", "name"), [("/a/short.jpg", "short.jpg"), ("/a/very_long_name.jpg", ".._name.jpg")])
-def test_long_names_keep_their_end(path, name):
-    assert short_name(path, 11) == name
