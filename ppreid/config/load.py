@@ -4,6 +4,7 @@ A file may name a `base:` file whose keys it inherits, relative to its own folde
 both. All problems are reported at once, each with the key, the file and line, what was found and what is allowed.
 """
 
+import os
 import warnings
 from collections.abc import Iterator, Sequence
 from difflib import get_close_matches
@@ -14,15 +15,16 @@ import yaml
 from pydantic import BaseModel, ValidationError
 
 from ppreid.base import paddleclas
-from ppreid.base.errors import ConfigError, PpreidWarning, unknown_choice
-from ppreid.base.plain_yaml import Key, parse_yaml
+from ppreid.base.errors import ConfigError, DataError, PpreidWarning, unknown_choice
+from ppreid.base.plain_yaml import MAX_LETTERS, Key, parse_yaml
+from ppreid.base.reading import is_there, reading
 from ppreid.config.choices import SHOWN, explain, key_names
 from ppreid.config.schema import Config, EvaluationConfig, TrainingConfig, text_keys
 
 SCHEMAS: dict[str, type[BaseModel]] = {"train": TrainingConfig, "evaluate": EvaluationConfig}
 
 
-def load_config(path: str | Path, overrides: Sequence[str] = ()) -> Config:
+def load_config(path: str | Path, overrides: Sequence[str] = (), *, alone: bool = False) -> Config:
     """Load a configuration file with its bases and overrides, and check all of it.
 
     A file of PaddleClas is taken for an evaluation, as far as its keys have a counterpart; a warning lists those.
@@ -30,15 +32,21 @@ def load_config(path: str | Path, overrides: Sequence[str] = ()) -> Config:
     Args:
         path: file, or a name that `find_config` looks up.
         overrides: "a.b=value" strings. The value of a text is taken as it is, any other is read as YAML.
+        alone: a command wrote the file, complete; a stranger may have changed it, and no `base:` is followed.
 
     Returns:
         A `TrainingConfig`, or an `EvaluationConfig` when the file says `task: evaluate`.
 
     Raises:
         ConfigError: the file cannot be read, or keys or values are wrong (all are listed).
+        DataError: it was to stand alone, and does not.
     """
-    file = find_config(path)
-    values, places = _read_with_bases(file, chain=())
+    if alone and not is_there(path, DataError):
+        raise DataError(f"{path} does not exist; it belongs to the other files of its folder")
+    file = Path(path) if alone else find_config(path)
+    values, places = _read_yaml(file) if alone else _read_with_bases(file, chain=())
+    if alone and "base" in values:
+        raise DataError(f"{places[('base',)]}: there is a base:, but commands write complete files; it was changed")
     foreign = [override for override in overrides if paddleclas.is_foreign_key(override.partition("=")[0])]
     if paddleclas.is_foreign(values):
         values, places = _from_paddleclas(file, values, places, foreign)
@@ -98,12 +106,9 @@ def find_config(path: str | Path) -> Path:
         ConfigError: no such file, or several; the message lists what there is.
     """
     wanted = Path(path)
-    try:
-        if wanted.is_file():
-            return wanted
-        is_name = wanted.name == str(wanted) or not wanted.parent.exists()
-    except OSError as error:
-        raise ConfigError(f"cannot read {path}: {error.strerror}") from error
+    if not os.path.isdir(wanted) and is_there(wanted, ConfigError):  # a folder may be called like a configuration
+        return wanted
+    is_name = wanted.name == str(wanted) or not os.path.exists(wanted.parent)
     if is_name and (found := _named(wanted.name)):
         return found
     names = sorted({file.name for folder in config_folders() for file in folder.rglob("*.yaml")})
@@ -133,7 +138,7 @@ def _read_with_bases(file: Path, chain: tuple[Path, ...]) -> tuple[dict[str, Any
     if base is None:
         return values, places
     base_file = file.parent / str(base)
-    if not base_file.is_file():
+    if not is_there(base_file, ConfigError):
         found = _named(base_file.name)  # of a file that was copied to another folder
         if found is None:
             raise ConfigError(f"{places[('base',)]}: base file {base_file} does not exist")
@@ -145,8 +150,10 @@ def _read_with_bases(file: Path, chain: tuple[Path, ...]) -> tuple[dict[str, Any
 def _read_yaml(file: Path) -> tuple[dict[str, Any], dict[Key, str]]:
     """One YAML file as nested dicts, and "file:line" of every key."""
     try:
-        values, node = parse_yaml(file.read_text(encoding="utf-8"), is_text=text_keys().__contains__)
-    except (OSError, UnicodeDecodeError) as error:
+        with reading(file, ConfigError), open(file, encoding="utf-8") as stream:
+            text = stream.read(MAX_LETTERS + 1)  # more is refused, and may be more than there is memory
+        values, node = parse_yaml(text, is_text=text_keys().__contains__)
+    except UnicodeDecodeError as error:
         raise ConfigError(f"cannot read {file}: {error}") from None
     except ValueError as error:
         raise ConfigError(f"{file} is not plain YAML: {error}") from None

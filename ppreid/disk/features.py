@@ -12,10 +12,10 @@ from zipfile import BadZipFile, ZipFile, ZipInfo
 import numpy as np
 
 from ppreid.base.errors import DataError, printable, unknown_choice
+from ppreid.base.reading import is_there, reading
 from ppreid.base.records import ImageRecord
 from ppreid.disk.csv_table import write_csv
 from ppreid.disk.files import check_published
-from ppreid.disk.reading import is_there, reading
 from ppreid.disk.text import MAX_DIGITS, cell_number, read_csv
 
 MAX_UNPACKED, MAX_EXPANSION = 100_000_000, 50  # bytes, and times the file; features are hardly compressible

@@ -11,8 +11,8 @@ from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save
 
 from ppreid.base.errors import WeightsError
+from ppreid.base.reading import is_there, reading
 from ppreid.disk.files import replacing
-from ppreid.disk.reading import is_there, reading
 from ppreid.disk.safetensors_header import BFLOAT16, read_bfloat16, read_header
 
 CHECKPOINT_PREFIX = "model."  # what a training checkpoint puts before the tensors of the model

@@ -6,16 +6,19 @@ the text, and what cannot be meant (another encoding, NUL bytes, endless lines) 
 
 import csv
 import io
+import json
 import os
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from ppreid.base.errors import DataError
+from ppreid.base.reading import is_there, reading
 
 MAX_LINE = 1 << 16  # letters of a line in a list or table: sixteen times the longest path of any system
 MAX_PATH, MAX_NAME = 4096, 255  # bytes of a path and of each of its parts; the limits of Linux
+MAX_JSON = 4 << 20  # bytes: an index of 10,000 parts has half of it, and Python needs some 50 times as many in memory
 MAX_DIGITS = 18  # of an identity or a camera: what is certain to fit into int64
 
 _OTHER_MARKS = {b"\xff\xfe": "UTF-16", b"\xfe\xff": "UTF-16"}
@@ -35,21 +38,26 @@ class Row(NamedTuple):
     cells: Mapping[str, str]
 
 
-def read_text(path: Path, *, any_names: bool = False, max_line: int | None = MAX_LINE) -> str:
+def read_text(
+    path: Path, *, any_names: bool = False, max_line: int | None = MAX_LINE, max_bytes: int | None = None
+) -> str:
     """Read a text file in UTF-8, with or without a byte-order mark; line ends stay as they are.
 
     Args:
         path: the file.
         any_names: names of files in it need not be UTF-8; other bytes become surrogates, as in `os.fsdecode`.
         max_line: letters of the longest line that can be meant; None for text whose lines mean nothing (JSON).
+        max_bytes: of the largest file that can be meant; None for any.
 
     Raises:
-        DataError: the file cannot be read, has another encoding, a NUL byte or too long a line; with the line.
+        DataError: the file cannot be read, is too large or no regular file, has another encoding, a NUL byte or
+            too long a line; with the line.
     """
-    try:
-        content = path.read_bytes()
-    except OSError as error:
-        raise DataError(f"cannot read {path}: {error.strerror or error}") from None
+    is_there(path, DataError)  # says what is no file; one that is missing is noticed when it is opened
+    with reading(path, DataError), open(path, "rb") as file:
+        content = file.read(-1 if max_bytes is None else max_bytes + 1)
+    if max_bytes is not None and len(content) > max_bytes:
+        raise DataError(f"{path} has more than {max_bytes:,} bytes; it cannot be what its name says")
     encoding = next((name for mark, name in _OTHER_MARKS.items() if content.startswith(mark)), None)
     if encoding:
         raise DataError(f"{path} is in {encoding}; save it as UTF-8")
@@ -67,6 +75,28 @@ def read_text(path: Path, *, any_names: bool = False, max_line: int | None = MAX
             if len(line) > max_line:
                 raise DataError(f"{path}:{number}: the line has {len(line):,} letters, more than {max_line:,}")
     return text
+
+
+def read_json(path: Path, *, max_bytes: int = MAX_JSON) -> dict[str, Any]:
+    """Read the keys and values of a JSON file.
+
+    Args:
+        path: the file.
+        max_bytes: see `read_text`.
+
+    Raises:
+        DataError: see `read_text`; or it is no JSON, nested too deeply, or holds something else than keys and values.
+    """
+    text = read_text(path, max_line=None, max_bytes=max_bytes)
+    try:
+        found = json.loads(text)
+    except RecursionError:
+        raise DataError(f"{path} is damaged: it is nested too deeply") from None
+    except ValueError as error:
+        raise DataError(f"{path} is damaged: {error}") from None
+    if not isinstance(found, dict):
+        raise DataError(f"{path} is damaged: it holds {type(found).__name__}, not keys and values")
+    return found
 
 
 def read_text_lines(path: Path) -> list[tuple[int, str]]:

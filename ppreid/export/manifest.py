@@ -6,8 +6,10 @@ from typing import Annotated, Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from ppreid.base.errors import WeightsError
+from ppreid.base.reading import is_there, reading
 from ppreid.disk.files import file_sha256
 
+MAX_BYTES = 1 << 16  # of export.json, which has about 1,500; what comes behind them is not read
 MANIFEST_FILE, ONNX_FILE = "export.json", "model.onnx"
 STRUCTURE_FILES = ("model.json", "model.pdmodel")  # of Paddle Inference, as paddle 3 and paddle 2 name it
 WEIGHTS_FILE = "model.pdiparams"
@@ -83,20 +85,21 @@ def read_manifest(folder: Path) -> Manifest:
         WeightsError: it is no export, of a newer format, or a file is missing or damaged.
     """
     path = folder / MANIFEST_FILE
-    if not path.is_file():
+    if not is_there(path, WeightsError):
         raise WeightsError(f"{folder} is no exported network: it has no {MANIFEST_FILE}; tools/export.py makes one")
     try:
-        manifest = Manifest.model_validate_json(path.read_bytes())
-    except (ValidationError, OSError) as error:
-        reason = str(error)
-        if isinstance(error, ValidationError):
-            first = error.errors()[0]
-            reason = f"{'.'.join(map(str, first['loc']))}: {first['msg']}"
+        with reading(path, WeightsError), open(path, "rb") as stream:
+            manifest = Manifest.model_validate_json(stream.read(MAX_BYTES))
+    except ValidationError as error:
+        first = error.errors()[0]
+        reason = f"{'.'.join(map(str, first['loc']))[:100]}: {first['msg'][:200]}"
         raise WeightsError(f"{path} is damaged or from another version of ppreid ({reason}); export again") from None
     for name, digest in manifest.files.items():
         file = folder / name
-        if not file.is_file():
+        if not is_there(file, WeightsError):
             raise WeightsError(f"{file} is missing, but {MANIFEST_FILE} lists it; copy all of the folder")
-        if file_sha256(file) != digest:
+        with reading(file, WeightsError):
+            found = file_sha256(file)
+        if found != digest:
             raise WeightsError(f"{file} is damaged: its sha256 is not the one in {MANIFEST_FILE}; export again")
     return manifest

@@ -16,12 +16,14 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from ppreid.base.errors import DataError
+from ppreid.base.reading import is_there, reading
 from ppreid.disk.features import Features, read_features
 from ppreid.disk.files import file_sha256, write_text
 from ppreid.disk.tensor_file import load_tensors, save_tensors
-from ppreid.disk.text import read_text
+from ppreid.disk.text import MAX_DIGITS, MAX_JSON, read_json
 
 FORMAT, VERSION = "ppreid search index", 1
+MAX_PARTS = 10_000  # additions to an index, each of which is two files
 MANIFEST, CONFIG, NETWORK = "index.json", "config.yaml", "network.safetensors"
 
 
@@ -66,7 +68,10 @@ def write_manifest(folder: Path, manifest: Manifest) -> None:
     """Make the files of an index valid, from one moment to the next; `manifest.files` is filled in here."""
     sums = {name: file_sha256(folder / name) for name in file_names(len(manifest.parts), manifest.method)}
     content = {"format": FORMAT, "version": VERSION, **manifest._replace(files=sums)._asdict()}
-    write_text(folder / MANIFEST, json.dumps(content, indent=2) + "\n")
+    text = json.dumps(content, indent=2) + "\n"
+    if len(text) > MAX_JSON:
+        raise DataError(f"{folder} would have {len(manifest.cameras):,} cameras, more than fit into {MANIFEST}")
+    write_text(folder / MANIFEST, text)
 
 
 def read_manifest(folder: Path) -> Manifest:
@@ -76,21 +81,20 @@ def read_manifest(folder: Path) -> Manifest:
         DataError: there is no index, it is of another version, or a file is missing, damaged or has been exchanged.
     """
     path = folder / MANIFEST
-    if not path.is_file():
+    if not is_there(path, DataError):
         raise DataError(f"{folder} holds no search index (no {MANIFEST}); `search index` makes one")
-    try:
-        content = dict(json.loads(read_text(path, max_line=None)))
-    except (DataError, ValueError, TypeError, RecursionError) as error:
-        raise DataError(f"{path} is damaged ({error}); make the index anew") from None
+    content = read_json(path)
     if content.pop("format", None) != FORMAT:
         raise DataError(f"{path} does not describe a search index of ppreid")
     if (version := content.pop("version", None)) != VERSION:
         raise DataError(f"{folder} is an index of version {version!r}, but this ppreid reads {VERSION}; make it anew")
     manifest = _checked(content, path)
     for name, digest in manifest.files.items():
-        if not (folder / name).is_file():
+        if not is_there(folder / name, DataError):
             raise DataError(f"{folder / name} is missing; restore it, or make the index anew")
-        if file_sha256(folder / name) != digest:
+        with reading(folder / name, DataError):
+            found = file_sha256(folder / name)
+        if found != digest:
             raise DataError(f"{folder / name} is damaged or of another index (its SHA-256 is not that in {MANIFEST})")
     return manifest
 
@@ -136,7 +140,10 @@ def _checked(content: dict[str, Any], path: Path) -> Manifest:
     try:
         manifest = Manifest(**content)
         is_right = (
-            all(type(count) is int and count > 0 for count in [*manifest.parts, manifest.dim])
+            isinstance(manifest.parts, list)
+            and isinstance(manifest.cameras, list)
+            and 0 < len(manifest.parts) <= MAX_PARTS
+            and all(type(count) is int and 0 < count < 10**MAX_DIGITS for count in [*manifest.parts, manifest.dim])
             and all(isinstance(text, str) for text in [*manifest.cameras, *manifest.files.values()])
             and all(isinstance(text, str) for pair in manifest.made_with.items() for text in pair)
             and manifest.method in ("exact", "ivf")
@@ -144,7 +151,7 @@ def _checked(content: dict[str, Any], path: Path) -> Manifest:
         )
     except (TypeError, AttributeError) as error:
         raise DataError(f"{path} is damaged ({error}); make the index anew") from None
-    if not (is_right and manifest.parts):
+    if not is_right:
         raise DataError(f"{path} is damaged: its fields or its list of files are not those of an index; make it anew")
     return manifest
 

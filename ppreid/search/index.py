@@ -7,12 +7,13 @@ from pathlib import Path
 
 import numpy as np
 
-from ppreid.base.errors import ConfigError
+from ppreid.base.errors import ConfigError, DataError
 from ppreid.base.records import DatasetContents, ImageRecord
 from ppreid.disk.files import explained
 from ppreid.search.files import (
     CONFIG,
     MANIFEST,
+    MAX_PARTS,
     NETWORK,
     Manifest,
     file_names,
@@ -134,9 +135,11 @@ def next_part(folder: Path, manifest: Manifest, contents: DatasetContents, *, ex
         Number of images that were added.
 
     Raises:
-        DataError: the index is damaged.
+        DataError: the index is damaged, or has had too many additions.
     """
     number = len(manifest.parts)
+    if number == MAX_PARTS:
+        raise DataError(f"{folder} has had {number - 1:,} additions, which is the limit; make the index anew")
     known = {name for part in read_parts(folder, manifest) for name in part.names}
     cameras = [*manifest.cameras, *(name for name in contents.camera_names if name not in manifest.cameras)]
     records = [

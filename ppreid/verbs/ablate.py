@@ -166,7 +166,7 @@ def _is_changed(cell: _Cell, *, overwrite: bool) -> bool:
     file = cell.folder / CONFIG
     if not file.exists():
         return False
-    changed = changed_keys(load_config(file).model_dump(), cell.cfg.model_dump())
+    changed = changed_keys(load_config(file, alone=True).model_dump(), cell.cfg.model_dump())
     refused = [item for item in changed if effect(item[0]) != "none" or item[0].startswith("eval.")]
     if refused and not overwrite:
         lines = "\n".join(f"  - {key}: {old!r} then, {new!r} now" for key, old, new in refused)

@@ -61,7 +61,7 @@ def open_index(folder: Path, overrides: Sequence[str] = ()) -> OpenIndex:
         DataError: the index is missing or damaged.
     """
     manifest = read_manifest(folder)
-    cfg = load_config(folder / CONFIG, overrides)
+    cfg = load_config(folder / CONFIG, overrides, alone=True)
     if not isinstance(cfg, EvaluationConfig):
         raise DataError(f"{folder / CONFIG} is not the configuration of an index; make the index anew")
     wanted, found = manifest.made_with, made_with(cfg, manifest.made_with.get("weights", ""))

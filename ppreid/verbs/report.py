@@ -139,7 +139,7 @@ def _evidence_from_disk(folder: Path, run: RunFiles, overrides: Sequence[str], c
     from ppreid.verbs.inputs import read_split, trained_network
 
     try:
-        cfg = load_config(folder / CONFIG, overrides)
+        cfg = load_config(folder / CONFIG, overrides, alone=True)
         if not isinstance(cfg, TrainingConfig):
             raise DataError(f"{folder / CONFIG} is not the configuration of a training run")
         logger.info("device: %s", use_device(cfg.device))

@@ -9,8 +9,8 @@ import paddle
 from paddle import nn
 
 from ppreid.base.errors import WeightsError, unknown_choice
+from ppreid.base.reading import is_there, reading
 from ppreid.disk.files import replacing
-from ppreid.disk.reading import is_there, reading
 from ppreid.disk.tensor_file import CHECKPOINT_PREFIX, TensorFile, load_tensors, save_tensors
 from ppreid.weights.kinds import HEAD_BYTES, SAFETENSORS, TORCH, kind_of, strange_content
 from ppreid.weights.missing import folder_of_weights, missing_weights

@@ -11,7 +11,7 @@ from pathlib import Path
 from zipfile import BadZipFile
 
 from ppreid.base.errors import WeightsError
-from ppreid.disk.reading import reading
+from ppreid.base.reading import reading
 
 MAX_OPCODES = 1_000_000  # a state dict of 1,000 tensors has about 40,000
 

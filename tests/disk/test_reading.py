@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from ppreid.base.errors import DataError, WeightsError
-from ppreid.disk.reading import is_there, reading
+from ppreid.base.reading import is_there, reading
 from ppreid.disk.safetensors_header import MAX_HEADER, MAX_TENSORS, read_header
 from ppreid.disk.tensor_file import load_tensors, save_tensors
 
