@@ -8,18 +8,21 @@ Exit codes: 0 done; 1 unexpected error, or a problem of the environment (doctor)
 """
 
 import argparse
+import atexit
 import platform
+import signal
 import sys
 from collections.abc import Sequence
-from difflib import get_close_matches
+from contextlib import suppress
 from importlib import import_module
 from importlib.metadata import PackageNotFoundError, version
+from traceback import walk_tb
 from typing import NamedTuple, Protocol, cast
 
 import ppreid
 from ppreid.base.environment import launched_processes
-from ppreid.base.errors import ConfigError, Interrupted, PpreidError, unknown_choice
-from ppreid.run.log import log_to_console
+from ppreid.base.errors import ConfigError, Interrupted, PpreidError, printable_lines, unknown_choice
+from ppreid.run.log import close_standard_output, log_to_console, open_standard_streams
 
 
 class Verb(NamedTuple):
@@ -66,6 +69,7 @@ EXIT_CODES = """\
 exit codes: 0 done, 2 configuration or arguments, 3 data, 4 weights, 5 clustering, 6 training, 7 evaluation,
   8 a file that cannot be written, 130 interrupted (Ctrl-C), 143 ended by SIGTERM,
   1 unexpected or (doctor) a problem of the environment"""
+INTERRUPTED = 128 + signal.SIGINT
 SEVERAL_PROCESSES = ("train", "eval")  # commands that paddle.distributed.launch may start
 
 
@@ -79,31 +83,76 @@ def main(argv: Sequence[str] | None = None) -> int:
         Exit code, see the text of this module.
     """
     arguments = sys.argv[1:] if argv is None else list(argv)
-    if not arguments:
-        parser([]).print_help(sys.stderr)
-        return 2
-    debug = "--debug" in arguments
-    arguments = [argument for argument in arguments if argument != "--debug"]
-    try:
+    open_standard_streams()
+    atexit.register(signal.signal, signal.SIGINT, signal.SIG_DFL)  # a late Ctrl-C ends the process without a traceback
+    with _Ending(debug="--debug" in arguments) as ending:
+        arguments = [argument for argument in arguments if argument != "--debug"]
+        if not arguments:
+            parser([]).print_help(sys.stderr)
+            return ConfigError.exit_code
         args = _parse(arguments)
         log_to_console()
         if launched_processes() > 1 and arguments[0] not in SEVERAL_PROCESSES:
             raise ConfigError(f"{arguments[0]} runs in one process; start it without paddle.distributed.launch")
         verb_module(arguments[0]).run(args)
-    except PpreidError as error:
-        if debug:
-            raise
-        print(f"error: {error}", file=sys.stderr)
-        return error.exit_code
-    except Interrupted as stop:
-        print(stop, file=sys.stderr)
-        return stop.exit_code
-    except KeyboardInterrupt:
-        if debug:
-            raise
-        print("interrupted", file=sys.stderr)
-        return 130
-    return 0
+    return ending.code
+
+
+class _Ending:
+    """Turns how a command ends into a message and an exit code.
+
+    Attributes:
+        code: 0 until something else is known.
+    """
+
+    def __init__(self, *, debug: bool) -> None:
+        self.code = 0
+        self._debug = debug
+
+    def __enter__(self) -> "_Ending":
+        return self
+
+    def __exit__(self, kind: object, error: BaseException | None, traceback: object) -> bool:
+        """Say what went wrong; what is no error of ours goes on upwards, with its traceback."""
+        if isinstance(error, SystemExit):  # of argparse, for --help and --version too
+            if self.code or not (code := close_standard_output()):
+                return False
+            raise SystemExit(code) from None
+        if error is None:
+            self.code = close_standard_output()
+        elif self._debug:
+            return False
+        else:
+            self.code, text = _explained(error)
+            if text is None:
+                return False
+            with suppress(KeyboardInterrupt):  # a second signal, while the first one is answered
+                print(printable_lines(text), file=sys.stderr)
+        return True
+
+
+def _explained(error: BaseException) -> tuple[int, str | None]:
+    """Exit code of an error and what to say; no text for what needs a traceback."""
+    if isinstance(error, PpreidError):
+        return error.exit_code, f"error: {error}"
+    if isinstance(error, Interrupted):
+        return error.exit_code, str(error)
+    if isinstance(error, KeyboardInterrupt):
+        return INTERRUPTED, "interrupted"
+    missing = _missing_packages(error)
+    return PpreidError.exit_code, f"error: {missing}" if missing else None
+
+
+def _missing_packages(error: BaseException) -> str:
+    """What the doctor says about packages, where an import failed; otherwise nothing."""
+    calls = [frame.f_code.co_filename for frame, _ in walk_tb(error.__traceback__)]
+    if not isinstance(error, ImportError) and not any(file.startswith("<frozen importlib") for file in calls):
+        return ""
+    from ppreid.doctor.findings import format_findings, has_problem
+    from ppreid.doctor.machine import check_packages
+
+    found = [finding for finding in check_packages() if finding.level == "problem"]
+    return f"packages are missing or broken\n{format_findings(found)}" if has_problem(found) else ""
 
 
 def verb_module(name: str) -> VerbModule:
@@ -138,20 +187,22 @@ def parser(names: Sequence[str] = tuple(VERBS)) -> argparse.ArgumentParser:
             sub.epilog = f"examples:\n{module.EXAMPLES}\n{EXIT_CODES}"
             module.add_arguments(sub)
             sub.add_argument("--debug", action="store_true", help="show the traceback of an error")
-            sub.set_defaults(options=list(sub._option_string_actions))
+            sub.set_defaults(parser=sub)
     return whole
 
 
 def _parse(arguments: list[str]) -> argparse.Namespace:
     """Arguments as a namespace; a command or an option that does not exist is answered with the nearest one."""
+    if arguments[0] == "help":  # as other programs have it
+        arguments = [*arguments[1:], "--help"]
     name = arguments[0]
     if not name.startswith("-") and name not in VERBS:
         raise ConfigError(unknown_choice("the command", name, VERBS))
     args, unknown = parser([name]).parse_known_args(arguments)
     if unknown:
-        nearest = get_close_matches(unknown[0], args.options, n=1)
-        hint = f"did you mean {nearest[0]}? " if nearest else ""
-        raise ConfigError(f"ppreid {name} does not take {unknown[0]!r}; {hint}ppreid {name} --help lists all")
+        from ppreid.verbs.command import explain_unknown
+
+        raise ConfigError(explain_unknown(unknown, args, args.parser))
     return args
 
 

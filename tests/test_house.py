@@ -94,6 +94,7 @@ FOR_ARGUMENTS = (
     "base",
     "config",
     "disk.files",
+    "disk.streams",
     "disk.outputs",
     "disk.csv_table",
     "run.log",

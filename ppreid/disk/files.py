@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from ppreid.base.errors import DataError, WriteError
-from ppreid.disk.streams import followed, is_stream, not_through_links, write_into
+from ppreid.disk.streams import STANDARD_OUTPUT, followed, is_stream, not_through_links, write_into
 from ppreid.disk.temporary import locked_temporary, remove_abandoned
 
 CHECKSUM_SUFFIX = ".sha256"
@@ -168,7 +168,9 @@ def explained(path: Path) -> Iterator[None]:
         raise
     except OSError as error:
         reason = os.strerror(error.errno) if error.errno else str(error)
-        if error.errno in _NO_RENAME:
+        if str(path) == STANDARD_OUTPUT:
+            path, advice = Path("standard output"), "name a file instead"
+        elif error.errno in _NO_RENAME:
             advice = "its file system cannot rename, so that no file can be replaced safely; choose a folder elsewhere"
         elif error.errno == errno.ELOOP:
             advice = "it is a symbolic link that is not followed; remove it, or choose another name"

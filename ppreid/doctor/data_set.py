@@ -1,6 +1,5 @@
 """A data set as a whole: what is in it, and every one of its files."""
 
-import logging
 from collections.abc import Callable
 
 from ppreid.base.errors import PpreidError
@@ -15,8 +14,7 @@ from ppreid.doctor.identities import check_cameras, check_queries, check_train_i
 from ppreid.doctor.images import check_images, image_facts, in_threads, survey_images
 from ppreid.doctor.machine import check_memory
 from ppreid.processes.device import LABEL_BYTES_PER_NEIGHBOUR, available_memory
-
-logger = logging.getLogger("ppreid")
+from ppreid.run.log import log_result
 
 
 def check_data_set(
@@ -43,7 +41,7 @@ def check_data_set(
     """
     contents, unusable = _read_what_there_is(read)
     if unusable:
-        logger.info("%s", format_findings(unusable))
+        log_result(format_findings(unusable))
     if contents is None:
         return unusable
     split, camera_names, notes = contents

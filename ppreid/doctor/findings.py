@@ -1,13 +1,11 @@
 """What a check found, and how people and programs read it."""
 
-import logging
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any, Literal, NamedTuple
 
 from ppreid.base.errors import printable
-
-logger = logging.getLogger("ppreid")
+from ppreid.run.log import log_result
 
 Level = Literal["ok", "warning", "problem"]
 LEVELS: tuple[Level, ...] = ("ok", "warning", "problem")
@@ -75,9 +73,9 @@ def _short(line: str) -> str:
 
 def shown(title: str, check: Callable[[], list[Finding]]) -> list[Finding]:
     """Run a check below its title on the console, and show and return what it found."""
-    logger.info("%s", title)
+    log_result(title)
     found = check()
-    logger.info("%s", format_findings(found))
+    log_result(format_findings(found))
     return found
 
 

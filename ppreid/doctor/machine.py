@@ -24,6 +24,8 @@ PACKAGES = {
     "PIL": "Pillow",
     "safetensors": "safetensors",
     "pydantic": "pydantic",
+    "yaml": "PyYAML",
+    "tqdm": "tqdm",
     "jinja2": "Jinja2",
 }
 
@@ -47,9 +49,17 @@ def check_packages(packages: Mapping[str, str] = PACKAGES) -> list[Finding]:
         except Exception as error:  # noqa: BLE001 - a broken installation fails in any way, and must be reported
             reason = (str(error).splitlines() or [""])[0]
             text = f"{module} cannot be imported: {type(error).__name__}: {reason}"
-            advice = f"install {package} as in requirements.txt: pip install -r requirements.txt"
+            advice = f"install {package}: {_install_command()}"
             findings.append(problem("packages", text, advice))
     return [ok("packages", f"{platform.platform()}\n{', '.join(versions)}"), *findings]
+
+
+def _install_command() -> str:
+    """What installs all packages: beside a checkout its requirements, otherwise those of the installed ppreid."""
+    requirements = Path(__file__).parents[2] / "requirements.txt"
+    if requirements.is_file():
+        return f"pip install -r {requirements}"
+    return 'pip install "ppreid[cpu]", or "ppreid[gpu]" with an NVIDIA GPU'
 
 
 def check_processor(*, onednn: bool, cpuinfo: Path = Path("/proc/cpuinfo")) -> Finding:

@@ -1,4 +1,4 @@
-"""What a run says to people: the console and log.txt."""
+"""What a command says to people: results on standard output, everything else on standard error and in log.txt."""
 
 import io
 import logging
@@ -6,34 +6,102 @@ import os
 import sys
 import warnings
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import TextIO
+from typing import Any, TextIO
 
 from ppreid.base.errors import PpreidWarning, WriteError, printable_lines
-from ppreid.disk.files import append_line
+from ppreid.disk.files import append_line, write_text
+from ppreid.disk.streams import STANDARD_OUTPUT
 
 logger = logging.getLogger("ppreid")
+
+_IS_RESULT = "is_result"  # attribute of a record
 
 # warnings that paddle raises in every run and that nobody needs to act on
 _PADDLE_CHATTER = ("No ccache found", "When training, we now always track global mean and variance")
 
 
+def log_result(text: str) -> None:
+    """Log what a command was asked for, such as a table: the console shows it on standard output."""
+    logger.info("%s", text, extra={_IS_RESULT: True})
+
+
 def log_to_console() -> None:
-    """Send the messages of ppreid, and all warnings, to standard output as plain lines."""
+    """Send results to standard output, and all other messages of ppreid and all warnings to standard error."""
     warnings.showwarning = _log_warning
     warnings.simplefilter("always", PpreidWarning)
     for text in _PADDLE_CHATTER:
         warnings.filterwarnings("ignore", message=text, category=UserWarning)
     logging.getLogger("faiss.loader").setLevel(logging.WARNING)  # it lists the instruction sets that it tries
     logger.setLevel(logging.INFO)
-    if not any(isinstance(handler, _Console) for handler in logger.handlers):
-        if isinstance(sys.stdout, io.TextIOWrapper):
-            sys.stdout.reconfigure(errors="backslashreplace")  # names of files may be anything
-        handler = _Console(sys.stdout)
-        handler.setFormatter(_Printable("%(message)s"))
-        logger.addHandler(handler)
-        logger.propagate = False
+    for kind in (_Results, _Console):
+        if not any(isinstance(handler, kind) for handler in logger.handlers):
+            handler = kind()
+            handler.setFormatter(_Printable("%(message)s"))
+            logger.addHandler(handler)
+    logger.propagate = False
+
+
+def leave_standard_output_to(*outputs: Path | None) -> None:
+    """Show results on standard error where one of the outputs, such as their JSON, goes to standard output."""
+    if STANDARD_OUTPUT in map(str, outputs):
+        for handler in [handler for handler in logger.handlers if isinstance(handler, _Results)]:
+            logger.removeHandler(handler)
+
+
+def open_standard_streams() -> None:
+    """Make up for standard streams that are closed, as in some services, or full: nothing but a result needs them.
+
+    The number of a closed stream would go to the next file that is opened, which would then receive what libraries
+    write to standard error.
+    """
+    for number in (0, 1, 2):
+        try:
+            os.fstat(number)
+        except OSError:
+            os.open(os.devnull, os.O_RDWR)  # takes the lowest free number, this one
+    if sys.stderr is None or (sys.stderr is sys.__stderr__ and isinstance(sys.stderr, io.TextIOWrapper)):
+        encoding = "utf-8" if sys.stderr is None else sys.stderr.encoding
+        stream = io.BufferedWriter(_NeverFails())
+        sys.stderr = io.TextIOWrapper(stream, encoding=encoding, errors="backslashreplace", line_buffering=True)
+
+
+def close_standard_output() -> int:
+    """Let go of what is in the buffer of standard output, as after --help.
+
+    Returns:
+        Exit code: 0, also where nobody reads it any more; that of a WriteError where it is full.
+    """
+    try:
+        if sys.stdout is not None:
+            sys.stdout.flush()
+    except OSError as error:
+        nowhere = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(nowhere, 1)  # or the interpreter would fail once more at its end
+        os.close(nowhere)
+        if not isinstance(error, BrokenPipeError):
+            print(f"error: standard output cannot be written: {error.strerror}", file=sys.stderr)
+            return WriteError.exit_code
+    return 0
+
+
+class _NeverFails(io.RawIOBase):
+    """Standard error; what it does not take is lost, since there is no better place to say so."""
+
+    def fileno(self) -> int:
+        return 2
+
+    def isatty(self) -> bool:
+        return os.isatty(2)
+
+    def writable(self) -> bool:
+        return True
+
+    def write(self, content: Any) -> int:  # noqa: ANN401 - anything with bytes in it
+        with suppress(OSError):
+            return os.write(2, content)
+        return len(content)
 
 
 class _Printable(logging.Formatter):
@@ -44,16 +112,23 @@ class _Printable(logging.Formatter):
         return printable_lines(super().format(record))
 
 
-class _Console(logging.StreamHandler):
-    """Standard output for as long as somebody reads it: with `... | head` a command does its work all the same."""
+class _Results(logging.Handler):
+    """Results on standard output, for as long as somebody reads it; in a service that has none nobody does."""
 
-    def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802 - logging's name
-        if isinstance(sys.exc_info()[1], BrokenPipeError):
-            nowhere = os.open(os.devnull, os.O_WRONLY)
-            os.dup2(nowhere, self.stream.fileno())  # for what is still in its buffer, too
-            os.close(nowhere)
-        else:
-            super().handleError(record)
+    def emit(self, record: logging.LogRecord) -> None:
+        """Write a result; that it cannot be written ends the command."""
+        if hasattr(record, _IS_RESULT) and sys.stdout is not None:
+            write_text(STANDARD_OUTPUT, self.format(record) + "\n")
+
+
+class _Console(logging.Handler):
+    """Standard error, for all messages that no other handler shows."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Write a message, unless it is a result that is shown."""
+        is_shown = hasattr(record, _IS_RESULT) and any(isinstance(handler, _Results) for handler in logger.handlers)
+        if not is_shown:
+            print(self.format(record), file=sys.stderr)
 
 
 @contextmanager

@@ -14,7 +14,7 @@ from ppreid.disk.csv_table import write_csv
 from ppreid.disk.files import write_text
 from ppreid.disk.outputs import ABLATION_CSV, ABLATION_JSON, ABLATION_MD, Output, check_outputs
 from ppreid.report.ablation_table import FinishedRun, ablation_table, paper_numbers, run_table
-from ppreid.run.log import logger
+from ppreid.run.log import log_result, logger
 from ppreid.tables import OBJECTIVES
 from ppreid.verbs.command import add_override, add_overwrite, for_training
 
@@ -133,7 +133,7 @@ def ablate(
             logger.info("run %s failed: %s", cell.folder, error)
             failures.append(error)
     runs = _write([cell for cell in cells if cell.folder not in replaced], out)
-    logger.info("\n%s", (out / TABLE).read_text(encoding="utf-8"))
+    log_result("\n" + (out / TABLE).read_text(encoding="utf-8"))
     if failures:
         raise type(failures[0])(f"{len(failures)} of {len(cells)} runs failed, see above; first: {failures[0]}")
     return runs

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from ppreid.base.errors import ConfigError, DataError, WeightsError
 from ppreid.config.schema import TrainingConfig
-from ppreid.run.log import logger
+from ppreid.run.log import log_result, logger
 from ppreid.verbs.command import add_config_arguments, add_overwrite, read_training_config
 
 if TYPE_CHECKING:
@@ -154,7 +154,7 @@ def _print_sweep(data: Features, cfg: TrainingConfig, sweep: Sequence[float], pi
         return wiring.clusterer(changed)(distances)
 
     rows = sweep_eps(distances, sweep, min_samples=settings.min_samples, pids=pids, cluster=at)
-    logger.info("%s", sweep_table(rows, len(data.features)))
+    log_result(sweep_table(rows, len(data.features)))
 
 
 def _quality_line(quality: PseudoLabelQuality) -> str:

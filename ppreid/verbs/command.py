@@ -1,6 +1,8 @@
 """What several verbs have: -c and -o, and the configuration that these mean."""
 
 import argparse
+from collections.abc import Iterator, Sequence
+from difflib import get_close_matches
 from pathlib import Path
 
 from ppreid.base.errors import ConfigError
@@ -66,3 +68,43 @@ def for_training(cfg: Config, source: str) -> TrainingConfig:
 def read_training_config(args: argparse.Namespace) -> TrainingConfig:
     """As `read_config`; a file for evaluation only is an error."""
     return for_training(read_config(args), args.config)
+
+
+def explain_unknown(unknown: Sequence[str], args: argparse.Namespace, parser: argparse.ArgumentParser) -> str:
+    """What to write instead of an argument that a command does not take.
+
+    Args:
+        unknown: the arguments that it does not take.
+        args: what the others mean.
+        parser: of the command, whose name stands in the message.
+    """
+    word, _, value = unknown[0].partition("=")
+    value = value or next((text for text in unknown[1:2] if not text.startswith("-")), "VALUE")
+    refused = f"{parser.prog} does not take {unknown[0]!r}"
+    keys: list[str] = []
+    if hasattr(args, "overrides"):
+        alone = [text for text in args.overrides if "=" not in text]
+        if alone and not word.startswith("-"):
+            return f"{refused}; -o takes KEY=VALUE: -o {alone[0]}={word}"
+        keys = _keys_named(word.lstrip("-").replace("-", "_"))
+    if keys:
+        return f"{refused}; it is a key of the configuration: {' or '.join(f'-o {key}={value}' for key in keys)}"
+    nearest = get_close_matches(word, sorted(_options(parser)), n=1)
+    hint = f"did you mean {nearest[0]}? " if nearest else ""
+    return f"{refused}; {hint}{parser.prog} --help lists all"
+
+
+def _keys_named(name: str) -> list[str]:
+    """Keys of the configuration with this name, or whose last part it is."""
+    from ppreid.verbs.config_reference import config_keys
+
+    return [key.name for key in config_keys() if name in (key.name, key.name.rpartition(".")[2])]
+
+
+def _options(parser: argparse.ArgumentParser) -> Iterator[str]:
+    """Options of a parser and of its actions."""
+    for action in parser._actions:
+        yield from action.option_strings
+        if isinstance(action, argparse._SubParsersAction):
+            for each in action.choices.values():
+                yield from _options(each)

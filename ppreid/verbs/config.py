@@ -6,6 +6,8 @@ from difflib import get_close_matches
 
 from ppreid.base.errors import ConfigError
 from ppreid.config.load import config_text, load_config
+from ppreid.disk.files import write_text
+from ppreid.disk.streams import STANDARD_OUTPUT
 from ppreid.verbs.command import add_override
 from ppreid.verbs.config_reference import ConfigKey, config_keys, reference_page, section_meanings
 
@@ -38,11 +40,11 @@ def run(args: argparse.Namespace) -> None:
     if (args.config is not None) + (args.list is not None) + args.reference != 1:
         raise ConfigError("give either -c FILE, to print a configuration, or --list, to look keys up, or --reference")
     if args.reference:
-        print(reference_page(), end="")
+        write_text(STANDARD_OUTPUT, reference_page())
     elif args.config is not None:
-        print(config_text(load_config(args.config, args.overrides)), end="")
+        write_text(STANDARD_OUTPUT, config_text(load_config(args.config, args.overrides)))
     else:
-        print("\n".join(describe(key) for key in find_keys(args.list)))
+        write_text(STANDARD_OUTPUT, "".join(f"{describe(key)}\n" for key in find_keys(args.list)))
 
 
 def find_keys(word: str) -> list[ConfigKey]:

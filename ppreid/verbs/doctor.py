@@ -31,7 +31,7 @@ from ppreid.doctor.machine import (
     check_processor,
     usable_cores,
 )
-from ppreid.run.log import logger
+from ppreid.run.log import leave_standard_output_to, log_result, logger
 from ppreid.verbs.command import add_config_arguments, add_overwrite, read_config
 
 EXAMPLES = """\
@@ -60,9 +60,10 @@ def run(args: argparse.Namespace) -> None:
     if args.json:
         output = Output("--json", args.json, FINDINGS_JSON)
         check_outputs([output], overwrite=args.overwrite, inputs=[find_config(args.config)])
+        leave_standard_output_to(args.json)
     packages = check_packages()
     if has_problem(packages):  # the import below needs all of them
-        logger.info("packages\n%s", format_findings(packages))
+        log_result(f"packages\n{format_findings(packages)}")
         _write(args.json, packages, [])
         raise PpreidError("packages are missing or broken; nothing else was checked")
     environment, data = diagnose(cfg, environment=not args.data_only, data=not args.environment_only)
@@ -92,7 +93,7 @@ def diagnose(cfg: Config, *, environment: bool = True, data: bool = True) -> tup
         about_environment += shown("run time", lambda: _estimate(cfg))
     if data:
         about_data += _check_data(cfg)
-    logger.info("summary: %s", summary_line([*about_environment, *about_data]))
+    log_result(f"summary: {summary_line([*about_environment, *about_data])}")
     return about_environment, about_data
 
 
@@ -202,7 +203,7 @@ def _check_data(cfg: Config) -> list[Finding]:
     from ppreid import wiring
     from ppreid.doctor.data_set import check_data_set
 
-    logger.info("data set %s in %s", cfg.data.name, Path(cfg.data.root).absolute())
+    log_result(f"data set {cfg.data.name} in {Path(cfg.data.root).absolute()}")
     return check_data_set(
         lambda: wiring.dataset(cfg.data),
         published=wiring.published_counts(cfg.data),

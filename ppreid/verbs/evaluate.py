@@ -13,7 +13,7 @@ from ppreid.config.run import EvaluationSettings
 from ppreid.config.schema import Config
 from ppreid.disk.files import explained, write_text
 from ppreid.disk.outputs import RESULTS_JSON, Output, check_outputs
-from ppreid.run.log import logger
+from ppreid.run.log import log_result, logger
 from ppreid.tables import DATASETS
 from ppreid.verbs.command import add_config_arguments, add_overwrite, read_config
 
@@ -94,7 +94,7 @@ def _evaluate(cfg: Config, ranks: Ranks, *, overwrite: bool) -> RankingResult | 
     results = evaluate_model(network, loader, split, rank=_rankings(cfg.eval), extract=extract, ranks=ranks)
     if results is None:
         return None
-    logger.info("%s", format_results(results))
+    log_result(format_results(results))
     facts = {"config": cfg.model_dump(), "weights": weights._asdict(), "results": result_to_dict(results[PLAIN])}
     if cfg.eval.rerank:
         facts["reranked"] = result_to_dict(results[RERANKED])

@@ -5,6 +5,8 @@ import json
 from pathlib import Path
 
 from ppreid.base.errors import ConfigError
+from ppreid.disk.files import write_text
+from ppreid.disk.streams import STANDARD_OUTPUT
 from ppreid.verbs.command import add_overwrite
 
 EXAMPLES = """\
@@ -40,7 +42,8 @@ def run(args: argparse.Namespace) -> None:
     if args.compare:
         first, second = args.images
         similarity = compare(args.exported, first, second, runtime=args.runtime)
-        print(json.dumps({"images": [str(first), str(second)], "similarity": round(similarity, 6)}))
+        text = json.dumps({"images": [str(first), str(second)], "similarity": round(similarity, 6)})
+        write_text(STANDARD_OUTPUT, text + "\n")
     else:
         predict(
             args.exported,

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from ppreid.config.schema import Config
 from ppreid.disk.outputs import check_outputs
-from ppreid.run.log import logger
+from ppreid.run.log import leave_standard_output_to, log_result, logger
 from ppreid.verbs.command import add_config_arguments, add_override, add_overwrite, read_config
 
 if TYPE_CHECKING:
@@ -76,7 +76,8 @@ def run(args: argparse.Namespace) -> None:
             num_probes=args.probes,
             overrides=args.overrides,
         )
-        logger.info("%s", results_table(results))
+        leave_standard_output_to(args.json, args.csv, args.contact_sheet)
+        log_result(results_table(results))
         write_results(results, json=args.json, csv=args.csv, sheet=args.contact_sheet)
 
 

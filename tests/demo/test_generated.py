@@ -285,8 +285,8 @@ def run_tool(*arguments):
 def test_the_tool_writes_data_and_sheet_and_then_finds_them(tmp_path):
     for word in ("ready", "already there"):
         done = run_tool("--out", tmp_path / "demo", "--sheet", tmp_path / "sheet.png")
-        assert (done.returncode, done.stderr) == (0, "")
-        assert word in done.stdout
+        assert (done.returncode, done.stdout) == (0, "")
+        assert word in done.stderr
     with Image.open(tmp_path / "sheet.png") as sheet:
         assert sheet.width > 100
 

@@ -39,7 +39,7 @@ def test_a_healthy_configuration_has_no_problem_and_nothing_is_written(tiny_conf
     assert checks == {"packages", "processor", "cores", "device", "memory", "disk", "weights", "run time"}
     assert "80 of 80 images can be decoded" in out
     assert "train                      6                 48                  2" in out
-    assert out.splitlines()[-2].startswith("summary: ")
+    assert out.splitlines()[-1].startswith("summary: ")
     assert sorted(path.name for path in tmp_path.iterdir()) == ["findings.json", "tiny.yaml"]
 
 

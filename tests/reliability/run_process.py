@@ -37,7 +37,7 @@ def run_with_own_mounts(script):
 def start(arguments, until):
     """A training process in a group of its own, after it printed a line that starts with `until`."""
     process = _popen(arguments, os.environ)
-    for line in process.stdout:
+    for line in process.stderr:
         if line.startswith(until):
             return process
     raise AssertionError(process.communicate(timeout=LIMIT))

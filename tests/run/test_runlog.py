@@ -3,13 +3,14 @@ import logging
 import subprocess
 import sys
 import warnings
+from pathlib import Path
 
 import numpy as np
 import pytest
 
 from ppreid.base.errors import DataError, PpreidWarning
 from ppreid.base.progress import Stopwatch
-from ppreid.run.log import log_to_console, log_to_file, logger
+from ppreid.run.log import leave_standard_output_to, log_result, log_to_console, log_to_file, logger
 from ppreid.run.metrics import MetricsFile, read_metrics
 
 
@@ -91,25 +92,31 @@ def test_messages_and_warnings_reach_console_and_file(tmp_path, capsys, monkeypa
         with log_to_file(tmp_path / "log.txt"):
             logger.info("hello %d", 3)
             warnings.warn("watch out", PpreidWarning, stacklevel=1)
+            log_result("a table")
         logger.info("not in the file")
-    assert capsys.readouterr().out == "hello 3\nwarning: watch out\nnot in the file\n"
+        leave_standard_output_to(None, Path("-"))
+        log_result("another table")
+    shown = capsys.readouterr()
+    assert shown.out == "a table\n"
+    assert shown.err == "hello 3\nwarning: watch out\nnot in the file\nanother table\n"
     lines = (tmp_path / "log.txt").read_text().splitlines()
-    assert [line.split(" ", 2)[2] for line in lines] == ["hello 3", "warning: watch out"]
+    assert [line.split(" ", 2)[2] for line in lines] == ["hello 3", "warning: watch out", "a table"]
 
 
 def test_a_command_whose_output_nobody_reads_any_more_does_its_work(tmp_path):
     code = (
-        "import logging, sys; from pathlib import Path; from ppreid.run.log import log_to_console\n"
-        "log_to_console(); sys.stdin.readline()\n"
-        "for _ in range(3): logging.getLogger('ppreid').info('a line')\n"
+        "import sys; from pathlib import Path\n"
+        "from ppreid.run.log import log_result, log_to_console, logger, open_standard_streams\n"
+        "open_standard_streams(); log_to_console(); sys.stdin.readline()\n"
+        "for _ in range(3): logger.info('a line'); log_result('a table'); print('progress', file=sys.stderr)\n"
         "Path(sys.argv[1]).touch()"
     )
     done = tmp_path / "done"
     pipe = subprocess.PIPE
     process = subprocess.Popen([sys.executable, "-c", code, done], stdin=pipe, stdout=pipe, stderr=pipe)
     process.stdout.close()
+    process.stderr.close()
     process.stdin.write(b"nobody reads any more\n")
     process.stdin.close()
-    assert process.stderr.read() == b"" and process.wait() == 0
-    process.stderr.close()
+    assert process.wait() == 0
     assert done.exists()

@@ -274,7 +274,7 @@ def test_the_command_writes_tables_and_a_picture(config, crops, queries, tiny_co
     with Image.open(outputs["r.png"]) as sheet:
         assert sheet.width > 5 * 64 and sheet.height > 8 * 128
     assert main(["search", "add", str(index), "--images", str(crops)]) == 0
-    assert "24 of 24 images are in the index already" in capsys.readouterr().out
+    assert "24 of 24 images are in the index already" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(

@@ -72,7 +72,7 @@ def test_an_interrupted_ablation_goes_on_in_the_middle_of_its_run(tiny_config, t
     assert "stopped by SIGTERM; the same command goes on" in capsys.readouterr().err
     assert (out / "baseline_seed1" / LAST).exists() and not (out / "ablation.md").exists()
     assert ablate(tiny_config, out, "--seeds", 1, "--rows", "baseline") == 0
-    assert "after epoch 0 and 2 of 3 steps" in capsys.readouterr().out
+    assert "after epoch 0 and 2 of 3 steps" in capsys.readouterr().err
     assert (out / "ablation.md").exists()
 
 

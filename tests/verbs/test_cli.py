@@ -11,12 +11,15 @@ from ppreid.cli import EXIT_CODES, VERBS, main, parser
 
 def test_train_then_eval(tiny_config, tmp_path, capsys):
     assert main(["train", "-c", str(tiny_config), "-o", "solver.epochs=1"]) == 0
-    out = capsys.readouterr().out
-    assert f"configuration: {tiny_config}" in out
-    assert "best (" in out
+    shown = capsys.readouterr()
+    assert f"configuration: {tiny_config}" in shown.err
+    assert "best (" in shown.err
+    assert shown.out == ""
     weights = tmp_path / "run" / "checkpoint_best.safetensors"
     assert main(["eval", "-c", str(tiny_config), "-o", f"model.weights={weights}"]) == 0
-    assert "Rank-1" in capsys.readouterr().out
+    shown = capsys.readouterr()
+    assert len(shown.out.splitlines()) == 2 and "Rank-1" in shown.out  # the table alone
+    assert "Rank-1" not in shown.err
 
 
 def test_a_second_run_is_refused_and_resume_of_a_finished_run_is_harmless(tiny_config, capsys):
@@ -124,7 +127,7 @@ def test_ctrl_c_ends_with_130(monkeypatch, tiny_config, capsys):
 
     monkeypatch.setattr(train, "train", interrupted)
     assert main(["train", "-c", str(tiny_config)]) == 130
-    assert capsys.readouterr().err == "interrupted\n"
+    assert capsys.readouterr().err.endswith("\ninterrupted\n")
 
 
 def test_the_help_of_a_command_imports_no_other_command():

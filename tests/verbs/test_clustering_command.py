@@ -27,7 +27,7 @@ def test_features_become_a_labels_file_and_statistics(features_file, tmp_path, c
         rows = list(csv.DictReader(file))
     assert [row["path"] for row in rows] == [f"{i}.jpg" for i in range(60)]
     assert [int(row["cluster"]) for row in rows] == np.repeat(np.arange(6), 10).tolist()
-    out = capsys.readouterr().out
+    out = capsys.readouterr().err
     assert "6 clusters, 0 outliers, largest 10" in out
     assert "ARI 1.000" in out
 
@@ -53,7 +53,7 @@ def test_each_line_of_a_sweep_equals_a_clustering_at_that_eps(features_file, tmp
         if line[1] == "0":
             assert code == 5
         else:
-            assert f"{line[1]} clusters, {line[2]} outliers" in out.out
+            assert f"{line[1]} clusters, {line[2]} outliers" in out.err
 
 
 def test_a_checkpoint_can_be_clustered(tiny_config, tmp_path, capsys):
@@ -62,7 +62,7 @@ def test_a_checkpoint_can_be_clustered(tiny_config, tmp_path, capsys):
     output = tmp_path / "labels.csv"
     assert main(["cluster", "-c", str(tiny_config), "-o", f"model.weights={weights}", "--out", str(output)]) == 0
     assert len(output.read_text().splitlines()) == 1 + 48
-    assert "against the known identities" in capsys.readouterr().out
+    assert "against the known identities" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(

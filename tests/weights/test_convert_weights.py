@@ -62,7 +62,7 @@ def test_there_and_back_is_exact(in_folder, naming, suffix, capsys):
     assert convert("ours.safetensors", f"theirs{suffix}", "--to", naming, model=model) == 0
     assert convert(f"theirs{suffix}", "again.safetensors", model=model) == 0
 
-    assert f"({naming} names" in capsys.readouterr().out
+    assert f"({naming} names" in capsys.readouterr().err
     assert_same(load_file("again.safetensors"), arrays(net))
     theirs = read_tensors(f"theirs{suffix}").tensors
     expected = from_ppreid_names(arrays(net), naming)
@@ -80,7 +80,7 @@ def test_a_pytorch_checkpoint_becomes_ours(in_folder, capsys, torch_writer):
 
     assert convert("model_best.pth.tar", "ours.safetensors", model=[*MODEL, "-o", "model.embedding_dim=6"]) == 0
 
-    out = capsys.readouterr().out
+    out = capsys.readouterr().err
     for text in ("entry 'state_dict' (ise-reid-parallel names, sha256 ", "written: "):
         assert text in out
     assert "left out: module.classifier.weight, 1 counters (num_batches_tracked)" in out
@@ -92,7 +92,7 @@ def test_a_backbone_alone_stays_one_and_half_precision_stays_half(in_folder, cap
     half = {name: array.astype(np.float16) for name, array in backbone.items()}
     save_file(from_ppreid_names(half, "torchvision"), "imagenet.safetensors")
     assert convert("imagenet.safetensors", "ours.safetensors") == 0
-    assert "not in the file: neck.weight, neck.bias, neck._mean, neck._variance" in capsys.readouterr().out
+    assert "not in the file: neck.weight, neck.bias, neck._mean, neck._variance" in capsys.readouterr().err
     assert_same(load_file("ours.safetensors"), half)
 
 
@@ -167,7 +167,7 @@ def test_a_released_model_in_its_place_is_evaluated_by_name(evaluate, capsys):
 
     code, results = evaluate()
     assert code == 0
-    assert "paddleclas-recmodel names" in capsys.readouterr().out
+    assert "paddleclas-recmodel names" in capsys.readouterr().err
     _, expected = evaluate("model.weights=ours.safetensors")
     assert results["results"] == expected["results"]
     save_weights("other.safetensors", trained_net(50, seed=4))
