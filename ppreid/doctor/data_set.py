@@ -75,7 +75,7 @@ def _read_what_there_is(read: Callable[[], DatasetContents]) -> tuple[DatasetCon
         rest = DatasetContents(error.rest) if isinstance(error.rest, ReIDSplit) else error.rest
         if not any(rest.split):
             return None, found
-        logger.info("everything else is checked nevertheless, without what is named here")
+        log_result("everything else is checked nevertheless, without what is named here")
         return rest, found
     except PpreidError as error:
         return None, [problem("data set", str(error), advice)]
