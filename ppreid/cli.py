@@ -148,11 +148,9 @@ def _missing_packages(error: BaseException) -> str:
     calls = [frame.f_code.co_filename for frame, _ in walk_tb(error.__traceback__)]
     if not isinstance(error, ImportError) and not any(file.startswith("<frozen importlib") for file in calls):
         return ""
-    from ppreid.doctor.findings import format_findings, has_problem
-    from ppreid.doctor.machine import check_packages
+    from ppreid.doctor.machine import missing_packages
 
-    found = [finding for finding in check_packages() if finding.level == "problem"]
-    return f"packages are missing or broken\n{format_findings(found)}" if has_problem(found) else ""
+    return missing_packages()
 
 
 def verb_module(name: str) -> VerbModule:

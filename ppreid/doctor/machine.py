@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from importlib import import_module
 from pathlib import Path
 
-from ppreid.doctor.findings import Finding, ok, problem, warning
+from ppreid.doctor.findings import Finding, format_findings, ok, problem, warning
 
 # Name to import -> name of the package. Paddle comes first: it may crash when another library was loaded before it.
 PACKAGES = {
@@ -52,6 +52,12 @@ def check_packages(packages: Mapping[str, str] = PACKAGES) -> list[Finding]:
             advice = f"install {package}: {_install_command()}"
             findings.append(problem("packages", text, advice))
     return [ok("packages", f"{platform.platform()}\n{', '.join(versions)}"), *findings]
+
+
+def missing_packages() -> str:
+    """What is wrong with the packages, as a message; empty where all can be imported."""
+    found = [finding for finding in check_packages() if finding.level == "problem"]
+    return f"packages are missing or broken\n{format_findings(found)}" if found else ""
 
 
 def _install_command() -> str:
