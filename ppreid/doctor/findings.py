@@ -1,11 +1,14 @@
 """What a check found, and how people and programs read it."""
 
+import json
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
 from ppreid.base.errors import printable
-from ppreid.run.log import log_result
+from ppreid.disk.files import write_text
+from ppreid.run.log import log_result, logger
 
 Level = Literal["ok", "warning", "problem"]
 LEVELS: tuple[Level, ...] = ("ok", "warning", "problem")
@@ -96,3 +99,15 @@ def findings_to_dict(environment: Sequence[Finding], data: Sequence[Finding]) ->
         "environment": [finding._asdict() for finding in environment],
         "data": [finding._asdict() for finding in data],
     }
+
+
+def write_findings(path: Path | None, environment: Sequence[Finding], data: Sequence[Finding]) -> None:
+    """Write the report as JSON; None: nowhere.
+
+    Raises:
+        WriteError: the file cannot be written.
+    """
+    if path:
+        # in ASCII, which has an escape for every file name, also for one that is no UTF-8
+        write_text(path, json.dumps(findings_to_dict(environment, data), indent=2) + "\n")
+        logger.info("written: %s", path)

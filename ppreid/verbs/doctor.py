@@ -1,7 +1,6 @@
 """ppreid doctor, tools/doctor.py: everything that a run will need, looked at before it starts."""
 
 import argparse
-import json
 import shutil
 from pathlib import Path
 from typing import Any
@@ -9,11 +8,9 @@ from typing import Any
 from ppreid.base.errors import DataError, PpreidError
 from ppreid.config.load import find_config
 from ppreid.config.schema import Config, TrainingConfig
-from ppreid.disk.files import write_text
 from ppreid.disk.outputs import FINDINGS_JSON, Output, check_outputs
 from ppreid.doctor.findings import (
     Finding,
-    findings_to_dict,
     format_findings,
     has_problem,
     ok,
@@ -21,6 +18,7 @@ from ppreid.doctor.findings import (
     shown,
     summary_line,
     warning,
+    write_findings,
 )
 from ppreid.doctor.machine import (
     check_cores,
@@ -31,7 +29,7 @@ from ppreid.doctor.machine import (
     check_processor,
     usable_cores,
 )
-from ppreid.run.log import leave_standard_output_to, log_result, logger
+from ppreid.run.log import leave_standard_output_to, log_result
 from ppreid.verbs.command import add_config_arguments, add_overwrite, read_config
 
 EXAMPLES = """\
@@ -64,10 +62,10 @@ def run(args: argparse.Namespace) -> None:
     packages = check_packages()
     if has_problem(packages):  # the import below needs all of them
         log_result(f"packages\n{format_findings(packages)}")
-        _write(args.json, packages, [])
+        write_findings(args.json, packages, [])
         raise PpreidError("packages are missing or broken; nothing else was checked")
     environment, data = diagnose(cfg, environment=not args.data_only, data=not args.environment_only)
-    _write(args.json, environment, data)
+    write_findings(args.json, environment, data)
     if has_problem(data):
         raise DataError("the data set has problems, see above")
     if has_problem(environment):
@@ -212,10 +210,3 @@ def _check_data(cfg: Config) -> list[Finding]:
         bad_are_skipped=cfg.data.on_bad_image == "skip",
         ignore_camera=cfg.eval.ignore_camera,
     )
-
-
-def _write(path: Path | None, environment: list, data: list) -> None:
-    if path:
-        # in ASCII, which has an escape for every file name, also for one that is no UTF-8
-        write_text(path, json.dumps(findings_to_dict(environment, data), indent=2) + "\n")
-        logger.info("written: %s", path)
