@@ -129,12 +129,12 @@ PROJECTIONS = {
 }
 
 PROTOCOLS = {
-    "market1501": Protocol("ppreid.evaluation.protocols:average_precision"),  # released ISE, scikit-learn
+    "market1501": Protocol("ppreid.evaluation.scores:average_precision"),  # released ISE, scikit-learn
     # MATLAB code of the data set
-    "market1501_trapezoid": Protocol("ppreid.evaluation.protocols:average_precision_trapezoid"),
-    "fastreid": Protocol("ppreid.evaluation.protocols:average_precision_by_rank"),  # ties in a defined order
+    "market1501_trapezoid": Protocol("ppreid.evaluation.scores:average_precision_trapezoid"),
+    "fastreid": Protocol("ppreid.evaluation.scores:average_precision_by_rank"),  # ties in a defined order
     # for galleries that lack some of the identities
-    "all_queries": Protocol("ppreid.evaluation.protocols:average_precision", count_invalid=True),
+    "all_queries": Protocol("ppreid.evaluation.scores:average_precision", count_invalid=True),
 }
 
 # configuration key -> the table of its choices

@@ -135,8 +135,7 @@ def test_nothing_evaluates_text_or_loads_pickles():
 OTHER_WRITERS = {
     ("disk/files.py", "open"): "the writer itself",
     ("disk/files.py", "replace"): "the writer itself",
-    ("disk/streams.py", "open"): "what is no regular file; there is nothing to replace",
-    ("disk/temporary.py", "open"): "temporary files, which the writer renames or removes",
+    ("disk/places.py", "open"): "streams, where there is nothing to replace, and temporary files of the writer",
     ("disk/feature_writer.py", "open"): "unfinished features; their progress file says which rows are on the disk",
     ("run/folder.py", "replace"): "moves a run aside and back, within its folder; a kill at any rename is tested",
     ("run/lock.py", "open"): "the lock, which is the kernel's; an empty or half-written file is nobody's",

@@ -1,13 +1,19 @@
-"""Errors and warnings that ppreid raises on purpose.
+"""Errors and warnings that ppreid raises on purpose, and the signals that stop it.
 
 Every message says what was wrong, what was found and what to do, and names the file or the configuration key.
 The class decides the exit code of a command (see `exit_code`), so that scripts can tell the cases apart.
 """
 
 import re
+import signal
 from collections.abc import Iterable
 from difflib import get_close_matches
-from signal import Signals
+
+# the signals that ask a run to save and stop
+ENDING = (signal.SIGINT, signal.SIGTERM)  # a second one of these ends at once
+# A terminal that closes (ssh), and what batch systems and the kernel send before or after a time limit. They come more
+# than once without anybody being impatient: SIGXCPU every second, SIGHUP from the shell and from the kernel.
+SIGNALS = (*ENDING, signal.SIGHUP, signal.SIGUSR1, signal.SIGXCPU)
 
 
 class PpreidError(Exception):
@@ -80,7 +86,7 @@ class Interrupted(KeyboardInterrupt):
 
     def __init__(self, number: int, advice: str = "--resume goes on") -> None:
         """Keep the number of the signal; the exit code is 128 above it, as shells count."""
-        super().__init__(f"stopped by {Signals(number).name}; {advice}")
+        super().__init__(f"stopped by {signal.Signals(number).name}; {advice}")
         self.number = number
         self.exit_code = 128 + number
 

@@ -13,8 +13,7 @@ from multiprocessing.connection import Connection
 
 import numpy as np
 
-from ppreid.base.errors import DataError
-from ppreid.base.interruption import SIGNALS
+from ppreid.base.errors import SIGNALS, DataError
 from ppreid.datasets.image_dataset import ImageDataset, Key, read_images
 
 NOTHING = -1  # in the notes of a worker: it reads no image now

@@ -18,7 +18,7 @@ from ppreid.base.records import ImageRecord, ReIDSplit
 from ppreid.datasets.folder_layout import BOUNDING_BOX_LAYOUT, read_split
 from ppreid.demo.camera import take_picture
 from ppreid.demo.shots import Shot, camera_numbered, image_stream, person_numbered, plan_shots
-from ppreid.disk.temporary import temporary_folder
+from ppreid.disk.places import temporary_folder
 
 DESCRIPTION_FILE = "generated.json"
 _DRAWING_VERSION = 1  # raise it when the same arguments give other images

@@ -22,7 +22,7 @@ from ppreid.base.errors import ConfigError, DataError, PpreidError, WriteError
 from ppreid.base.records import ImageRecord
 from ppreid.disk.features import npy_header, write_records
 from ppreid.disk.files import explained, file_sha256, publish, write_text
-from ppreid.disk.streams import followed, is_stream, not_through_links
+from ppreid.disk.places import followed, is_stream, not_through_links
 
 Blocks = Iterator[tuple[np.ndarray, np.ndarray]]  # features (B, D), rows (B,)
 

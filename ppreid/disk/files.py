@@ -13,8 +13,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from ppreid.base.errors import DataError, WriteError
-from ppreid.disk.streams import STANDARD_OUTPUT, followed, is_stream, not_through_links, write_into
-from ppreid.disk.temporary import locked_temporary, remove_abandoned
+from ppreid.disk import places
 
 CHECKSUM_SUFFIX = ".sha256"
 _NO_RENAME = (errno.EXDEV, errno.ENOSYS, errno.ENOTSUP)
@@ -44,13 +43,13 @@ def replacing(path: str | Path, *, keep_as: Path | None = None) -> Iterator[Bina
     """
     path = Path(path)
     with explained(path):
-        if is_stream(path):
+        if places.is_stream(path):
             content = BytesIO()
             yield content
-            write_into(path, content.getbuffer())
+            places.write_into(path, content.getbuffer())
             return
-        target = followed(path)
-        descriptor, temporary = locked_temporary(target)
+        target = places.followed(path)
+        descriptor, temporary = places.locked_temporary(target)
         try:
             with os.fdopen(descriptor, "wb") as file:
                 yield file
@@ -83,7 +82,7 @@ def append_line(path: Path, line: str, *, flush: bool = True) -> None:
         WriteError: the file cannot be written; it is as it was.
     """
     is_new = not path.exists()
-    with explained(path), open(path, "a+b", buffering=0, opener=not_through_links) as file:
+    with explained(path), open(path, "a+b", buffering=0, opener=places.not_through_links) as file:
         end = file.seek(0, os.SEEK_END)
         unfinished = end > 0 and os.pread(file.fileno(), 1, end - 1) != b"\n"
         rest = memoryview(("\n" * unfinished + line + "\n").encode("utf-8", "backslashreplace"))
@@ -143,7 +142,7 @@ def remove_leftovers(folder: Path, names: Iterable[str]) -> None:
     """
     for name in names:
         for file in folder.glob(f".{name}.*.tmp"):
-            remove_abandoned(file)
+            places.remove_abandoned(file)
 
 
 def file_sha256(path: str | Path) -> str:
@@ -168,7 +167,7 @@ def explained(path: Path) -> Iterator[None]:
         raise
     except OSError as error:
         reason = os.strerror(error.errno) if error.errno else str(error)
-        if str(path) == STANDARD_OUTPUT:
+        if str(path) == places.STANDARD_OUTPUT:
             path, advice = Path("standard output"), "name a file instead"
         elif error.errno in _NO_RENAME:
             advice = "its file system cannot rename, so that no file can be replaced safely; choose a folder elsewhere"

@@ -10,11 +10,14 @@ import stat
 from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from pathlib import Path
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from ppreid.base.errors import ConfigError, printable
-from ppreid.disk.files import explained
-from ppreid.disk.streams import STANDARD_OUTPUT, followed, is_stream
+from ppreid.disk.files import explained, replacing
+from ppreid.disk.places import STANDARD_OUTPUT, followed, is_stream
+
+if TYPE_CHECKING:
+    from PIL import Image
 
 _HEAD = 1024  # bytes in which a file shows its kind
 
@@ -164,3 +167,21 @@ def _is_foreign(path: Path, kind: OutputKind) -> bool:
 
 def _named(option: str, path: Path) -> str:
     return f"{option} {printable(str(path))}".strip()
+
+
+def write_png(path: Path, picture: "Image.Image") -> None:
+    """Write a picture completely or not at all, with "ppreid" as the software that made it.
+
+    Args:
+        path: file to write, or "-" for standard output.
+        picture: in any mode that PNG has.
+
+    Raises:
+        WriteError: the file cannot be written.
+    """
+    from PIL.PngImagePlugin import PngInfo
+
+    mark = PngInfo()
+    mark.add_text("Software", "ppreid")  # what SHEET begins with
+    with replacing(path) as file:
+        picture.save(file, "PNG", pnginfo=mark)

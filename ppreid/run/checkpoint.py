@@ -18,7 +18,7 @@ from ppreid.disk.tensor_file import CHECKPOINT_PREFIX, load_tensors, save_tensor
 from ppreid.run.checkpoint_facts import FORMAT, check_labels_of, check_running, checked_facts
 from ppreid.run.model_state import optimizer_arrays, restore_arrays
 from ppreid.run.progress import Progress
-from ppreid.weights.numbers import check_numbers
+from ppreid.weights.checks import check_numbers
 
 MODEL, OPTIMIZER = CHECKPOINT_PREFIX, "optimizer."
 LABELS, CENTROIDS, SUM = "running.labels", "running.centroids", "running.sum."

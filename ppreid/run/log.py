@@ -12,7 +12,7 @@ from typing import Any, TextIO
 
 from ppreid.base.errors import PpreidWarning, WriteError, printable_lines
 from ppreid.disk.files import append_line, write_text
-from ppreid.disk.streams import STANDARD_OUTPUT
+from ppreid.disk.places import STANDARD_OUTPUT
 
 logger = logging.getLogger("ppreid")
 

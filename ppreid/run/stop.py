@@ -8,8 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from types import FrameType
 
-from ppreid.base.errors import Interrupted
-from ppreid.base.interruption import ENDING, SIGNALS
+from ppreid.base.errors import ENDING, SIGNALS, Interrupted
 
 
 class StopSignals:

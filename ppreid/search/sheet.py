@@ -9,7 +9,7 @@ from PIL import Image, ImageDraw
 from ppreid.base.errors import DataError, printable
 from ppreid.base.numbers import fixed
 from ppreid.datasets.image_file import load_image
-from ppreid.disk.png_file import write_png
+from ppreid.disk.outputs import write_png
 from ppreid.search.letters import drawable, fitting, font_for
 from ppreid.search.results import SearchResult
 

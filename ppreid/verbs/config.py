@@ -7,7 +7,7 @@ from difflib import get_close_matches
 from ppreid.base.errors import ConfigError
 from ppreid.config.load import config_text, load_config
 from ppreid.disk.files import write_text
-from ppreid.disk.streams import STANDARD_OUTPUT
+from ppreid.disk.places import STANDARD_OUTPUT
 from ppreid.verbs.command import add_override
 from ppreid.verbs.config_reference import ConfigKey, config_keys, reference_page, section_meanings
 

@@ -55,7 +55,7 @@ def run(args: argparse.Namespace) -> None:
     from ppreid.datasets.summary import summarise_split
     from ppreid.demo.contact_sheet import contact_sheet
     from ppreid.demo.generated import DESCRIPTION_FILE, copy_unlabelled, generate_demo_dataset
-    from ppreid.disk.png_file import write_png
+    from ppreid.disk.outputs import write_png
 
     settings = {name.replace("-", "_"): getattr(args, name.replace("-", "_")) for name in _NUMBERS}
     settings |= {name.replace("-", "_"): tuple(getattr(args, name.replace("-", "_"))) for name in _RANGES}

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from ppreid.base.errors import ConfigError
 from ppreid.disk.files import write_text
-from ppreid.disk.streams import STANDARD_OUTPUT
+from ppreid.disk.places import STANDARD_OUTPUT
 from ppreid.verbs.command import add_overwrite
 
 EXAMPLES = """\

@@ -10,12 +10,10 @@ from paddle.vision.models.resnet import model_urls
 
 from ppreid.base.errors import WeightsError, unknown_choice
 from ppreid.disk.files import file_sha256
-from ppreid.weights.files import read_tensors
-from ppreid.weights.mismatch import MAX_NAMES, advice, mismatches
+from ppreid.weights.checks import check_numbers
+from ppreid.weights.files import listed, read_tensors
 from ppreid.weights.names import NAMINGS, detect_naming, find_wrapper, to_ppreid_names
-from ppreid.weights.numbers import check_numbers
-from ppreid.weights.report import COUNTER, LoadReport
-from ppreid.weights.state_dict import listed
+from ppreid.weights.report import COUNTER, MAX_NAMES, LoadReport, advice, mismatches
 
 # What stands behind the feature vector, or beside the network, in the files of others; nothing that features need.
 CLASSIFIERS = (

@@ -1,11 +1,15 @@
-"""What loading weights did, in a line for the log: nothing that was left out is hidden behind something harmless."""
+"""What loading weights did, or why they do not fit: which network they are of, what to set, a few differences."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
+import numpy as np
+
 from ppreid.base.errors import printable
-from ppreid.weights.state_dict import listed
+from ppreid.weights.files import listed
+from ppreid.weights.names import NAMINGS
+from ppreid.weights.network import Shapes, is_backbone_only, network_of, own_network
 
 COUNTER = "num_batches_tracked"  # torch's, in every normalisation; nothing reads it
 MAX_OF_A_GROUP = 4  # names; of larger groups, e.g. a second network, the number is said
@@ -67,3 +71,78 @@ def _layer(name: str) -> str:
     parts = name.split(".")
     depth = next((i for i, part in enumerate(parts) if part not in ("module", "_orig_mod", "model", "network")), 0)
     return ".".join(parts[: depth + 1])
+
+
+MAX_NAMES = 4  # of each kind of difference; which network it is says more than all names
+MAX_SHAPES = 2  # which are long
+
+
+def mismatches(expected: Shapes, found: Mapping[str, np.ndarray], unknown: Sequence[str]) -> list[str]:
+    """The differences between a model and a file, one line for each kind.
+
+    Args:
+        expected: {our name: shape} of the model.
+        found: {our name: array} of the file.
+        unknown: names in the file that the model does not have.
+
+    Returns:
+        Lines; none if everything fits.
+    """
+    missing = [name for name in expected if name not in found]
+    differing = [
+        f"{name} (file {found[name].shape}, model {shape})"
+        for name, shape in expected.items()
+        if name in found and found[name].shape != shape
+    ]
+    no_floats = [f"{name} ({array.dtype})" for name, array in found.items() if array.dtype.kind != "f"]
+    groups = {
+        "missing in the file": missing,
+        "unknown to the model": unknown,
+        "of another shape": differing,
+        "not of a floating-point type": no_floats,
+    }
+    return [
+        f"{len(names)} {what}: {listed(names, MAX_SHAPES if names is differing else MAX_NAMES)}"
+        for what, names in groups.items()
+        if names
+    ]
+
+
+def advice(path: Path, shapes: Shapes, naming: str, state: Mapping[str, np.ndarray]) -> Iterator[str]:
+    """Say which network a file is of, which one the model is, and which keys make them the same.
+
+    Args:
+        path: the file.
+        shapes: {name in the file: shape}.
+        naming: whose names they are, a key of NAMINGS.
+        state: of the model, by our names.
+
+    Yields:
+        At most two lines.
+    """
+    theirs = {**network_of(shapes, naming), **own_network(path)}
+    ours = network_of({name: tuple(tensor.shape) for name, tensor in state.items()}, "ppreid")
+    if is_backbone_only(shapes, naming) and NAMINGS[naming].names(["neck.weight"])["neck.weight"] not in shapes:
+        yield (
+            "it holds a backbone only, without the layers behind it: training can start from it (train -o "
+            f"model.weights={printable(str(path))}), for anything else give the file of a trained network"
+        )
+    differing = {key: value for key, value in theirs.items() if ours.get(key, value) != value}
+    if "model.backbone" not in theirs:
+        yield "it is of a network that ppreid does not have: no residual network has these layers"
+    elif differing:
+        names = {side: _in_words(keys) for side, keys in (("file", theirs), ("model", ours))}
+        wanted = " ".join(f"-o {key}={printable(value)}" for key, value in differing.items())
+        yield f"the file is of {names['file']}, the model is {names['model']}; pass {wanted}"
+
+
+def _in_words(network: Mapping[str, str]) -> str:
+    """A network in a few words, e.g. "resnet50, pooling gem, embedding of 512"."""
+    parts = [network.get("model.backbone", "another network")]
+    if network.get("model.base_width", "64") != "64":
+        parts.append(f"base width {network['model.base_width']}")
+    if "model.pooling" in network:
+        parts.append(f"pooling {network['model.pooling']}")
+    if network.get("model.embedding_dim", "0") != "0":
+        parts.append(f"embedding of {network['model.embedding_dim']}")
+    return printable(", ".join(parts))

@@ -2,8 +2,7 @@
 
 A pickle is a program that may call any importable function. Paddle's .pdparams files and PyTorch's files are pickles,
 yet an honest one calls only a handful of functions, all to rebuild arrays. The unpickler below answers these names with
-functions of its own, which build the array from its raw bytes; any other name ends the reading before it is called.
-A small file cannot ask for much memory or time either.
+functions of its own; any other name ends the reading. Nor can a small file ask for much memory or time.
 """
 
 import pickle
@@ -16,16 +15,18 @@ from typing import Any, ClassVar
 import numpy as np
 
 from ppreid.base.errors import WeightsError, printable
-from ppreid.weights.stand_ins import (
+from ppreid.weights.untrusted import (
     PASSED_OVER,
     DictStandIn,
     DTypeStandIn,
     FunctionStandIn,
     NumpyArrayStandIn,
     PassedOver,
+    check_opcodes,
+    explained_damage,
+    mapped,
     plain,
 )
-from ppreid.weights.untrusted import check_opcodes, explained_damage, mapped
 
 # Keys of a dict that are numbers, e.g. of the parameters in an optimizer's state. Python's hash of a number is nearly
 # the number itself: whoever may choose many of them makes every one collide with all before.

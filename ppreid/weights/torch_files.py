@@ -20,8 +20,7 @@ from typing import Literal
 import numpy as np
 
 from ppreid.weights.safe_pickle import ArrayUnpickler
-from ppreid.weights.stand_ins import ArrayStandIn, StandIn, plain
-from ppreid.weights.untrusted import explained_damage, mapped
+from ppreid.weights.untrusted import ArrayStandIn, StandIn, explained_damage, mapped, plain
 
 ARCHIVE_MAGIC = b"PK\x03\x04"
 LEGACY_MAGIC = 0x1950A86A20F9469CFC6C  # the first pickle of a file in the layout without an archive

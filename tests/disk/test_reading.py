@@ -9,8 +9,7 @@ import pytest
 
 from ppreid.base.errors import DataError, WeightsError
 from ppreid.base.reading import is_there, reading
-from ppreid.disk.safetensors_header import MAX_HEADER, MAX_TENSORS, read_header
-from ppreid.disk.tensor_file import load_tensors, save_tensors
+from ppreid.disk.tensor_file import MAX_HEADER, MAX_TENSORS, load_tensors, read_header, save_tensors
 
 
 @pytest.mark.parametrize("kind", [DataError, WeightsError])

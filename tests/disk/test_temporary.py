@@ -9,7 +9,7 @@ import sys
 import pytest
 
 from ppreid.disk.files import remove_leftovers, replacing, write_text
-from ppreid.disk.temporary import locked_temporary, remove_abandoned, temporary_folder
+from ppreid.disk.places import locked_temporary, remove_abandoned, temporary_folder
 
 KILLED = """
 import os, signal, sys
@@ -64,7 +64,7 @@ def test_there_is_a_name_for_every_writer(tmp_path):
 
 def test_a_file_that_is_locked_by_another_process_stays_until_that_is_gone(tmp_path):
     program = (
-        "import sys\nfrom pathlib import Path\nfrom ppreid.disk.temporary import locked_temporary\n"
+        "import sys\nfrom pathlib import Path\nfrom ppreid.disk.places import locked_temporary\n"
         "locked_temporary(Path(sys.argv[1]))\nprint('locked', flush=True)\nsys.stdin.read()"
     )
     command = [sys.executable, "-c", program, tmp_path / "a"]
@@ -106,7 +106,7 @@ def test_a_file_system_without_locks_keeps_what_may_be_somebody_elses(tmp_path):
 KILLED_IN_FOLDER = """
 import os, signal, sys
 from pathlib import Path
-from ppreid.disk.temporary import temporary_folder
+from ppreid.disk.places import temporary_folder
 with temporary_folder(Path(sys.argv[1])) as folder:
     (folder / "deep").mkdir()
     (folder / "deep" / "half").write_text("x")

@@ -398,7 +398,7 @@ CHANGES: tuple[tuple[str, str, tuple[tuple[str, str], ...]], ...] = (
         (("return later if epoch else {**later, **first}", "return {**later, **first}"),),
     ),
     (
-        "evaluation/protocols.py",
+        "evaluation/scores.py",
         "evaluation/test_evaluation_protocols.py evaluation/test_evaluation_ranking.py",
         (
             ("np.mean(hits.hits_within / hits.within)", "np.mean(hits.hits_within / (hits.ranks + 1))"),

@@ -17,8 +17,8 @@ from ppreid.config.load import load_config
 from ppreid.disk.tensor_file import load_tensors, save_tensors
 from ppreid.run.checkpoint import read_checkpoint
 from ppreid.verbs.inputs import trained_network
+from ppreid.weights.checks import check_numbers
 from ppreid.weights.files import save_weights
-from ppreid.weights.numbers import check_numbers
 
 CONV, VARIANCE = "backbone.conv1.weight", "backbone.bn1._variance"
 

@@ -11,8 +11,7 @@ import pytest
 from safetensors.numpy import load_file, save_file
 
 from ppreid.base.errors import WeightsError
-from ppreid.weights.files import read_tensors, save_weights, write_tensors
-from ppreid.weights.state_dict import listed
+from ppreid.weights.files import listed, read_tensors, save_weights, write_tensors
 
 TORCH_FILES = Path(__file__).parents[1] / "data" / "torch"
 TENSORS = {"conv1.weight": np.arange(6, dtype=np.float32).reshape(2, 3), "bn1._mean": np.ones(2, np.float32)}
