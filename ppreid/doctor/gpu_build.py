@@ -63,6 +63,15 @@ def check_this_build(properties: Sequence[Any]) -> list[Finding]:
     return check_gpu_build(gpus, version=paddle.__version__, cuda=str(paddle.version.cuda()), compute=_one_plus_one)
 
 
+def seen_gpus() -> list[Any]:
+    """What paddle says of each GPU that it sees: name, major, minor, total_memory."""
+    import paddle
+
+    cuda = paddle.device.cuda
+    count = cuda.device_count() if paddle.device.is_compiled_with_cuda() else 0
+    return [cuda.get_device_properties(number) for number in range(count)]
+
+
 def _one_plus_one(number: int) -> float:
     """Computed on a GPU by paddle, and fetched."""
     import paddle

@@ -101,12 +101,11 @@ def _check_machine(cfg: Config) -> list[Finding]:
 
     from ppreid import wiring
     from ppreid.datasets.batch_reader import memory_under_way
-    from ppreid.doctor.gpu_build import check_this_build
+    from ppreid.doctor.gpu_build import check_this_build, seen_gpus
     from ppreid.processes.device import available_memory
     from ppreid.run.checkpoint import checkpoint_bytes
 
-    gpus = range(paddle.device.cuda.device_count() if paddle.device.is_compiled_with_cuda() else 0)
-    properties = [paddle.device.cuda.get_device_properties(number) for number in gpus]
+    properties = seen_gpus()
     images, checkpoints = cfg.eval.batch_size, 0  # of a batch
     if isinstance(cfg, TrainingConfig):
         images += cfg.batch.identities * cfg.batch.images  # the workers of training wait while others extract features
