@@ -94,7 +94,7 @@ FOR_ARGUMENTS = (
     "base",
     "config",
     "disk.files",
-    "disk.streams",
+    "disk.places",
     "disk.outputs",
     "disk.csv_table",
     "run.log",

@@ -7,8 +7,17 @@ from ppreid.base.progress import progress
 from ppreid.base.records import DatasetContents, ReIDSplit
 from ppreid.datasets.summary import PublishedCounts, summarise_split
 from ppreid.datasets.unusable import EntriesError
-from ppreid.doctor.crops import check_frames, check_near_duplicates, sampled_rows, thumbnail
-from ppreid.doctor.duplicates import check_duplicates, check_names, content_digests, equal_groups, equal_in_size
+from ppreid.doctor.duplicates import (
+    check_duplicates,
+    check_frames,
+    check_names,
+    check_near_duplicates,
+    content_digests,
+    equal_groups,
+    equal_in_size,
+    sampled_rows,
+    thumbnail,
+)
 from ppreid.doctor.findings import Finding, format_findings, ok, problem, shown, warning
 from ppreid.doctor.identities import check_cameras, check_queries, check_train_identities
 from ppreid.doctor.images import check_images, image_facts, in_threads, survey_images

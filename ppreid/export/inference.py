@@ -16,7 +16,7 @@ from paddle import Tensor, inference, nn
 
 from ppreid.base.errors import ConfigError
 from ppreid.disk.places import temporary_folder
-from ppreid.export.manifest import STRUCTURE_FILES, WEIGHTS_FILE
+from ppreid.export.exported import STRUCTURE_FILES, WEIGHTS_FILE
 
 MIN_COSINE = 0.999  # between the features of both engines; measured: float32 0.999999, bfloat16 0.9997
 _CHECKED_IMAGES = 8

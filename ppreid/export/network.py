@@ -11,9 +11,8 @@ from paddle import Tensor, nn
 
 from ppreid.base.errors import ConfigError
 from ppreid.datasets.transforms import IMAGE_MEAN, IMAGE_STD
-from ppreid.export.exported import DESCRIPTION_KEY
+from ppreid.export.exported import DESCRIPTION_KEY, WEIGHTS_FILE
 from ppreid.export.inference import PADDLE_ERRORS, save_network, silenced, structure_file
-from ppreid.export.manifest import WEIGHTS_FILE
 
 TOLERANCE = 1e-4  # largest difference of a number in a unit feature vector
 OPSET = 17  # of ONNX; runtimes since 2022 know it

@@ -10,9 +10,9 @@ import numpy as np
 
 from ppreid.base.progress import progress
 from ppreid.base.records import ImageRecord
-from ppreid.datasets.contents import contents_digest
 from ppreid.datasets.image_file import load_image
 from ppreid.datasets.image_folder import find_images
+from ppreid.datasets.summary import contents_digest
 from ppreid.datasets.transforms import resize
 from ppreid.disk.feature_writer import Blocks, write_features
 from ppreid.disk.outputs import refuse_inputs

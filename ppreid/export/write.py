@@ -15,9 +15,7 @@ from ppreid.datasets.transforms import IMAGE_MEAN, IMAGE_STD, normalise, resize
 from ppreid.demo.generated import draw_people
 from ppreid.disk.files import explained, file_sha256, replacing, write_text
 from ppreid.disk.places import temporary_folder
-from ppreid.export.exported import open_onnx_file
-from ppreid.export.inference import open_paddle_files
-from ppreid.export.manifest import (
+from ppreid.export.exported import (
     FILES,
     MANIFEST_FILE,
     ONNX_FILE,
@@ -25,7 +23,9 @@ from ppreid.export.manifest import (
     InputDescription,
     Manifest,
     OutputDescription,
+    open_onnx_file,
 )
+from ppreid.export.inference import open_paddle_files
 from ppreid.export.network import (
     ParityRow,
     PixelNetwork,

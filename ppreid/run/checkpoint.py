@@ -13,10 +13,16 @@ from paddle import nn
 
 from ppreid.base.errors import TrainingError, WeightsError, WriteError
 from ppreid.base.records import ImageRecord, ReIDSplit
-from ppreid.datasets.contents import contents_digest
+from ppreid.datasets.summary import contents_digest
 from ppreid.disk.tensor_file import CHECKPOINT_PREFIX, load_tensors, save_tensors
-from ppreid.run.checkpoint_facts import FORMAT, check_labels_of, check_running, checked_facts
-from ppreid.run.model_state import optimizer_arrays, restore_arrays
+from ppreid.run.checkpoint_parts import (
+    FORMAT,
+    check_labels_of,
+    check_running,
+    checked_facts,
+    optimizer_arrays,
+    restore_arrays,
+)
 from ppreid.run.progress import Progress
 from ppreid.weights.checks import check_numbers
 

@@ -25,7 +25,6 @@ from ppreid.run.folder import (
 from ppreid.run.lock import run_lock
 from ppreid.run.log import log_to_file
 from ppreid.run.metrics import MetricsFile
-from ppreid.run.resume import check_resumable
 from ppreid.run.stop import StopSignals, stop_signals
 
 logger = logging.getLogger("ppreid")
@@ -94,6 +93,8 @@ def read_beginning(
         if run.ranks.is_first:
             metrics.rewind(-1)
         return None
+    from ppreid.run.resume import check_resumable
+
     check_resumable(checkpoint, config, images, defaults=defaults)
     progress, solver = checkpoint.progress, config["solver"]
     logger.info(

@@ -1,13 +1,17 @@
-"""What a search found, and how people and programs read it."""
+"""What a search found, how people and programs read it, and the files that it writes when it is asked to."""
 
 import csv
 import io
 import json
+import logging
 from collections.abc import Sequence
+from pathlib import Path
 from typing import NamedTuple
 
 from ppreid.base.errors import printable
 from ppreid.base.numbers import fixed
+from ppreid.disk.files import write_text
+from ppreid.disk.outputs import MATCHES_CSV, MATCHES_JSON, SHEET, Output
 
 
 class Match(NamedTuple):
@@ -73,3 +77,35 @@ def results_csv(results: Sequence[SearchResult]) -> str:
 
 def _ranked(result: SearchResult) -> enumerate[Match]:
     return enumerate(result.matches, start=1)
+
+
+logger = logging.getLogger("ppreid")
+
+
+def result_outputs(*, json: Path | None, csv: Path | None, sheet: Path | None) -> list[Output]:
+    """Those files that are asked for, as `check_outputs` takes them; the arguments are those of `write_results`."""
+    places = (("--json", json, MATCHES_JSON), ("--csv", csv, MATCHES_CSV), ("--contact-sheet", sheet, SHEET))
+    return [Output(option, path, kind) for option, path, kind in places if path]
+
+
+def write_results(results: Sequence[SearchResult], *, json: Path | None, csv: Path | None, sheet: Path | None) -> None:
+    """Write what a search found.
+
+    Args:
+        results: of the search.
+        json: file to write, None for none; "-" is standard output.
+        csv: the same as a table, a line for each match.
+        sheet: the same as a picture of the first results.
+
+    Raises:
+        WriteError: a file cannot be written.
+    """
+    for path, text in ((json, results_json), (csv, results_csv)):
+        if path:
+            write_text(path, text(results))
+            logger.info("written: %s", path)
+    if sheet:
+        from ppreid.search.sheet import write_sheet
+
+        count = write_sheet(sheet, results)
+        logger.info("written: %s (%d of %d queries)", sheet, count, len(results))

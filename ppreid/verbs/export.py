@@ -97,7 +97,7 @@ def export(cfg: Config, output: Path, *, formats: Sequence[str] = FORMATS, overw
 
 def _check_request(output: Path, formats: Sequence[str], weights: Path, overwrite: bool) -> None:
     """Refuse before the work what would be refused after it."""
-    from ppreid.export.manifest import FILES, MANIFEST_FILE
+    from ppreid.export.exported import FILES, MANIFEST_FILE
     from ppreid.export.network import require_onnx
 
     for name in formats or ("",):

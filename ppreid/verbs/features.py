@@ -12,7 +12,7 @@ from ppreid import wiring
 from ppreid.base.records import ImageRecord
 from ppreid.config.schema import Config
 from ppreid.contracts import ImageFeatures
-from ppreid.datasets.contents import contents_digest
+from ppreid.datasets.summary import contents_digest
 from ppreid.models.reid_net import ReIDNet
 from ppreid.neighbours.checks import check_not_collapsed
 from ppreid.training.extract import feature_blocks

@@ -12,7 +12,6 @@ from ppreid.base.records import DatasetContents, ImageRecord, ReIDSplit
 from ppreid.config.data import DataConfig
 from ppreid.config.method import EvaluationModelConfig, ModelConfig
 from ppreid.datasets.image_dataset import without_unreadable
-from ppreid.datasets.image_folder import find_images
 from ppreid.datasets.summary import summarise_split
 from ppreid.disk.files import write_text
 from ppreid.disk.outputs import CAMERAS_CSV, SKIPPED_TXT, Output, check_outputs
@@ -67,6 +66,8 @@ def read_folder(
     Raises:
         DataError: there is no image.
     """
+    from ppreid.datasets.image_folder import find_images
+
     found = ReIDSplit(train=find_images(folder), query=(), gallery=())
     return _readable(found, cfg, skipped_list, overwrite=overwrite).train
 
@@ -90,6 +91,8 @@ def read_gallery(folder: Path, cfg: DataConfig, *, skipped_list: Path) -> Datase
         section = getattr(cfg, row.settings).model_copy(update={"query": "", "gallery": ""})
         contents = wiring.dataset(cfg.model_copy(update={"root": str(folder), row.settings: section}))
     else:
+        from ppreid.datasets.image_folder import find_images
+
         contents = DatasetContents(ReIDSplit(train=find_images(folder), query=(), gallery=()))
     for note in contents.notes:
         logger.info("%s", note)

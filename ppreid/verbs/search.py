@@ -61,8 +61,7 @@ def run(args: argparse.Namespace) -> None:
     elif args.action == "add":
         add_to_index(args.index, args.images, overrides=args.overrides)
     else:
-        from ppreid.search.outputs import result_outputs, write_results
-        from ppreid.search.results import results_table
+        from ppreid.search.results import result_outputs, results_table, write_results
 
         outputs = result_outputs(json=args.json, csv=args.csv, sheet=args.contact_sheet)
         check_outputs(outputs, overwrite=args.overwrite, inputs=[args.index, *args.images])

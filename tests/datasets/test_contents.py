@@ -6,8 +6,8 @@ import pytest
 from PIL import Image
 
 from ppreid.base.records import ImageRecord
-from ppreid.datasets import contents
-from ppreid.datasets.contents import ENDS, contents_digest
+from ppreid.datasets import summary
+from ppreid.datasets.summary import ENDS, contents_digest
 
 
 @pytest.fixture
@@ -109,5 +109,5 @@ def test_of_a_large_file_little_is_read(tmp_path):
 
 def test_more_files_than_are_asked_for_at_a_time(records, monkeypatch):
     before = contents_digest(records)
-    monkeypatch.setattr(contents, "_FILES_AT_A_TIME", 4)
+    monkeypatch.setattr(summary, "_FILES_AT_A_TIME", 4)
     assert contents_digest(records) == before

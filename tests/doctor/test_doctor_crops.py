@@ -2,8 +2,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from ppreid.doctor import crops
-from ppreid.doctor.crops import check_frames, check_near_duplicates, sampled_rows, thumbnail, whole_frames
+from ppreid.doctor import duplicates
+from ppreid.doctor.duplicates import check_frames, check_near_duplicates, sampled_rows, thumbnail, whole_frames
 
 CROPS = [(64, 128), (70, 150), (55, 120), (128, 256), (40, 90)]
 
@@ -91,15 +91,15 @@ def test_noise_brightness_and_size_do_not_hide_the_same_moment(tmp_path):
         image.resize((64 + 20 * number, 128 + 40 * number)).save(tmp_path / f"{number}.jpg")
     first, *others = (thumbnail(str(tmp_path / f"{number}.jpg")) for number in range(4))
     assert np.linalg.norm(first) == pytest.approx(1)
-    assert [bool(first @ other > crops.SAME_MOMENT) for other in others] == [True, True, False]
+    assert [bool(first @ other > duplicates.SAME_MOMENT) for other in others] == [True, True, False]
 
 
 @pytest.mark.parametrize("num_images", [0, 1, 4096, 4097, 5000, 1_000_000])
 def test_the_work_is_bounded_and_spread_over_the_data_set(num_images):
     rows = sampled_rows(num_images)
-    assert len(rows) <= min(num_images, crops.SAMPLE)
+    assert len(rows) <= min(num_images, duplicates.SAMPLE)
     assert np.all(np.diff(rows) > 0)
     if num_images:
         assert rows[0] == 0 and rows[-1] == num_images - 1
-    if num_images > crops.SAMPLE:
-        assert np.count_nonzero(np.diff(rows) == 1) >= len(rows) * (1 - 1 / crops.RUN)
+    if num_images > duplicates.SAMPLE:
+        assert np.count_nonzero(np.diff(rows) == 1) >= len(rows) * (1 - 1 / duplicates.RUN)

@@ -15,8 +15,7 @@ from ppreid.config.load import load_config
 from ppreid.disk.features import read_features
 from ppreid.disk.files import file_sha256
 from ppreid.export import write
-from ppreid.export.exported import open_exported
-from ppreid.export.manifest import read_manifest
+from ppreid.export.exported import open_exported, read_manifest
 from ppreid.export.network import ParityRow, PixelNetwork, compare_runtimes, require_onnx, require_parity
 from ppreid.export.predict import compare
 from ppreid.verbs.export import export

@@ -7,7 +7,7 @@ import paddle
 import pytest
 
 from ppreid.base.errors import WeightsError
-from ppreid.run.model_state import optimizer_arrays, restore_arrays
+from ppreid.run.checkpoint_parts import optimizer_arrays, restore_arrays
 from ppreid.training.optimizer import adam_with_l2
 
 

@@ -1,15 +1,18 @@
-"""What a checkpoint says beside its tensors, with types: a right checksum can be written by anybody."""
+"""What a checkpoint holds: facts with types, since anybody can write a right checksum, and tensors, all or none."""
 
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Annotated, Any
 
 import numpy as np
+import paddle
+from paddle import nn
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from ppreid.base.errors import WeightsError
 
 FORMAT = 1  # raised when a checkpoint of before can no longer be read; tests/data/checkpoints has one of each
-MAX_LISTED = 5
+MAX_FACTS = 5
 
 Count = Annotated[int, Field(ge=0, lt=2**53)]  # what a float holds exactly, and more than anybody counts
 Number = Annotated[float, Field(allow_inf_nan=False)]
@@ -84,10 +87,10 @@ def checked_facts(path: Path, facts: dict[str, Any]) -> CheckpointFacts:
         return CheckpointFacts.model_validate({name: value for name, value in facts.items() if name != "format"})
     except ValidationError as error:
         problems = [_problem(each) for each in error.errors(include_url=False, include_input=False)]
-        rest = f" and {len(problems) - MAX_LISTED} more" if len(problems) > MAX_LISTED else ""
+        rest = f" and {len(problems) - MAX_FACTS} more" if len(problems) > MAX_FACTS else ""
         raise WeightsError(
             f"{path} was written by another version of ppreid or is damaged, and cannot be resumed: "
-            f"{', '.join(problems[:MAX_LISTED])}{rest}. Its weights may still be evaluated"
+            f"{', '.join(problems[:MAX_FACTS])}{rest}. Its weights may still be evaluated"
         ) from None
 
 
@@ -129,3 +132,83 @@ def _problem(detail: Any) -> str:  # noqa: ANN401 - pydantic's
     place = ".".join(map(str, detail["loc"][:4]))
     what = {"missing": "is missing", "extra_forbidden": "is unknown"}.get(detail["type"], detail["msg"].lower())
     return f"{place} {what}" if detail["type"] in ("missing", "extra_forbidden") else f"{place}: {what}"
+
+
+MAX_TENSORS = 20
+
+
+def optimizer_arrays(model: nn.Layer, optimizer: paddle.optimizer.Optimizer) -> dict[str, np.ndarray]:
+    """Adam's moments under the structured names of the model ("conv1.weight/moment1_0").
+
+    Paddle keys them by automatic tensor names, which depend on what else the process has created before.
+    """
+    names = {parameter.name: name for name, parameter in model.named_parameters()}
+    arrays = {}
+    # paddle 2.6 keeps restored moments aside until the first step, and state_dict() does not show them
+    restored = getattr(optimizer, "_accumulators_holder", {})
+    for key, value in {**restored, **optimizer.state_dict()}.items():
+        if not isinstance(value, paddle.Tensor):
+            continue
+        tensor_name = max((name for name in names if key.startswith(f"{name}_")), key=len)
+        arrays[f"{names[tensor_name]}/{key.removeprefix(tensor_name + '_')}"] = value.numpy()
+    return arrays
+
+
+def restore_arrays(
+    path: Path,
+    model: nn.Layer,
+    optimizer: paddle.optimizer.Optimizer,
+    *,
+    weights: Mapping[str, np.ndarray],
+    moments: Mapping[str, np.ndarray],
+) -> None:
+    """Put arrays into model and optimizer.
+
+    Args:
+        path: where they are from, for messages.
+        model: of the same architecture.
+        optimizer: of the same kind, over the parameters of `model`.
+        weights: of the model, by name.
+        moments: what `optimizer_arrays` gave; none before the first step.
+
+    Raises:
+        WeightsError: they do not fit; the differences are listed, and model and optimizer are as they were.
+    """
+    expected = {name: tuple(value.shape) for name, value in model.state_dict().items()}
+    found = {name: value.shape for name, value in weights.items()}
+    differences = [*_differences(found, expected), *_moment_differences(model, moments)]
+    if differences:
+        rest = f"\n  and {len(differences) - MAX_TENSORS} more" if len(differences) > MAX_TENSORS else ""
+        lines = "\n".join(f"  - {line}" for line in differences[:MAX_TENSORS])
+        raise WeightsError(
+            f"{path} does not fit the network of this configuration or version; nothing of it was loaded. "
+            f"{len(differences)} tensors differ:\n{lines}{rest}"
+        )
+    model.set_state_dict(dict(weights))
+    tensor_names = {name: parameter.name for name, parameter in model.named_parameters()}
+    state = {}
+    for key, value in moments.items():
+        name, _, kind = key.rpartition("/")
+        state[f"{tensor_names[name]}_{kind}"] = paddle.to_tensor(value)
+    optimizer.set_state_dict(state)
+
+
+def _differences(found: Mapping[str, tuple[int, ...]], expected: Mapping[str, tuple[int, ...]]) -> Iterator[str]:
+    """One line for every name that only one side has, or with another shape."""
+    for name in sorted(found.keys() | expected.keys()):
+        if found.get(name) != expected.get(name):
+            sides = [str(shapes[name]) if name in shapes else "missing" for shapes in (found, expected)]
+            yield f"{name}: {sides[0]} in the file, {sides[1]} in the network"
+
+
+def _moment_differences(model: nn.Layer, moments: Mapping[str, np.ndarray]) -> Iterator[str]:
+    """The same for the optimizer, which knows for every trained parameter the same kinds of numbers, or nothing yet."""
+    kinds = {key.rpartition("/")[2] for key in moments}
+    trained = {name: tuple(value.shape) for name, value in model.named_parameters() if value.trainable}
+    expected = {
+        f"{name}/{kind}": shape if kind.startswith("moment") else (1,)
+        for name, shape in trained.items()
+        for kind in kinds
+    }
+    found = {key: value.shape if "/moment" in key else (1,) for key, value in moments.items()}
+    yield from _differences(found, expected)
