@@ -38,6 +38,11 @@ def is_stream(path: Path) -> bool:
     return not (stat.S_ISREG(mode) or stat.S_ISDIR(mode))
 
 
+def is_standard_output(path: Path) -> bool:
+    """Whether a path means standard output: "-", or a name such as /dev/stdout."""
+    return str(path) == STANDARD_OUTPUT or _own_descriptor(path) == 1
+
+
 def write_into(path: Path, content: bytes | memoryview) -> None:
     """Write bytes into a stream, all at once; a reader that has had enough, as in `... | head`, is no error.
 

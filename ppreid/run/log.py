@@ -12,7 +12,7 @@ from typing import Any, TextIO
 
 from ppreid.base.errors import PpreidWarning, WriteError, printable_lines
 from ppreid.disk.files import append_line, write_text
-from ppreid.disk.places import STANDARD_OUTPUT
+from ppreid.disk.places import STANDARD_OUTPUT, is_standard_output
 
 logger = logging.getLogger("ppreid")
 
@@ -45,7 +45,7 @@ def log_to_console() -> None:
 
 def leave_standard_output_to(*outputs: Path | None) -> None:
     """Show results on standard error where one of the outputs, such as their JSON, goes to standard output."""
-    if STANDARD_OUTPUT in map(str, outputs):
+    if any(path and is_standard_output(path) for path in outputs):
         for handler in [handler for handler in logger.handlers if isinstance(handler, _Results)]:
             logger.removeHandler(handler)
 

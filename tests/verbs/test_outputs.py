@@ -4,14 +4,20 @@ What the names themselves mean (pipes, links, inputs) is in tests/disk/test_outp
 through the commands.
 """
 
+import csv
+import io
+import json
 import os
 import shutil
 import stat
+import subprocess
+import sys
 import threading
 from pathlib import Path
 from typing import NamedTuple
 
 import pytest
+from PIL import Image
 
 from ppreid import wiring
 from ppreid.cli import main, parser
@@ -94,6 +100,32 @@ def test_what_a_command_reads_is_never_replaced(row, more, workshop, capsys):
             assert run(row, alias, *more) == 2
             assert f"{row.option} {alias} is an input of this command" in capsys.readouterr().err
             assert contents(".").items() >= before.items()
+
+
+@every_option
+@pytest.mark.parametrize("name", ["-", "/dev/stdout"])
+def test_standard_output_gets_the_results_alone(row, name, workshop):
+    before = contents(".")
+    command = [sys.executable, "-m", "ppreid.cli", *row.command, row.option, name]
+    done = subprocess.run(command, capture_output=True, timeout=300)
+    assert done.returncode == 0, done.stderr
+    assert row.kind.begins.match(done.stdout) and b"written: " in done.stderr
+    read_whole(row.kind.suffixes[0], done.stdout)
+    assert {name for name in contents(".") if not name.startswith("demo/")} == set(before)
+
+
+def read_whole(suffix, content):
+    """Read a file of a kind to its end, with nothing before, between or behind."""
+    if suffix == ".json":
+        json.loads(content)
+    elif suffix == ".csv":
+        header, *rows = csv.reader(io.StringIO(content.decode()))
+        assert rows and all(len(row) == len(header) for row in rows)
+    elif suffix == ".png":
+        Image.open(io.BytesIO(content)).verify()
+        assert content.endswith(b"IEND\xaeB`\x82")
+    else:
+        assert content.rstrip().endswith(b"</html>")
 
 
 @every_option
