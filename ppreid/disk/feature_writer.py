@@ -23,6 +23,7 @@ from ppreid.base.records import ImageRecord
 from ppreid.disk.features import npy_header, write_records
 from ppreid.disk.files import explained, file_sha256, publish, write_text
 from ppreid.disk.places import followed, is_stream, not_through_links
+from ppreid.disk.text import MAX_DIGITS, read_json
 
 Blocks = Iterator[tuple[np.ndarray, np.ndarray]]  # features (B, D), rows (B,)
 
@@ -122,11 +123,13 @@ def _check_whole(partial: Path, progress: Path, check: Callable[[np.ndarray], No
 
 
 def _read_progress(progress: Path) -> _Progress:
-    """What an earlier call said of its rows; a ValueError, TypeError or KeyError if it is damaged."""
-    origin = dict(json.loads(progress.read_text(encoding="utf-8")))
-    found = _Progress(origin.pop("rows"), origin.pop("sha256"), origin)
-    if type(found.rows) is not int or found.rows < 0:
-        raise ValueError(f"rows is {found.rows!r}")
+    """What an earlier call said of its rows; a DataError if it is damaged."""
+    origin = read_json(progress)
+    found = _Progress(origin.pop("rows", None), origin.pop("sha256", None), origin)
+    if type(found.rows) is not int or not 0 <= found.rows < 10**MAX_DIGITS:
+        raise DataError(f"{progress} is damaged: rows is {found.rows!r:.40}")
+    if not isinstance(found.sha256, str):
+        raise DataError(f"{progress} is damaged: sha256 is {found.sha256!r:.40}")
     return found
 
 
@@ -136,7 +139,7 @@ def _only_progress_is_left(path: Path, partial: Path, progress: Path, origin: Ma
         return False
     try:
         found = _read_progress(progress)
-    except (ValueError, TypeError, KeyError):
+    except DataError:
         return False
     return found.origin == origin and found.sha256 == file_sha256(path)
 
@@ -147,12 +150,12 @@ def _earlier_call(partial: Path, progress: Path, origin: Mapping[str, str]) -> _
         return None
     try:
         found = _read_progress(progress)
-    except (ValueError, TypeError, KeyError) as error:
-        raise ConfigError(f"{progress} is damaged ({error}); delete it and {partial} to start anew") from None
+    except DataError as error:
+        raise ConfigError(f"{error}; delete it and {partial} to start anew") from None
     differing = [name for name in {**found.origin, **origin} if found.origin.get(name) != origin.get(name)]
     if differing:
         raise ConfigError(
-            f"{partial} was begun with other {', '.join(differing)}; delete it and {progress} to start anew, "
+            f"{partial} was begun with other {', '.join(differing)[:200]}; delete it and {progress} to start anew, "
             "or choose another name"
         )
     return found

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from ppreid.base.errors import DataError, WriteError
+from ppreid.base.reading import is_there, reading
 from ppreid.disk import places
 
 CHECKSUM_SUFFIX = ".sha256"
@@ -113,7 +114,7 @@ def publish(temporary: Path, path: Path, *, sha256: str) -> None:
     with explained(path):
         with open(temporary, "rb") as file:
             os.fsync(file.fileno())
-        write_text(_checksum_file(path), f"{sha256}  {path.name}\n")
+        write_text(Path(f"{path}{CHECKSUM_SUFFIX}"), f"{sha256}  {path.name}\n")
         _rename(temporary, path, None)
         sync_folder(path.parent)
 
@@ -124,8 +125,11 @@ def check_published(path: Path) -> None:
     Raises:
         DataError: the file is not what was written.
     """
-    record = _checksum_file(path)
-    if record.is_file() and record.read_bytes()[:64] != file_sha256(path).encode():
+    record = Path(f"{path}{CHECKSUM_SUFFIX}")
+    if is_there(record, DataError):
+        with reading(record, DataError), open(record, "rb") as file:
+            if file.read(64) == file_sha256(path).encode():
+                return
         text = f"{path} is damaged: it does not match its checksum in {record}"
         raise DataError(f"{text}. Write or fetch it again; if it was changed on purpose, delete {record.name}")
 
@@ -192,10 +196,6 @@ def _rename(temporary: Path, path: Path, keep_as: Path | None) -> None:
             with suppress(OSError):
                 os.replace(keep_as, path)  # type: ignore[arg-type]
         raise
-
-
-def _checksum_file(path: Path) -> Path:
-    return path.with_name(path.name + CHECKSUM_SUFFIX)
 
 
 def _mode_for(path: Path) -> int:

@@ -1,7 +1,5 @@
 """What a folder of a run says about the run; nothing is written, and the run may still be going on."""
 
-import json
-import math
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -9,11 +7,13 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from ppreid.base.errors import DataError
-from ppreid.base.plain_yaml import parse_yaml
-from ppreid.disk.text import cell_number, read_csv, read_text
+from ppreid.base.plain_yaml import MAX_LETTERS, parse_yaml
+from ppreid.base.reading import is_there
+from ppreid.disk.text import cell_number, read_csv, read_json, read_text
 from ppreid.run.folder import CAMERAS, CONFIG, ENVIRONMENT, LABELS, METRICS
 from ppreid.run.metrics import read_metrics
 
+LARGEST = 1e15  # of a number: beyond it, sums and scales of charts overflow
 FINISHED, RUNNING, STOPPED = "finished", "running", "stopped"
 
 
@@ -63,7 +63,7 @@ def read_run(folder: Path, *, is_running: bool) -> RunFiles:
     Raises:
         DataError: it is no folder of a run, or a file is damaged.
     """
-    if not (folder / CONFIG).is_file():
+    if not is_there(folder / CONFIG, DataError):
         raise DataError(f"{folder} is not the folder of a training run: it has no {CONFIG}; give the output_dir of one")
     rows = _metrics(folder / METRICS)
     finished = any(row["event"] == "summary" for row in rows)
@@ -72,17 +72,20 @@ def read_run(folder: Path, *, is_running: bool) -> RunFiles:
         _mapping(folder / CONFIG),
         [row for row in rows if row["event"] == "epoch"],
         [row for row in rows if row["event"] == "evaluation"],
-        _mapping(folder / ENVIRONMENT) if (folder / ENVIRONMENT).exists() else {},
-        _labels(folder / LABELS) if (folder / LABELS).exists() else None,
-        _cameras(folder / CAMERAS) if (folder / CAMERAS).exists() else {},
+        _mapping(folder / ENVIRONMENT) if is_there(folder / ENVIRONMENT, DataError) else {},
+        _labels(folder / LABELS) if is_there(folder / LABELS, DataError) else None,
+        _cameras(folder / CAMERAS) if is_there(folder / CAMERAS, DataError) else {},
         RUNNING if is_running else FINISHED if finished else STOPPED,
     )
 
 
 def number(value: object) -> float | None:
-    """A finite number as it is; None for everything else that may stand in a metrics file."""
-    is_number = isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
-    return value if is_number else None  # type: ignore[return-value]
+    """A number that can be drawn as it is; None for everything else that may stand in a metrics file."""
+    if not isinstance(value, int | float) or isinstance(value, bool):
+        return None
+    if not -LARGEST < value < LARGEST:  # nan as well
+        return None
+    return value if abs(value) * LARGEST > 1 else 0  # another number divided by it would overflow
 
 
 def series(rows: Iterable[dict[str, Any]], *keys: str) -> list[tuple[int, float | None]]:
@@ -111,26 +114,21 @@ def same_images(names: Sequence[str], paths: Sequence[str]) -> bool:
 
 def _metrics(path: Path) -> list[dict[str, Any]]:
     """Rows of metrics.jsonl; a run that has just started has none."""
-    if not path.exists():
+    if not is_there(path, DataError):
         return []
-    try:
-        rows = read_metrics(path)
-        complete = all(isinstance(row, dict) and isinstance(row.get("event"), str) for row in rows)
-        complete = complete and all(
-            number(row.get("epoch")) is not None for row in rows if row["event"] in ("epoch", "evaluation")
-        )
-    except ValueError as error:
-        raise DataError(f"{path} is damaged: {error}") from None
-    if not complete:
-        raise DataError(f"{path} is damaged: a line has no event or no epoch")
+    rows = read_metrics(path)
+    for line, row in enumerate(rows, start=1):
+        if row["event"] in ("epoch", "evaluation") and "epoch" not in row:
+            raise DataError(f"{path}:{line}: the event has no epoch; delete the line")
     return rows
 
 
 def _mapping(path: Path) -> dict[str, Any]:
+    if path.suffix == ".json":
+        return read_json(path)
     try:
-        text = read_text(path, max_line=None)
-        found = json.loads(text) if path.suffix == ".json" else parse_yaml(text)[0]
-    except (ValueError, RecursionError) as error:
+        found = parse_yaml(read_text(path, max_line=None, max_bytes=4 * MAX_LETTERS))[0]
+    except ValueError as error:
         raise DataError(f"{path} is damaged: {' '.join(str(error).split())}") from None
     if not isinstance(found, dict):
         raise DataError(f"{path} is damaged: it holds {type(found).__name__}, not keys and values")

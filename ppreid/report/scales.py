@@ -3,6 +3,8 @@
 import math
 from collections.abc import Callable, Sequence
 
+SMALLEST = 1e-300  # fractions of smaller numbers are 0
+
 
 def nice_ticks(low: float, high: float, *, about: int = 4) -> list[float]:
     """Round numbers, evenly spaced, from at or below `low` to at or above `high`; at least two."""
@@ -28,11 +30,12 @@ def compact(value: float | None) -> str:
 
 
 def span(low: float, high: float) -> tuple[float, float]:
-    """The interval, widened if it is a point."""
-    if high > low:
+    """The interval, widened if it is a point, or as good as one in the digits that ticks have."""
+    size = max(abs(low), abs(high))
+    if high - low > max(size * 1e-8, SMALLEST):
         return low, high
-    margin = abs(low) * 0.1 or 1.0
-    return low - margin, high + margin
+    margin = size * 0.1 if size > SMALLEST else 1.0
+    return min(low, high) - margin, max(low, high) + margin
 
 
 def scale(low: float, high: float, start: float, stop: float) -> Callable[[float], float]:

@@ -7,7 +7,7 @@ import platform
 import shutil
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import datetime, timezone
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -17,9 +17,10 @@ import numpy as np
 import paddle
 
 import ppreid
-from ppreid.base.errors import ConfigError, TrainingError, WriteError
+from ppreid.base.errors import ConfigError, DataError, TrainingError, WriteError
 from ppreid.disk.csv_table import write_csv
 from ppreid.disk.files import remove_leftovers, replacing, sync_folder, write_text
+from ppreid.disk.text import read_json
 from ppreid.run.metrics import CURVES
 
 CONFIG, METRICS, LOG, LABELS = "config.yaml", "metrics.jsonl", "log.txt", "labels.csv"
@@ -147,11 +148,9 @@ def write_environment(path: Path, *, resumed: bool) -> None:
 
 def _started(path: Path) -> str:
     """When a run was started, as its file says; "" where that is missing or damaged."""
-    try:
-        found = json.loads(path.read_text(encoding="utf-8"))["started"]
-    except (OSError, ValueError, KeyError, TypeError, RecursionError):
-        return ""
-    return found if isinstance(found, str) else ""
+    with suppress(DataError):
+        return str(read_json(path).get("started", ""))[:40]
+    return ""
 
 
 def _environment() -> dict[str, Any]:

@@ -10,6 +10,7 @@ import fcntl
 import json
 import os
 import socket
+import stat
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -17,9 +18,13 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from ppreid.base.errors import ConfigError, PpreidWarning
+from ppreid.base.errors import ConfigError, DataError, PpreidWarning, printable
+from ppreid.base.reading import is_there, reading
 
 LOCK = "run.lock"
+_LARGEST = 4096  # bytes of a lock file, which has about 150
+_SHOWN = 100  # letters of a name in it
+_MAX_PID = 1 << 22  # the kernel's own limit
 _HELD = (errno.EACCES, errno.EAGAIN)
 _NO_LOCKS = (errno.ENOLCK, errno.ENOTSUP, errno.ENOSYS)
 
@@ -45,7 +50,7 @@ def run_lock(folder: Path) -> Iterator[str]:
     except OSError as error:
         raise ConfigError(f"output_dir {folder} cannot be written to: {error}") from None
     try:
-        recovered = _check_previous_owner(path, os.pread(descriptor, 4096, 0))
+        recovered = _check_previous_owner(path, os.pread(descriptor, _LARGEST, 0))
         os.ftruncate(descriptor, 0)
         os.pwrite(descriptor, json.dumps(_this_process()).encode("utf-8"), 0)
         try:
@@ -70,10 +75,10 @@ def process_at_work(folder: Path) -> str:
         Its name, e.g. "process 17 on host (started ...)"; "" if there is none, or if it is gone. A process of another
         machine counts as being there.
     """
-    try:
-        owner = _parsed((folder / LOCK).read_bytes())
-    except FileNotFoundError:
+    if not is_there(folder / LOCK, DataError):
         return ""
+    with reading(folder / LOCK, DataError), open(folder / LOCK, "rb") as file:
+        owner = _parsed(file.read(_LARGEST))
     if not owner:
         return ""
     is_here = owner["boot"] == _boot_id()
@@ -84,11 +89,15 @@ def _locked(path: Path) -> int:
     """Descriptor of the lock file, locked."""
     while True:
         # the file is emptied: a link in its place could lead to anything
-        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o666)
+        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC, 0o666)
         try:
+            _require_lock_file(descriptor, path)
             fcntl.lockf(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except ConfigError:
+            os.close(descriptor)
+            raise
         except OSError as error:
-            owner = os.pread(descriptor, 4096, 0)
+            owner = os.pread(descriptor, _LARGEST, 0)
             if error.errno in _NO_LOCKS:
                 text = f"the file system of {path} has no file locks; nothing keeps a second run out of the folder"
                 warnings.warn(text, PpreidWarning, stacklevel=4)
@@ -100,6 +109,14 @@ def _locked(path: Path) -> int:
         if _is_still(descriptor, path):
             return descriptor
         os.close(descriptor)  # its owner removed it between our open and our lock
+
+
+def _require_lock_file(descriptor: int, path: Path) -> None:
+    """Refuse what no run has written: it would be emptied."""
+    facts = os.fstat(descriptor)
+    if not stat.S_ISREG(facts.st_mode) or facts.st_size > _LARGEST:
+        found = f"a file of {facts.st_size:,} bytes" if stat.S_ISREG(facts.st_mode) else "no file"
+        raise ConfigError(f"{path} is {found}, not the lock of a run; remove it, or choose another folder")
 
 
 def _is_still(descriptor: int, path: Path) -> bool:
@@ -153,16 +170,20 @@ def _started_at(ticks: int) -> str:
 
 
 def _parsed(content: bytes) -> dict[str, Any]:
-    """Facts of a lock file; nothing for an empty or half-written one, whose writer died at once."""
+    """Facts of a lock file; nothing for one whose writer died at once, empty or in half, and for other things."""
     try:
         facts = json.loads(content)
-        return facts if {"pid", "host", "boot", "started"} <= facts.keys() else {}
-    except (ValueError, AttributeError):
+    except (ValueError, RecursionError):
         return {}
+    texts = ("host", "boot", "started")
+    is_ours = isinstance(facts, dict) and all(isinstance(facts.get(key), str) for key in texts)
+    is_ours = is_ours and type(facts.get("pid")) is int and 0 < facts["pid"] <= _MAX_PID
+    return facts if is_ours else {}
 
 
 def _named(owner: dict[str, Any]) -> str:
-    return f"process {owner['pid']} on {owner['host']} (started {owner['started']})"
+    host, started = (printable(owner[key][:_SHOWN]) for key in ("host", "started"))
+    return f"process {owner['pid']} on {host} (started {started})"
 
 
 def _in_use(path: Path, owner: dict[str, Any]) -> str:

@@ -14,10 +14,13 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 from ppreid.base.errors import ConfigError, DataError, PpreidWarning
+from ppreid.base.reading import is_there, reading
 from ppreid.disk.files import append_line, replacing, write_text
 
 # VisualDL recognises its files by the first part of the name.
 CURVES = "vdlrecords.ppreid.log"
+MAX_LINE = 1 << 20  # bytes of an event, which has about 1,000
+MAX_EPOCH = 10**9
 _NO_CURVES = {"event", "epoch", "seconds"}
 
 
@@ -138,13 +141,22 @@ def read_metrics(path: Path) -> list[dict[str, Any]]:
         DataError: another line is damaged.
     """
     rows = []
-    lines = path.read_bytes().split(b"\n")[:-1]
+    if not is_there(path, DataError):
+        raise DataError(f"{path} does not exist; give the folder of a run")
+    with reading(path, DataError):
+        lines = path.read_bytes().split(b"\n")[:-1]
     for number, line in enumerate(lines, 1):
         try:
+            if len(line) > MAX_LINE:
+                raise ValueError(f"it has {len(line):,} bytes, more than {MAX_LINE:,}")
             row = json.loads(line)
-            if not isinstance(row, dict) or "event" not in row or not isinstance(row.get("epoch", 0), int):
+            if not (isinstance(row, dict) and isinstance(row.get("event"), str)):
                 raise ValueError("it is no event")
-        except (ValueError, RecursionError) as error:
+            if type(row.get("epoch", 0)) is not int or not 0 <= row.get("epoch", 0) <= MAX_EPOCH:
+                raise ValueError(f"its epoch is {row['epoch']!r:.40}")
+        except RecursionError:
+            raise DataError(f"{path}, line {number}, is damaged (it is nested too deeply); delete the line") from None
+        except ValueError as error:
             raise DataError(f"{path}, line {number}, is damaged ({error}); delete the line, or the file") from None
         rows.append(row)
     return rows

@@ -69,7 +69,7 @@ def test_too_little_space_is_seen_before_the_work(tmp_path, monkeypatch):
 def test_a_damaged_progress_file_is_an_error(tmp_path):
     (tmp_path / "a.npy.partial").write_bytes(b"x")
     (tmp_path / "a.npy.progress").write_text("{")
-    with pytest.raises(ConfigError, match=r"a\.npy\.progress is damaged .* start anew"):
+    with pytest.raises(ConfigError, match=r"a\.npy\.progress is damaged.* start anew"):
         write_features(tmp_path / "a.npy", RECORDS, dim=3, origin={}, blocks_from=blocks_of_two)
 
 
