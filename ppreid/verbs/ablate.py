@@ -3,17 +3,29 @@
 import argparse
 import json
 from collections.abc import Mapping, Sequence
+from itertools import product
 from pathlib import Path
 from typing import NamedTuple
 
 from ppreid.base.environment import ask_for_determinism
-from ppreid.base.errors import ClusteringError, ConfigError, Interrupted, PpreidError, TrainingError, unknown_choice
+from ppreid.base.errors import (
+    ClusteringError,
+    ConfigError,
+    DataError,
+    Interrupted,
+    PpreidError,
+    TrainingError,
+    unknown_choice,
+)
+from ppreid.base.reading import is_there
 from ppreid.config.load import load_config
 from ppreid.config.schema import TrainingConfig, scaled_to_devices
 from ppreid.disk.csv_table import write_csv
 from ppreid.disk.files import write_text
 from ppreid.disk.outputs import ABLATION_CSV, ABLATION_JSON, ABLATION_MD, Output, check_outputs
+from ppreid.report.ablation_table import METRICS as COMPARED
 from ppreid.report.ablation_table import FinishedRun, ablation_table, paper_numbers, run_table
+from ppreid.report.run_files import number
 from ppreid.run.log import log_result, logger
 from ppreid.tables import OBJECTIVES
 from ppreid.verbs.command import add_override, add_overwrite, for_training
@@ -118,10 +130,10 @@ def ablate(
         check_outputs([Output("--out", out / name, kind) for name, kind in TABLES.items()], overwrite=overwrite)
     replaced = {cell.folder for cell in cells if _is_changed(cell, overwrite=overwrite)}
     failures: list[PpreidError] = []
-    for number, cell in enumerate(cells, start=1):
+    for turn, cell in enumerate(cells, start=1):
         is_replaced = cell.folder in replaced
         is_finished = not is_replaced and _finished(cell) is not None
-        logger.info("run %d of %d: %s%s", number, len(cells), cell.folder, " is finished" if is_finished else "")
+        logger.info("run %d of %d: %s%s", turn, len(cells), cell.folder, " is finished" if is_finished else "")
         try:
             if not is_finished:
                 train(cell.cfg, overwrite=is_replaced, resume="" if is_replaced else AUTO)
@@ -183,9 +195,13 @@ def _finished(cell: _Cell) -> FinishedRun | None:
     from ppreid.run.metrics import read_metrics
 
     file = cell.folder / METRICS
-    rows = read_metrics(file) if file.exists() else []
+    rows = read_metrics(file) if is_there(file, DataError) else []
     if not rows or rows[-1]["event"] != "summary":
         return None
+    for part, name in product(("last", "best"), (*COMPARED, "epoch")):
+        evaluation = rows[-1].get(part)
+        if number(evaluation.get(name) if isinstance(evaluation, dict) else None) is None:
+            raise DataError(f"{file}:{len(rows)}: {part} has no number {name}; delete the line, and --resume the run")
     return FinishedRun(cell.row, cell.cfg.seed, str(cell.folder), rows[-1]["last"], rows[-1]["best"])
 
 
