@@ -1,6 +1,6 @@
 """The hub of a distributed run: it passes small messages between the ranks, and tells all when one is gone.
 
-It is a thread in the monitor of rank 0 (see rank_monitor.py) and knows every monitor by a socket. All messages are
+It is a thread in the monitor of rank 0 (see monitor.py) and knows every monitor by a socket. All messages are
 lines of JSON with a `kind`:
 
     rank to hub     meet (value, what, limit); end (text, "" is success; signal: what stopped it); alive

@@ -1,24 +1,85 @@
 """A process beside every process of a distributed run: it passes small messages on, and notices who is gone.
 
 The collectives of gloo give up after 30 seconds and cannot say who is missing, and a process that computes cannot watch
-anything. So each rank starts this file as a process of its own (standard library only, quick to start). Its standard
-input and output lead to the rank, a socket leads to the hub; for the messages see rank_hub.py.
+anything. So each rank starts this file as a process of its own (without paddle, quick to start). Its standard
+input and output lead to the rank, a socket leads to the hub; for the messages see hub.py.
 """
 
 import os
+import select
 import selectors
 import signal
 import socket
+import subprocess
 import sys
 import threading
 import time
+from pathlib import Path
+from typing import BinaryIO
 
+from ppreid.base.errors import Interrupted, TrainingError
 from ppreid.processes.hub import SILENCE, TICK, Hub, Lines, Message, accept_ranks, hello, send
 
 STOPPED = 15.0  # seconds after which a process that the kernel does not run counts as hanging
 GRACE = 20.0  # seconds that a rank has to end after a verdict
 GRACE_TO_SAVE = 45.0  # the same after a signal, which lets it save first
 TOKEN = "PPREID_RANK_TOKEN"  # environment variable: monitors without the right one are not let in
+PACKAGE_ROOT = Path(__file__).resolve().parent.parent.parent
+
+
+class Monitor:
+    """The process beside this one, as this one sees it.
+
+    Attributes:
+        input: takes messages for the others.
+        output: gives what the others say.
+    """
+
+    def __init__(self, process: subprocess.Popen) -> None:
+        """Talk to a process that runs monitor.py."""
+        self._process = process
+        self.input: BinaryIO = process.stdin  # type: ignore[assignment]
+        self.output = Lines(process.stdout.fileno())  # type: ignore[union-attr]
+        self._unread: list[Message] = []
+
+    def say(self, message: Message) -> None:
+        """Tell the others."""
+        send(self.input, message)
+
+    def hear(self, kind: str, *, timeout: float) -> Message:
+        """The next message of a kind.
+
+        Raises:
+            TrainingError: another rank has failed, or nothing was heard in `timeout` seconds.
+            Interrupted: another rank was stopped by a signal.
+        """
+        deadline = time.monotonic() + timeout
+        while self._unread or not self.output.closed:
+            while self._unread:
+                message = self._unread.pop(0)
+                if message["kind"] == "verdict" and message["signal"]:
+                    raise Interrupted(message["signal"])
+                if message["kind"] == "verdict":
+                    raise TrainingError(f"stopped because of another process: {message['text']}")
+                if message["kind"] == kind:
+                    return message
+            if not select.select([self.output.descriptor], [], [], max(0.0, deadline - time.monotonic()))[0]:
+                break
+            self._unread = self.output.read()
+        raise TrainingError("the connection to the other processes broke, and none of them says why; see their logs")
+
+
+def start_monitor(rank: int, count: int, host: str, port: int, token: bytes) -> Monitor:
+    """Start the monitor of this process, in a session of its own so that no signal for the group reaches it."""
+    path = os.pathsep.join([str(PACKAGE_ROOT), *filter(None, [os.environ.get("PYTHONPATH")])])
+    process = subprocess.Popen(
+        [sys.executable, "-m", "ppreid.processes.monitor", str(rank), str(count), host, str(port)],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        env={**os.environ, "PYTHONPATH": path, TOKEN: token.hex()},
+        start_new_session=True,
+    )
+    return Monitor(process)
 
 
 class Watch:

@@ -2,71 +2,28 @@
 
 `python -m paddle.distributed.launch --nproc_per_node N tools/train.py ...` starts N processes, the ranks. With one
 process everything here does nothing and returns its argument, so that the code that uses it has one path. Arrays travel
-by the collectives in collectives.py; what is here goes through the monitors (see rank_monitor.py), so a rank waits
+by the collectives in collectives.py; what is here goes through the monitors (see monitor.py), so a rank waits
 in Python: it hears signals while it waits, and hears who has ended.
 """
 
 import logging
 import os
 import secrets
-import select
-import subprocess
-import sys
-import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from pathlib import Path
-from typing import Any, BinaryIO
+from typing import TYPE_CHECKING, Any
 
 import paddle
 
 from ppreid.base.environment import launched_processes
 from ppreid.base.errors import Interrupted, PpreidError, TrainingError
-from ppreid.processes.hub import Lines, Message, send
-from ppreid.processes.monitor import GRACE, SILENCE, TOKEN
+
+if TYPE_CHECKING:
+    from ppreid.processes.monitor import Monitor
 
 LONGEST_STAGE = 6 * 3600.0  # seconds that ranks wait for one that still computes
-PACKAGE_ROOT = Path(__file__).resolve().parent.parent.parent
 
 logger = logging.getLogger("ppreid")
-
-
-class Monitor:
-    """The process beside this one, as this one sees it.
-
-    Attributes:
-        input: takes messages for the others.
-        output: gives what the others say.
-    """
-
-    def __init__(self, process: subprocess.Popen) -> None:
-        """Talk to a process that runs rank_monitor.py."""
-        self._process = process
-        self.input: BinaryIO = process.stdin  # type: ignore[assignment]
-        self.output = Lines(process.stdout.fileno())  # type: ignore[union-attr]
-        self._unread: list[Message] = []
-
-    def hear(self, kind: str, *, timeout: float) -> Message:
-        """The next message of a kind.
-
-        Raises:
-            TrainingError: another rank has failed, or nothing was heard in `timeout` seconds.
-            Interrupted: another rank was stopped by a signal.
-        """
-        deadline = time.monotonic() + timeout
-        while self._unread or not self.output.closed:
-            while self._unread:
-                message = self._unread.pop(0)
-                if message["kind"] == "verdict" and message["signal"]:
-                    raise Interrupted(message["signal"])
-                if message["kind"] == "verdict":
-                    raise TrainingError(f"stopped because of another process: {message['text']}")
-                if message["kind"] == kind:
-                    return message
-            if not select.select([self.output.descriptor], [], [], max(0.0, deadline - time.monotonic()))[0]:
-                break
-            self._unread = self.output.read()
-        raise TrainingError("the connection to the other processes broke, and none of them says why; see their logs")
 
 
 class Ranks:
@@ -77,7 +34,7 @@ class Ranks:
         count: number of processes.
     """
 
-    def __init__(self, rank: int = 0, count: int = 1, monitor: Monitor | None = None) -> None:
+    def __init__(self, rank: int = 0, count: int = 1, monitor: "Monitor | None" = None) -> None:
         """Describe one process and its connection to the others; without arguments the only one."""
         self.rank = rank
         self.count = count
@@ -105,7 +62,9 @@ class Ranks:
         """
         if self._monitor is None:
             return [value]
-        send(self._monitor.input, {"kind": "meet", "value": value, "what": what, "limit": limit})
+        from ppreid.processes.monitor import SILENCE
+
+        self._monitor.say({"kind": "meet", "value": value, "what": what, "limit": limit})
         return self._monitor.hear("met", timeout=limit + SILENCE)["values"]
 
     def agree(self, what: str, value: Callable[[], Any]) -> None:
@@ -132,6 +91,8 @@ class Ranks:
         """The reason why a collective broke, to raise it; waits a moment for the others to say it."""
         try:
             if self._monitor:
+                from ppreid.processes.monitor import GRACE
+
                 self._monitor.hear("goodbye", timeout=GRACE / 2)
         except (PpreidError, Interrupted) as error:
             return error
@@ -140,7 +101,7 @@ class Ranks:
     def end(self, text: str, number: int = 0) -> None:
         """Tell the others that this process ends, and why ("" is success; `number` is the signal that stopped it)."""
         if self._monitor:
-            send(self._monitor.input, {"kind": "end", "text": text, "signal": number})
+            self._monitor.say({"kind": "end", "text": text, "signal": number})
             while not self._monitor.output.closed:
                 if any(message["kind"] == "goodbye" for message in self._monitor.output.read()):
                     return
@@ -179,14 +140,16 @@ def joined_ranks() -> Iterator[Ranks]:
         ranks.end("")
 
 
-def _start(rank: int, count: int) -> Monitor:
+def _start(rank: int, count: int) -> "Monitor":
     """Connect paddle's collectives, and start the monitor of this rank."""
+    from ppreid.processes.monitor import SILENCE, start_monitor  # a process alone has no use for it
+
     if paddle.get_device() == "cpu":
         os.environ["PADDLE_DISTRI_BACKEND"] = "gloo"  # a build for GPUs would take NCCL
     host = os.environ["PADDLE_TRAINER_ENDPOINTS"].partition(":")[0]
     token, port, monitor = secrets.token_bytes(16), 0, None
     if rank == 0:
-        monitor = _monitor(rank, count, host, port, token)
+        monitor = start_monitor(rank, count, host, port, token)
         port = monitor.hear("port", timeout=SILENCE)["port"]
     try:
         paddle.distributed.init_parallel_env()
@@ -195,17 +158,4 @@ def _start(rank: int, count: int) -> Monitor:
     except (RuntimeError, ValueError, OSError) as error:
         raise TrainingError(f"rank {rank} cannot reach the other processes: {error}") from error
     port, *token_bytes = facts.tolist()
-    return monitor or _monitor(rank, count, host, port, bytes(token_bytes))
-
-
-def _monitor(rank: int, count: int, host: str, port: int, token: bytes) -> Monitor:
-    """Start the monitor, in a session of its own so that no signal for the group reaches it."""
-    path = os.pathsep.join([str(PACKAGE_ROOT), *filter(None, [os.environ.get("PYTHONPATH")])])
-    process = subprocess.Popen(
-        [sys.executable, "-m", "ppreid.processes.monitor", str(rank), str(count), host, str(port)],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        env={**os.environ, "PYTHONPATH": path, TOKEN: token.hex()},
-        start_new_session=True,
-    )
-    return Monitor(process)
+    return monitor or start_monitor(rank, count, host, port, bytes(token_bytes))

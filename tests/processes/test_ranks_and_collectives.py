@@ -15,7 +15,8 @@ from ppreid.processes import collectives
 from ppreid.processes import hub as rank_hub
 from ppreid.processes.device import use_device
 from ppreid.processes.hub import Hub, Lines, accept_ranks, hello, send
-from ppreid.processes.ranks import ALONE, Monitor, Ranks, joined_ranks
+from ppreid.processes.monitor import Monitor
+from ppreid.processes.ranks import ALONE, Ranks, joined_ranks
 
 pytestmark = pytest.mark.ranks
 
