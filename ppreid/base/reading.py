@@ -1,15 +1,21 @@
-"""Files that are read: what the system has against it becomes one sentence with the path and the right exit code."""
+"""What is read and cannot be used: one sentence with the path and the right exit code, or all that is wrong with data.
+
+A run stops at such an error. The doctor goes on with the rest of a data set, so that one look finds everything.
+"""
 
 import errno
 import os
 import stat
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any, TypeVar
 
-from ppreid.base.errors import PpreidError
+from ppreid.base.errors import DataError, PpreidError
 
+_SHOWN = 5  # problems of one kind that a message has
 _MISSING = (errno.ENOENT, errno.ENOTDIR)
+Found = TypeVar("Found")
 
 
 @contextmanager
@@ -56,3 +62,53 @@ def is_there(path: str | Path, error: type[PpreidError]) -> bool:
     if not stat.S_ISREG(mode):
         raise error(f"cannot read {path}: it is a pipe, socket or device; copy its content to a file")
     return True
+
+
+class EntriesError(DataError):
+    """Names, lines or parts of a data set cannot be used.
+
+    Attributes:
+        problems: a sentence for each.
+        rest: what the reader would have given without them.
+    """
+
+    def __init__(self, problems: Sequence[str], rest: Any) -> None:  # noqa: ANN401 - whatever the reader gives
+        """Keep the problems, one a line of the message, and the rest."""
+        super().__init__("\n".join(problems))
+        self.problems = tuple(problems)
+        self.rest = rest
+
+
+def gathered(problems: list[str], read: Callable[[], Found], otherwise: Found) -> Found:
+    """What a reader gives; where it raises, its problems are added to the list and what remains is given.
+
+    Args:
+        problems: all problems so far.
+        read: reads one part of a data set.
+        otherwise: what remains where nothing could be read.
+    """
+    try:
+        return read()
+    except EntriesError as error:
+        problems += error.problems
+        return error.rest
+    except DataError as error:
+        problems.append(str(error))
+        return otherwise
+
+
+def complete(problems: Sequence[str], found: Found) -> Found:
+    """What was found, when nothing was wrong with it.
+
+    Raises:
+        EntriesError: there are problems.
+    """
+    if problems:
+        raise EntriesError(problems, found)
+    return found
+
+
+def first_few(problems: Sequence[str], what: str) -> list[str]:
+    """The first problems of a kind, and how many more of what there are."""
+    more = [f"... and {len(problems) - _SHOWN:,} more {what}"] if len(problems) > _SHOWN else []
+    return [*problems[:_SHOWN], *more]

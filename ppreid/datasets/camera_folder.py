@@ -8,11 +8,11 @@ from functools import partial
 from pathlib import Path
 
 from ppreid.base.errors import DataError
+from ppreid.base.reading import complete, gathered
 from ppreid.base.records import DatasetContents, ImageRecord, ReIDSplit
 from ppreid.datasets.camera_table import NamedImage, read_camera_table
 from ppreid.datasets.folder_layout import describe_entries
 from ppreid.datasets.image_folder import scan_folder
-from ppreid.datasets.unusable import complete, gathered
 
 UNKNOWN = -1
 DISTRACTOR = 0

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from ppreid.base.errors import DataError
-from ppreid.datasets.unusable import complete, first_few, gathered
+from ppreid.base.reading import complete, first_few, gathered
 from ppreid.disk.text import listed_path, read_text
 
 _CAMERA_COLUMNS, _IDENTITY_COLUMNS = ("camera", "camid"), ("pid", "identity")

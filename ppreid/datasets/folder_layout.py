@@ -11,8 +11,8 @@ from functools import partial
 from pathlib import Path
 
 from ppreid.base.errors import DataError
+from ppreid.base.reading import EntriesError, complete, gathered
 from ppreid.base.records import ImageRecord, ReIDSplit
-from ppreid.datasets.unusable import EntriesError, complete, gathered
 from ppreid.disk.text import MAX_DIGITS
 
 BOUNDING_BOX_LAYOUT = ("bounding_box_train", "query", "bounding_box_test")

@@ -9,10 +9,10 @@ from functools import partial
 from pathlib import Path
 
 from ppreid.base.errors import DataError
+from ppreid.base.reading import complete, first_few, gathered
 from ppreid.base.records import ImageRecord, ReIDSplit
 from ppreid.datasets.folder_layout import BOUNDING_BOX_LAYOUT, find_dataset_folder, raise_if_unparsed, read_split
 from ppreid.datasets.summary import PartCounts, PublishedCounts
-from ppreid.datasets.unusable import complete, first_few, gathered
 from ppreid.disk.text import MAX_DIGITS, listed_path, read_text_lines
 
 FOLDER_NAMES = (

@@ -4,9 +4,9 @@ from collections.abc import Callable
 
 from ppreid.base.errors import PpreidError
 from ppreid.base.progress import progress
+from ppreid.base.reading import EntriesError
 from ppreid.base.records import DatasetContents, ReIDSplit
 from ppreid.datasets.summary import PublishedCounts, summarise_split
-from ppreid.datasets.unusable import EntriesError
 from ppreid.doctor.duplicates import (
     check_duplicates,
     check_frames,

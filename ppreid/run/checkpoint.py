@@ -24,7 +24,6 @@ from ppreid.run.checkpoint_parts import (
     restore_arrays,
 )
 from ppreid.run.progress import Progress
-from ppreid.weights.checks import check_numbers
 
 MODEL, OPTIMIZER = CHECKPOINT_PREFIX, "optimizer."
 LABELS, CENTROIDS, SUM = "running.labels", "running.centroids", "running.sum."
@@ -131,6 +130,8 @@ def read_checkpoint(path: Path) -> Checkpoint:
     tensors, found = load_tensors(path)
     if not found:
         raise WeightsError(f"{path} is not a training checkpoint of ppreid; it cannot be resumed, only evaluated")
+    from ppreid.weights.checks import check_numbers  # a run that begins reads no checkpoint
+
     check_numbers(path, tensors)
     facts = checked_facts(path, found)
     progress = Progress(
