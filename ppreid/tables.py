@@ -63,9 +63,9 @@ BACKBONES = {
 }
 
 POOLINGS = {
-    "avg": Pooling("ppreid.models.pooling:average_pool"),
-    "gem": Pooling("ppreid.models.pooling:GeMPool", is_layer=True),
-    "max": Pooling("ppreid.models.pooling:max_pool"),
+    "avg": Pooling("ppreid.models.reid_net:average_pool"),
+    "gem": Pooling("ppreid.models.reid_net:GeMPool", is_layer=True),
+    "max": Pooling("ppreid.models.reid_net:max_pool"),
 }
 
 NEIGHBOURS = {

@@ -1,4 +1,9 @@
-"""How numbers are written for people."""
+"""Numbers for people: how they are written, and where they stand in a drawing."""
+
+import math
+from collections.abc import Callable, Sequence
+
+SMALLEST = 1e-300  # fractions of smaller numbers are 0
 
 
 def fixed(value: float, digits: int) -> str:
@@ -13,3 +18,50 @@ def fixed(value: float, digits: int) -> str:
         ('0.00', '-0.01')
     """
     return f"{round(value, digits) + 0.0:.{digits}f}"  # -0.0 + 0.0 is 0.0; Python 3.10 has no format for that
+
+
+def nice_ticks(low: float, high: float, *, about: int = 4) -> list[float]:
+    """Round numbers, evenly spaced, from at or below `low` to at or above `high`; at least two."""
+    low, high = span(low, high)
+    raw = (high - low) / about
+    magnitude = 10.0 ** math.floor(math.log10(raw))
+    step = next(factor * magnitude for factor in (1, 2, 2.5, 5, 10) if factor * magnitude >= raw * 0.999)
+    first, last = math.floor(low / step + 1e-9), math.ceil(high / step - 1e-9)
+    return [float(f"{index * step:.10g}") for index in range(first, last + 1)]
+
+
+def compact(value: float | None) -> str:
+    """A number in few characters: 3.5e-4, 0.47, 43.1, 1,463; a dash for None."""
+    if value is None:
+        return "\N{EN DASH}"
+    size = abs(value)
+    if value == int(value) and size < 1e6:
+        return f"{int(value):,}"
+    if size >= 1e6 or size < 1e-3:
+        mantissa, exponent = f"{value:.2e}".split("e")
+        return f"{float(mantissa):g}e{int(exponent)}"
+    return f"{value:,.0f}" if size >= 1000 else f"{value:.4g}" if size >= 100 else f"{value:.3g}"
+
+
+def span(low: float, high: float) -> tuple[float, float]:
+    """The interval, widened if it is a point, or as good as one in the digits that ticks have."""
+    size = max(abs(low), abs(high))
+    if high - low > max(size * 1e-8, SMALLEST):
+        return low, high
+    margin = size * 0.1 if size > SMALLEST else 1.0
+    return min(low, high) - margin, max(low, high) + margin
+
+
+def scale(low: float, high: float, start: float, stop: float) -> Callable[[float], float]:
+    """Maps [low, high] to [start, stop], rounded to a tenth of a pixel."""
+    return lambda value: round(start + (value - low) / (high - low) * (stop - start), 1)
+
+
+def line_path(points: Sequence[tuple[float, float] | None]) -> str:
+    """A line through the points that begins anew after every None."""
+    path, pen_is_down = "", False
+    for point in points:
+        if point:
+            path += f"{'L' if pen_is_down else 'M'}{point[0]} {point[1]}"
+        pen_is_down = point is not None
+    return path

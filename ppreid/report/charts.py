@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from ppreid.report.scales import compact, line_path, nice_ticks, scale, span
+from ppreid.base.numbers import compact, line_path, nice_ticks, scale, span
 
 WIDTH, HEIGHT = 380, 214
 LEFT, RIGHT, TOP, BOTTOM = 46, 12, 10, 30

@@ -2,10 +2,9 @@
 
 from typing import Any, NamedTuple
 
-from ppreid.base.numbers import fixed
+from ppreid.base.numbers import compact, fixed
 from ppreid.clustering.labels import GIANT
 from ppreid.report.run_files import FINISHED, RUNNING, RunFiles, flat, number
-from ppreid.report.scales import compact
 
 _LOW_MIXING = 0.2  # of 1: every cluster mixes the cameras as the data do
 _FEW_MIXED = 0.5  # of all clusters; with more of them the labels are not those of people in one camera either

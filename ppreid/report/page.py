@@ -12,7 +12,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
 import ppreid
-from ppreid.base.numbers import fixed
+from ppreid.base.numbers import compact, fixed
 from ppreid.base.records import ImageRecord
 from ppreid.report import charts
 from ppreid.report.cluster_sheets import CAMERAS, LARGEST, MIXED, SPLIT, Sheet, Thumbnails
@@ -20,7 +20,6 @@ from ppreid.report.curves import cmc_chart, compared_charts, histogram_chart, ru
 from ppreid.report.evidence import Evidence, MapEvidence
 from ppreid.report.headline import remarks, sentence, subject, tiles
 from ppreid.report.run_files import RunFiles, against, differences
-from ppreid.report.scales import compact
 from ppreid.report.tables import camera_table, cluster_table, comparison_table, epoch_table
 
 TEMPLATES = Path(__file__).parent / "templates"

@@ -3,12 +3,11 @@
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
-from ppreid.base.numbers import fixed
+from ppreid.base.numbers import compact, fixed
 from ppreid.report.cluster_facts import CameraFacts, ClusterFacts
 from ppreid.report.curves import STAGES
 from ppreid.report.headline import best_evaluation, total_seconds
 from ppreid.report.run_files import RunFiles, number
-from ppreid.report.scales import compact
 
 Value = float | None
 # digits behind the point, by column; the others are written in the fewest characters

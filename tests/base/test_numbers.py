@@ -5,12 +5,11 @@ import re
 
 import pytest
 
-from ppreid.base.numbers import fixed
+from ppreid.base.numbers import compact, fixed
 from ppreid.base.records import ImageRecord
 from ppreid.clustering.quality import SweepRow
 from ppreid.report.ablation_table import Spread
 from ppreid.report.page import camera_and_distance
-from ppreid.report.scales import compact
 from ppreid.run.rows import epoch_line, sweep_table
 from ppreid.search.results import Match, SearchResult, results_table
 

@@ -8,8 +8,7 @@ import numpy as np
 import paddle
 import pytest
 
-from ppreid.models.pooling import GeMPool, average_pool
-from ppreid.models.reid_net import ReIDNet
+from ppreid.models.reid_net import GeMPool, ReIDNet, average_pool
 from ppreid.models.resnet import resnet
 from ppreid.weights.names import from_ppreid_names, to_ppreid_names
 

@@ -4,7 +4,7 @@ import numpy as np
 import paddle
 import pytest
 
-from ppreid.models.pooling import GeMPool, average_pool, max_pool
+from ppreid.models.reid_net import GeMPool, average_pool, max_pool
 
 
 def maps(values):

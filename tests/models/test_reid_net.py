@@ -5,8 +5,7 @@ import paddle
 import pytest
 
 from ppreid.base.errors import ConfigError
-from ppreid.models.pooling import GeMPool, max_pool
-from ppreid.models.reid_net import ReIDNet
+from ppreid.models.reid_net import GeMPool, ReIDNet, max_pool
 from ppreid.models.resnet import resnet
 
 

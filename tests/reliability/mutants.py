@@ -449,7 +449,7 @@ CHANGES: tuple[tuple[str, str, tuple[tuple[str, str], ...]], ...] = (
         ),
     ),
     (
-        "models/pooling.py",
+        "models/reid_net.py",
         "models/test_pooling.py",
         (
             ("paddle.clip(maps, min=self.minimum)", "paddle.abs(maps)"),

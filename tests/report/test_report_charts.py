@@ -3,8 +3,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from ppreid.base.numbers import compact, line_path, nice_ticks
 from ppreid.report.charts import BOTTOM, HEIGHT, LEFT, RIGHT, TOP, WIDTH, area_chart, line_chart, stacked_bars
-from ppreid.report.scales import compact, line_path, nice_ticks
 
 FINITE = st.floats(-1e6, 1e6).map(lambda value: round(value, 4))
 

@@ -9,8 +9,7 @@ import pytest
 from safetensors.numpy import save_file
 
 from ppreid.base.errors import WeightsError
-from ppreid.models.pooling import GeMPool
-from ppreid.models.reid_net import ReIDNet
+from ppreid.models.reid_net import GeMPool, ReIDNet
 from ppreid.models.resnet import resnet
 from ppreid.weights.files import read_tensors
 from ppreid.weights.match import BEHIND_BACKBONE, load_weights, match_weights

@@ -7,8 +7,7 @@ import numpy as np
 import pytest
 from paddle.vision import models as paddle_models
 
-from ppreid.models.pooling import GeMPool
-from ppreid.models.reid_net import ReIDNet
+from ppreid.models.reid_net import GeMPool, ReIDNet
 from ppreid.models.resnet import resnet
 from ppreid.weights.names import (
     NAMINGS,
