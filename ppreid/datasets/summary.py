@@ -2,6 +2,7 @@
 
 import hashlib
 import os
+import stat
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import NamedTuple
@@ -136,6 +137,8 @@ def contents_digest(records: Sequence[ImageRecord], *, identities: bool = False,
 def _file_facts(path: str) -> bytes:
     """Size and digest of both ends of a file, in ASCII."""
     try:
+        if not stat.S_ISREG(os.stat(path).st_mode):  # a pipe would be waited for
+            return b"unreadable"
         with open(path, "rb", buffering=0) as file:
             size = os.fstat(file.fileno()).st_size
             ends = hashlib.blake2b(file.read(ENDS), digest_size=16)

@@ -113,6 +113,8 @@ def _name(path: str) -> str:
 def _digest(path: str) -> str:
     digest = hashlib.blake2b(digest_size=_DIGEST_BYTES)
     try:
+        if not Path(path).is_file():  # a pipe would be waited for
+            return ""
         with Path(path).open("rb") as file:
             while block := file.read(_BLOCK):
                 digest.update(block)

@@ -111,3 +111,10 @@ def test_more_files_than_are_asked_for_at_a_time(records, monkeypatch):
     before = contents_digest(records)
     monkeypatch.setattr(summary, "_FILES_AT_A_TIME", 4)
     assert contents_digest(records) == before
+
+
+def test_a_pipe_among_the_images_is_not_waited_for(tmp_path):
+    os.mkfifo(tmp_path / "a.jpg")
+    digest = contents_digest([ImageRecord(str(tmp_path / "a.jpg"), -1, 0)])
+    (tmp_path / "a.jpg").unlink()
+    assert digest == contents_digest([ImageRecord(str(tmp_path / "a.jpg"), -1, 0)]), "as a file that cannot be read"
