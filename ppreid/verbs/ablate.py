@@ -25,7 +25,6 @@ from ppreid.disk.files import write_text
 from ppreid.disk.outputs import ABLATION_CSV, ABLATION_JSON, ABLATION_MD, Output, check_outputs
 from ppreid.report.ablation_table import METRICS as COMPARED
 from ppreid.report.ablation_table import FinishedRun, ablation_table, paper_numbers, run_table
-from ppreid.report.run_files import number
 from ppreid.run.log import log_result, logger
 from ppreid.tables import OBJECTIVES
 from ppreid.verbs.command import add_override, add_overwrite, for_training
@@ -191,6 +190,7 @@ def _is_changed(cell: _Cell, *, overwrite: bool) -> bool:
 
 def _finished(cell: _Cell) -> FinishedRun | None:
     """What a run ended with; None if it has not ended."""
+    from ppreid.report.run_files import number
     from ppreid.run.folder import METRICS
     from ppreid.run.metrics import read_metrics
 
