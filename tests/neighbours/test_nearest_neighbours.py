@@ -114,6 +114,19 @@ def test_refinement_equals_plain_loops(same_group, dtype, clustered_features):
     assert np.any(start.indices != before)
 
 
+@pytest.mark.parametrize("seed", range(5))
+def test_equal_candidates_rank_by_number_whatever_the_order_of_the_tiles(seed):
+    rng = np.random.default_rng(seed)
+    scores = rng.integers(0, 3, (20, 20)).astype(np.float32)  # three values: ties at every place
+    scores = np.maximum(scores, scores.T)
+    best = ranking.Ranking(np.zeros(20, np.int64), 6, same_group=True)
+    for columns in np.split(rng.permutation(20), 5):
+        best.merge(ranking.Tile(np.ascontiguousarray(scores[:, columns]), np.arange(20), columns))
+    for i in range(20):
+        others = [j for j in range(20) if j != i]
+        assert best.indices[i].tolist() == sorted(others, key=lambda j: (-scores[i, j], j))[:6]
+
+
 def test_too_few_candidates_leave_empty_places(clustered_features):
     features, _ = clustered_features(60, num_ids=10)
     similarities, indices = nearest_neighbours(features, 30, method="ivf", num_lists=10, num_probes=1)

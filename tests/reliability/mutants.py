@@ -71,7 +71,7 @@ CHANGES: tuple[tuple[str, str, tuple[tuple[str, str], ...]], ...] = (
             ("average_rows(encoding, indices[:, :k2])", "average_rows(encoding, indices[:, : k2 + 1])"),
             ("1 - shared[j] / (2 - shared[j]))", "1 - shared[j])"),
             ("shared[j] += min(weight", "shared[j] += max(weight"),
-            ("if distance <= max_distance:", "if distance < max_distance:"),
+            ("if distance <= max_distance:", "if distance <= 1:"),
             ("if i != j:", "if True:"),
         ),
     ),
