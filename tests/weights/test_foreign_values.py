@@ -147,7 +147,7 @@ def test_the_doctor_finds_every_bad_file(bad, command, weights, capsys):
     damage, message = BAD[bad]
     damage(weights)
     assert command(["doctor", "-c", "C", "-o", "model.weights=W"], weights) == 1
-    assert re.search(message, capsys.readouterr().err)
+    assert re.search(message, capsys.readouterr().out)
 
 
 def test_weights_have_one_door():
