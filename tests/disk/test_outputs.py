@@ -1,4 +1,4 @@
-"""Names of outputs that would destroy something are refused; tests/verbs/test_output_options.py goes through the options."""
+"""Names of outputs that would destroy something are refused; tests/verbs/test_output_options.py tries each option."""
 
 import os
 from pathlib import Path
