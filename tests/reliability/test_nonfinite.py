@@ -7,7 +7,6 @@ from contextlib import nullcontext
 import numpy as np
 import pytest
 from faults import VARIABLE
-from ppreid.app import training
 
 from ppreid.base.errors import ConfigError, Interrupted, PpreidWarning, TrainingError
 from ppreid.cli import main
@@ -80,7 +79,7 @@ def test_the_permission_to_leave_steps_out_changes_nothing(tiny_config, tmp_path
 @pytest.fixture
 def float16_without_rounding(monkeypatch):
     """Float16 on a CPU: everything of it but the rounding, which paddle leaves out there."""
-    monkeypatch.setattr(training, "require_half_precision", lambda level, dtype: None)
+    monkeypatch.setattr(precision, "require_half_precision", lambda level, dtype: None)
     monkeypatch.setattr(precision.paddle.amp, "auto_cast", lambda **_: nullcontext())
 
 
@@ -155,4 +154,4 @@ def test_an_empty_folder_or_a_single_image_is_an_error_that_says_so(
         file.unlink()
     assert main(["train", "-c", str(tiny_config), "-o", f"data.root={root}"]) == code
     error = capsys.readouterr().err
-    assert error.startswith("error: ") and "Traceback" not in error
+    assert error.count("\nerror: ") == 1 and "Traceback" not in error
