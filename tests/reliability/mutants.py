@@ -362,7 +362,7 @@ CHANGES: tuple[tuple[str, str, tuple[tuple[str, str], ...]], ...] = (
         ),
     ),
     (
-        "wiring.py",
+        "wiring/__init__.py",
         "wiring",
         (
             # right for the 70 epochs of the paper only

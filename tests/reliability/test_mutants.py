@@ -27,11 +27,13 @@ def test_a_change_that_does_not_fit_exactly_once_is_refused(text, tmp_path):
 
 
 def test_a_change_that_nothing_notices_survives_and_leaves_no_trace(tmp_path, monkeypatch):
-    (tmp_path / "ppreid").mkdir()
-    file = tmp_path / "ppreid" / "wiring.py"
-    file.write_text((ROOT / "ppreid" / "wiring.py").read_text("utf-8"), encoding="utf-8")
+    (tmp_path / "ppreid" / "wiring").mkdir(parents=True)
+    file = tmp_path / "ppreid" / "wiring" / "__init__.py"
+    file.write_text((ROOT / "ppreid" / "wiring" / "__init__.py").read_text("utf-8"), encoding="utf-8")
     before, seen = file.read_text("utf-8"), []
     monkeypatch.setattr(mutants, "tests_pass", lambda tests, folder: (seen.append(file.read_text("utf-8")) or True, ""))
-    assert mutants.survives(Mutant("wiring.py", "lr_gamma=solver.lr_gamma,", "lr_gamma=0.1,", "wiring"), tmp_path)
+    assert mutants.survives(
+        Mutant("wiring/__init__.py", "lr_gamma=solver.lr_gamma,", "lr_gamma=0.1,", "wiring"), tmp_path
+    )
     assert "lr_gamma=0.1," in seen[0]
     assert file.read_text("utf-8") == before

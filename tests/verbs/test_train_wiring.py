@@ -1,4 +1,4 @@
-"""What the verb `train` makes of the configuration, beside wiring.py."""
+"""What the verb `train` makes of the configuration, beside wiring/."""
 
 import pytest
 

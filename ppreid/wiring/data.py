@@ -1,0 +1,85 @@
+"""From configuration to images: the data set, and what reads it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from ppreid import tables
+from ppreid.base.records import DatasetContents, ImageRecord, ReIDSplit
+from ppreid.processes.ranks import ALONE, Ranks
+
+if TYPE_CHECKING:
+    from ppreid.config.data import DataConfig
+    from ppreid.config.run import EvaluationSettings
+    from ppreid.config.schema import TrainingConfig
+    from ppreid.datasets.loader import EvalLoader, TrainLoader
+    from ppreid.datasets.summary import PublishedCounts
+
+
+def dataset(cfg: DataConfig) -> DatasetContents:
+    """Read the data set that the data section names.
+
+    Raises:
+        DataError: it is missing or incomplete.
+    """
+    row = tables.DATASETS[cfg.name]
+    settings = getattr(cfg, row.settings).model_dump() if row.settings else {}
+    found = tables.resolve(row.read)(Path(cfg.root), **settings)
+    return DatasetContents(found) if isinstance(found, ReIDSplit) else found
+
+
+def published_counts(cfg: DataConfig) -> PublishedCounts | None:
+    """How large the data set was published; None: nobody published it."""
+    published = tables.DATASETS[cfg.name].published
+    return tables.resolve(published) if published else None
+
+
+def feature_loader(
+    records: Sequence[ImageRecord],
+    data: DataConfig,
+    settings: EvaluationSettings,
+    *,
+    first_row: int = 0,
+    ranks: Ranks = ALONE,
+) -> EvalLoader:
+    """All images from a row on, once, in order, without augmentation; of several processes each reads a share."""
+    from ppreid.datasets import image_dataset, loader, transforms
+
+    transform = partial(transforms.eval_transform, height=data.height, width=data.width)
+    dataset = image_dataset.ImageDataset(records, transform)
+    return loader.eval_loader(
+        dataset,
+        batch_size=settings.batch_size,
+        image_shape=(3, data.height, data.width),
+        first_row=first_row,
+        num_workers=data.num_workers,
+        worker_timeout=data.worker_timeout,
+        rank=ranks.rank,
+        num_ranks=ranks.count,
+    )
+
+
+def train_loader(records: Sequence[ImageRecord], cfg: TrainingConfig, ranks: Ranks = ALONE) -> TrainLoader:
+    """Augmented batches of identities x images."""
+    from ppreid.datasets import image_dataset, loader, transforms
+
+    transform = partial(
+        transforms.train_transform,
+        height=cfg.data.height,
+        width=cfg.data.width,
+        **cfg.augment.model_dump(),
+    )
+    return loader.TrainLoader(
+        image_dataset.ImageDataset(records, transform, seed=cfg.seed),
+        identities=cfg.batch.identities,
+        images=cfg.batch.images,
+        num_batches=cfg.solver.iters,
+        image_shape=(3, cfg.data.height, cfg.data.width),
+        num_workers=cfg.data.num_workers,
+        worker_timeout=cfg.data.worker_timeout,
+        rank=ranks.rank,
+        num_ranks=ranks.count,
+    )
