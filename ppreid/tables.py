@@ -47,6 +47,8 @@ DATASETS = {
     "dukemtmc": Dataset(f"{MARKET}:read_dukemtmc", f"{MARKET}:DUKEMTMC_COUNTS"),
     "veri776": Dataset(f"{MARKET}:read_veri776", f"{MARKET}:VERI776_COUNTS"),
     "demo": Dataset(f"{MARKET}:read_demo"),
+    # a name has the number of the frame within its track, and nothing about when the track began
+    "mars_folder": Dataset("ppreid.datasets.mars:read_mars", times_compare=False),
     "camera_folder": Dataset(
         "ppreid.datasets.camera_folder:read_camera_folder", settings="camera_folder", any_folder=True
     ),

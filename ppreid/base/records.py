@@ -13,11 +13,16 @@ class ImageRecord(NamedTuple):
         path: image file.
         pid: identity; -1 is unknown. In a gallery, 0 is a distractor that matches nobody.
         camid: 0-based camera; -1 is unknown.
+        track: number of the track, one passage of one person through one camera, that the image is from; it is unique
+            over all cameras of the data set, and -1 where no track is known.
+        time: seconds, of a clock that all tracks of the camera share unless the data set says otherwise; -1 is unknown.
     """
 
     path: str
     pid: int
     camid: int
+    track: int = -1
+    time: float = -1.0
 
 
 class ReIDSplit(NamedTuple):
@@ -55,4 +60,12 @@ def ids(records: Sequence[ImageRecord]) -> tuple[np.ndarray, np.ndarray]:
     return (
         np.array([record.pid for record in records], dtype=np.int64),
         np.array([record.camid for record in records], dtype=np.int64),
+    )
+
+
+def tracks(records: Sequence[ImageRecord]) -> tuple[np.ndarray, np.ndarray]:
+    """Tracks (N,) int64 and times (N,) float64 of records, -1 where unknown."""
+    return (
+        np.array([record.track for record in records], dtype=np.int64),
+        np.array([record.time for record in records], dtype=np.float64),
     )

@@ -24,12 +24,14 @@ class Dataset(NamedTuple):
         settings: section of `data` whose keys `read` takes by name; "" is none. Its key `camera`, if it has one, is
             "none" where cameras are unknown.
         any_folder: the images of any folder are read, with cameras by name; labelled images may be missing.
+        times_compare: whether the times of different tracks of a camera are of one clock.
     """
 
     read: Function
     published: Function | None = None
     settings: str = ""
     any_folder: bool = False
+    times_compare: bool = True
 
 
 class Backbone(NamedTuple):

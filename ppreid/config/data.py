@@ -5,7 +5,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
-from ppreid.config.choices import Probability, Section, one_of, refusal
+from ppreid.config.choices import Probability, Section, not_empty, one_of, refusal
 from ppreid.tables import DATASETS
 
 
@@ -30,6 +30,9 @@ class CameraFolderConfig(Section):
     """For csv: file with the columns path (absolute, or below data.root), camera and, if you like, pid."""
     unmatched: Literal["error", "skip", "unknown"] = "error"
     """Images whose path does not say the camera stop the run, are left out and counted, or have an unknown camera."""
+    tracks: Annotated[str, not_empty("data.camera_folder.tracks", "set it to auto, none or a file")] = "auto"
+    """Which images are of one track: a CSV with the columns path, camera, track and time; auto is tracks.csv in
+    data.root where there is one; none is none."""
     query: str = ""
     """Labelled images to search for, if there are any: a folder (see `label_pattern`) or a CSV with pid."""
     gallery: str = ""
@@ -71,7 +74,27 @@ class DataConfig(Section):
     """Seconds on one image after which a worker counts as hanging, which ends the run with an error."""
     on_bad_image: Literal["error", "skip"] = "error"
     """An unreadable image stops the run (error) or is left out of the whole run and counted (skip)."""
+    track_pattern: str = ""
+    """Regular expression that finds in the path below root which images of a camera are of one track, its group
+    (?P<track>...), and when they were taken: (?P<frame>...) or, in seconds, (?P<time>...); see docs/own-cameras.md."""
+    frame_rate: Annotated[float, Field(gt=0, le=1000)] = 25.0
+    """Frames in a second, for track_pattern."""
+    clock: Literal["camera", "track"] = "camera"
+    """Whether the times of different tracks of a camera compare, or every track counts from its own beginning."""
     camera_folder: CameraFolderConfig = CameraFolderConfig()
+
+    @model_validator(mode="after")
+    def _check_pattern(self) -> "DataConfig":
+        """Refuse a pattern that is none or lacks its group."""
+        text = _pattern_problem("track_pattern", self.track_pattern, ("track",)) if self.track_pattern else ""
+        if text:
+            raise refusal(f"data.{text}")
+        return self
+
+    @property
+    def times_compare(self) -> bool:
+        """Whether tracks of one camera that overlap in time were seen at once."""
+        return self.clock == "camera" and DATASETS[self.name].times_compare
 
     @property
     def has_cameras(self) -> bool:

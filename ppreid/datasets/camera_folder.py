@@ -10,9 +10,10 @@ from pathlib import Path
 from ppreid.base.errors import DataError
 from ppreid.base.reading import complete, gathered
 from ppreid.base.records import DatasetContents, ImageRecord, ReIDSplit
-from ppreid.datasets.camera_table import NamedImage, read_camera_table
+from ppreid.datasets.camera_table import NamedImage, natural_order, read_camera_table
 from ppreid.datasets.folder_layout import describe_entries
 from ppreid.datasets.image_folder import scan_folder
+from ppreid.datasets.tracks import Tracked, find_tracks, numbered, track_note
 
 UNKNOWN = -1
 DISTRACTOR = 0
@@ -29,6 +30,7 @@ def read_camera_folder(
     pattern: str = "",
     csv: str | Path = "",
     unmatched: str = "error",
+    tracks: str | Path = "auto",
     query: str | Path = "",
     gallery: str | Path = "",
     label_pattern: str = "",
@@ -42,6 +44,8 @@ def read_camera_folder(
             are the names.
         csv: for "csv": a file, see `read_camera_table`; its images are the training part, the folder is not searched.
         unmatched: what becomes of images whose path does not say the camera: "error", "skip", or "unknown".
+        tracks: a file that says which images are of one track, see `read_track_table`; "auto" is tracks.csv in the root
+            where there is one, "none" is none.
         query: labelled images to search for: a CSV, or a folder whose paths `label_pattern` describes; "" is none.
         gallery: labelled images to search among.
         label_pattern: as `pattern`, with both groups, for folders of labelled images; it is searched in the path below
@@ -75,8 +79,9 @@ def read_camera_folder(
     people = sorted({image.pid for part in parts for image in part if image.pid.strip("0")}, key=natural_order)
     camera_ids = {name: number for number, name in enumerate(cameras)}
     pids = {name: number for number, name in enumerate(people, start=1)}
-    split = ReIDSplit(*(_records(part, camera_ids, pids) for part in parts))
-    notes.append(_camera_note(cameras, split))
+    tracked = numbered(gathered(problems, partial(find_tracks, tracks, root), dict[str, Tracked]()))
+    split = ReIDSplit(*(_records(part, camera_ids, pids, tracked) for part in parts))
+    notes += [_camera_note(cameras, split), *track_note(split)]
     return complete(problems, DatasetContents(split, tuple(cameras), tuple(notes)))
 
 
@@ -93,14 +98,6 @@ def names_in_path(camera: str, pattern: str) -> NamesOf:
         return (groups["camera"], groups["pid"]) if groups.get("camera") else None
 
     return by_pattern
-
-
-def natural_order(name: str) -> tuple[list[object], str]:
-    """Sort key with which "cam2" comes before "cam10"."""
-    parts = re.split(r"(\d+)", name)  # text and digits in turn
-    numbers = [digits.lstrip("0") for digits in parts[1::2]]
-    pairs = zip(parts[::2], [*numbers, ""], strict=True)
-    return [item for text, number in pairs for item in (text, len(number), number)], name
 
 
 def _read_folder(root: Path, names_of: NamesOf, unmatched: str, *, advice: str) -> tuple[list[NamedImage], str]:
@@ -164,11 +161,20 @@ def _overlap(parts: Sequence[Sequence[NamedImage]]) -> list[str]:
     ]
 
 
-def _records(images: Sequence[NamedImage], camera_ids: dict[str, int], pids: dict[str, int]) -> tuple[ImageRecord, ...]:
+def _records(
+    images: Sequence[NamedImage],
+    camera_ids: dict[str, int],
+    pids: dict[str, int],
+    tracked: dict[str, tuple[int, float]],
+) -> tuple[ImageRecord, ...]:
     def pid(name: str) -> int:
         return pids.get(name, DISTRACTOR if name else UNKNOWN)
 
-    return tuple(ImageRecord(path, pid(name), camera_ids.get(camera, UNKNOWN)) for path, camera, name in images)
+    unknown = (UNKNOWN, float(UNKNOWN))
+    return tuple(
+        ImageRecord(path, pid(name), camera_ids.get(camera, UNKNOWN), *tracked.get(os.path.abspath(path), unknown))
+        for path, camera, name in images
+    )
 
 
 def _camera_note(cameras: Sequence[str], split: ReIDSplit) -> str:

@@ -31,6 +31,14 @@ class NamedImage(NamedTuple):
     pid: str
 
 
+def natural_order(name: str) -> tuple[list[object], str]:
+    """Sort key with which "cam2" comes before "cam10"."""
+    parts = re.split(r"(\d+)", name)  # text and digits in turn
+    numbers = [digits.lstrip("0") for digits in parts[1::2]]
+    pairs = zip(parts[::2], [*numbers, ""], strict=True)
+    return [item for text, number in pairs for item in (text, len(number), number)], name
+
+
 def read_camera_table(file: Path, root: Path) -> list[NamedImage]:
     """Read a CSV with a header and the columns path, camera (or camid) and, if known, pid (or identity).
 

@@ -119,7 +119,7 @@ def is_image_name(name: str) -> bool:
     return not name.startswith(".") and Path(name).suffix.lower() in IMAGE_SUFFIXES
 
 
-def raise_if_unparsed(unparsed: Sequence[str], source: Path, example: str, rest: Sequence[ImageRecord]) -> None:
+def raise_if_unparsed(unparsed: Sequence[str], source: Path, example: str, rest: Sequence[object]) -> None:
     """Raise when some names or lines of a source were not understood.
 
     Args:

@@ -36,7 +36,7 @@ def contact_sheet(
         DataError: no image has both a known identity and a known camera.
     """
     cells: dict[tuple[int, int], list[str]] = defaultdict(list)
-    for path, pid, camid in records:
+    for path, pid, camid, *_ in records:
         if pid > 0 and camid >= 0:
             cells[pid, camid].append(path)
     if not cells:

@@ -105,8 +105,12 @@ def read_features(path: Path) -> Features:
 
 
 def write_records(path: Path, records: Sequence[ImageRecord]) -> None:
-    """Write the CSV beside a file of features: path, pid, camid; row i belongs to feature i."""
-    write_csv(path, ImageRecord._fields, records)
+    """Write the CSV beside a file of features; row i belongs to feature i.
+
+    Its columns are path, pid, camid and, where the track of any image is known, track and time.
+    """
+    fields = ImageRecord._fields if any(record.track >= 0 for record in records) else ImageRecord._fields[:3]
+    write_csv(path, fields, (record[: len(fields)] for record in records))
 
 
 def npy_header(num_rows: int, dim: int) -> bytes:

@@ -29,6 +29,7 @@ EFFECTS: dict[str, Effect] = {
     "data.num_workers": "none",
     "data.worker_timeout": "none",
     "data.camera_folder": "none",  # names and cameras of the images are compared
+    **dict.fromkeys(("data.track_pattern", "data.frame_rate", "data.clock"), "from here on"),  # tracks are not
     "model.weights": "none",  # what training started from is in the checkpoint
     "model.weights_sha256": "none",
     "augment": "from here on",

@@ -51,10 +51,10 @@ def extract(
     """
     from ppreid.processes.device import use_device
     from ppreid.verbs.features import write_image_features
-    from ppreid.verbs.inputs import read_folder, read_split, trained_network
+    from ppreid.verbs.inputs import own_tables, read_folder, read_split, trained_network
 
     for path in (output, output.with_suffix(".csv")):
-        refuse_inputs("--out", path, [Path(name) for name in (cfg.model.weights, cfg.data.camera_folder.csv) if name])
+        refuse_inputs("--out", path, [Path(cfg.model.weights)] * bool(cfg.model.weights) + own_tables(cfg.data))
     logger.info("device: %s", use_device(cfg.device))
     skipped_list = output.with_suffix(".bad_images.txt")
     if images:

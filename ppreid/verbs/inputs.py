@@ -45,7 +45,7 @@ def read_split(
     for note in contents.notes:
         logger.info("%s", note)
     if camera_list and contents.camera_names:
-        check_outputs([Output("", camera_list, CAMERAS_CSV)], overwrite=overwrite, inputs=_tables(cfg))
+        check_outputs([Output("", camera_list, CAMERAS_CSV)], overwrite=overwrite, inputs=own_tables(cfg))
         write_camera_names(camera_list, contents.camera_names)
     for text in summary.warnings:
         warnings.warn(text, PpreidWarning, stacklevel=2)
@@ -122,9 +122,10 @@ def read_index_images(cfg: DataConfig, images: Path | None, *, skipped_list: Pat
     )  # as in file names
 
 
-def _tables(cfg: DataConfig) -> list[Path]:
+def own_tables(cfg: DataConfig) -> list[Path]:
     """Files beside the images that the data section names."""
-    return [Path(cfg.camera_folder.csv)] if cfg.camera_folder.csv else []
+    own = cfg.camera_folder
+    return [Path(name) for name in (own.csv, own.tracks) if name not in ("", "auto", "none")]
 
 
 def _readable(found: ReIDSplit, cfg: DataConfig, skipped_list: Path | None, *, overwrite: bool = False) -> ReIDSplit:

@@ -28,7 +28,12 @@ def dataset(cfg: DataConfig) -> DatasetContents:
     row = tables.DATASETS[cfg.name]
     settings = getattr(cfg, row.settings).model_dump() if row.settings else {}
     found = tables.resolve(row.read)(Path(cfg.root), **settings)
-    return DatasetContents(found) if isinstance(found, ReIDSplit) else found
+    contents = DatasetContents(found) if isinstance(found, ReIDSplit) else found
+    if not cfg.track_pattern:
+        return contents
+    from ppreid.datasets.tracks import with_tracks_of_names
+
+    return with_tracks_of_names(contents, root=Path(cfg.root), pattern=cfg.track_pattern, frame_rate=cfg.frame_rate)
 
 
 def published_counts(cfg: DataConfig) -> PublishedCounts | None:
