@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from ppreid.base.errors import ConfigError, DataError, WeightsError
 from ppreid.config.schema import TrainingConfig
 from ppreid.run.log import log_result, logger
-from ppreid.verbs.command import add_config_arguments, add_overwrite, read_training_config
+from ppreid.verbs.command import add_overwrite, add_run_arguments, read_training_config
 
 if TYPE_CHECKING:
     import numpy as np
@@ -20,15 +20,15 @@ if TYPE_CHECKING:
     from ppreid.disk.features import Features
 
 EXAMPLES = """\
-  python tools/cluster.py -c output/demo/config.yaml -o model.weights=FILE --out clusters.csv
-  python tools/cluster.py -c output/demo/config.yaml -o model.weights=FILE --sweep eps=0.3:0.8:0.05
+  python tools/cluster.py output/demo --out clusters.csv
+  python tools/cluster.py output/demo --sweep eps=0.3:0.8:0.05
   python tools/cluster.py --features features.npy -o labels.eps=0.5 --out labels.csv
 """
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """What the command line takes."""
-    add_config_arguments(parser, default="base.yaml")
+    add_run_arguments(parser, default="base.yaml")
     parser.add_argument("--features", type=Path, metavar="FILE", help=".npy or .npz instead of images and a network")
     parser.add_argument("--out", type=Path, metavar="FILE", help="CSV to write, instead of output_dir/labels.csv")
     add_overwrite(parser, "a file in the place of the CSV, whatever it is")

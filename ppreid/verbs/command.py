@@ -1,14 +1,18 @@
-"""What several verbs have: -c and -o, and the configuration that these mean."""
+"""What several verbs have: the folder of a run, -c and -o, and the configuration that these mean."""
 
 import argparse
+import os
 from collections.abc import Iterator, Sequence
 from difflib import get_close_matches
 from pathlib import Path
 
-from ppreid.base.errors import ConfigError
+from ppreid.base.errors import ConfigError, WeightsError
+from ppreid.base.reading import is_there
 from ppreid.config.load import find_config, load_config
 from ppreid.config.schema import Config, EvaluationConfig, TrainingConfig
 from ppreid.run.log import logger
+
+BEST_NETWORK, LAST_NETWORK = "best", "last"  # of a run, as options name them
 
 
 def add_override(parser: argparse.ArgumentParser, *, what: str = "set one key") -> None:
@@ -25,11 +29,34 @@ def add_override(parser: argparse.ArgumentParser, *, what: str = "set one key") 
 
 def add_config_arguments(parser: argparse.ArgumentParser, *, default: str | None = None) -> None:
     """Add -c and -o; -c is required where there is no default."""
-    default_help = f"; default {default}" if default else ""
-    parser.add_argument(
-        "-c", "--config", required=default is None, default=default, help=f"YAML file, found by name{default_help}"
-    )
+    _add_config(parser, default=default).required = default is None
     add_override(parser)
+
+
+def _add_config(parser: argparse.ArgumentParser, *, default: str | None) -> argparse.Action:
+    default_help = f"; default {default}" if default else ""
+    return parser.add_argument("-c", "--config", default=default, help=f"YAML file, found by name{default_help}")
+
+
+def add_run_arguments(parser: argparse.ArgumentParser, *, default: str | None = None) -> None:
+    """Add the folder of a run, which network of it, -c and -o: what `read_config` takes for a trained network.
+
+    Args:
+        parser: of the verb or of one of its actions.
+        default: configuration where neither a run nor -c is given; None demands one of them.
+    """
+    parser.add_argument("run", nargs="?", metavar="RUN", help="folder of a training run, instead of -c and its weights")
+    which = parser.add_mutually_exclusive_group()
+    for name, what in (
+        (BEST_NETWORK, "of the best evaluation; the default where there is one"),
+        (LAST_NETWORK, "last"),
+    ):
+        which.add_argument(
+            f"--{name}", dest="network", action="store_const", const=name, help=f"the network of RUN: {what}"
+        )
+    _add_config(parser, default=default)
+    add_override(parser)
+    parser.set_defaults(config=None, default_config=default)
 
 
 def add_overwrite(parser: argparse.ArgumentParser, what: str) -> None:
@@ -43,11 +70,64 @@ def add_overwrite(parser: argparse.ArgumentParser, what: str) -> None:
 
 
 def read_config(args: argparse.Namespace) -> Config:
-    """The configuration that -c and -o ask for; says which file it was."""
-    file: Path = find_config(args.config)
+    """The configuration that the arguments ask for; says which file it was.
+
+    Raises:
+        ConfigError: there is none, or the run and -c are two; or what `load_config` and `run_config` raise.
+    """
+    run = getattr(args, "run", None)
+    source = run or args.config or getattr(args, "default_config", None)
+    alone = [text for text in args.overrides if "=" not in text]
+    if run and alone and not os.path.exists(run):
+        raise ConfigError(f"-o takes KEY=VALUE: -o {alone[0]}={run}")
+    if run and args.config:
+        raise ConfigError(f"{run} and -c {args.config} are two configurations; give the folder of a run or -c")
+    if not source:
+        raise ConfigError("which network? give the folder of a run (output/demo), or a configuration (-c FILE)")
+    if run and os.path.isdir(run):
+        return run_config(Path(run), args.overrides, network=args.network)
+    if getattr(args, "network", None):
+        raise ConfigError(f"--{args.network} chooses among the networks of a run; give its folder, not a configuration")
+    file: Path = find_config(source)
     cfg = load_config(file, args.overrides)
     logger.info("configuration: %s", file)
     return cfg
+
+
+def run_config(folder: Path, overrides: Sequence[str] = (), *, network: str | None = None) -> Config:
+    """The configuration of a run, with the network that it trained as weights and its folder as output_dir.
+
+    Args:
+        folder: output_dir of a training, wherever it is now.
+        overrides: "a.b=value"; they win over everything else.
+        network: "best", of the best evaluation, or "last"; None is the best where there is one, otherwise the last.
+
+    Raises:
+        ConfigError: the folder holds no run, or an override is wrong.
+        DataError: its configuration is damaged.
+        WeightsError: it has no such network.
+    """
+    from ppreid.run.folder import BEST, CONFIG, LAST  # imports paddle
+
+    if not is_there(folder / CONFIG, ConfigError):
+        raise ConfigError(f"{folder} holds no run: it has no {CONFIG}; give the output_dir of a training, or -c FILE")
+    cfg = load_config(folder / CONFIG, overrides, alone=True)
+    named = {override.partition("=")[0].strip() for override in overrides}
+    weights = {"weights": cfg.model.weights, "weights_sha256": cfg.model.weights_sha256}
+    if "model.weights" not in named:
+        files = {BEST_NETWORK: BEST, LAST_NETWORK: LAST}
+        wanted = [files[network]] if network else list(files.values())
+        found = [folder / name for name in wanted if is_there(folder / name, WeightsError)]
+        if not found:
+            here = [name for name in files.values() if (folder / name).exists()]
+            hint = f"it has {', '.join(here)}" if here else "has the training written a checkpoint yet?"
+            raise WeightsError(f"{folder} has no {' and no '.join(wanted)}; {hint}")
+        weights["weights"] = str(found[0])
+    if "model.weights_sha256" not in named:
+        weights["weights_sha256"] = ""  # the configuration pins what the training began with
+    output = cfg.output_dir if "output_dir" in named else str(folder)
+    logger.info("run: %s, network: %s", folder, weights["weights"])
+    return cfg.model_copy(update={"output_dir": output, "model": cfg.model.model_copy(update=weights)})
 
 
 def for_training(cfg: Config, source: str) -> TrainingConfig:
@@ -67,7 +147,7 @@ def for_training(cfg: Config, source: str) -> TrainingConfig:
 
 def read_training_config(args: argparse.Namespace) -> TrainingConfig:
     """As `read_config`; a file for evaluation only is an error."""
-    return for_training(read_config(args), args.config)
+    return for_training(read_config(args), getattr(args, "run", None) or args.config)
 
 
 def explain_unknown(unknown: Sequence[str], args: argparse.Namespace, parser: argparse.ArgumentParser) -> str:
@@ -79,7 +159,8 @@ def explain_unknown(unknown: Sequence[str], args: argparse.Namespace, parser: ar
         parser: of the command, whose name stands in the message.
     """
     word, _, value = unknown[0].partition("=")
-    value = value or next((text for text in unknown[1:2] if not text.startswith("-")), "VALUE")
+    taken = getattr(args, "run", None)  # the value of an unknown option is taken for a run
+    value = value or next((text for text in unknown[1:2] if not text.startswith("-")), taken or "VALUE")
     refused = f"{parser.prog} does not take {unknown[0]!r}"
     keys: list[str] = []
     if hasattr(args, "overrides"):

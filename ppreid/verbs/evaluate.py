@@ -15,7 +15,7 @@ from ppreid.disk.files import explained, write_text
 from ppreid.disk.outputs import RESULTS_JSON, Output, check_outputs
 from ppreid.run.log import log_result, logger
 from ppreid.tables import DATASETS
-from ppreid.verbs.command import add_config_arguments, add_overwrite, read_config
+from ppreid.verbs.command import add_overwrite, add_run_arguments, read_config
 
 if TYPE_CHECKING:
     from ppreid.contracts import Ranker
@@ -23,7 +23,8 @@ if TYPE_CHECKING:
     from ppreid.processes.ranks import Ranks
 
 EXAMPLES = """\
-  python tools/eval.py -c output/demo/config.yaml -o model.weights=output/demo/checkpoint_best.safetensors
+  python tools/eval.py output/demo
+  python tools/eval.py output/demo --last -o eval.rerank=true
   python tools/eval.py -c ResNet50_UReID_infer.yaml
   python tools/eval.py -c ResNet50_UReID_infer.yaml -o data.name=msmt17 -o model.weights=FILE
 """
@@ -32,7 +33,7 @@ PLAIN, RERANKED = "plain", "re-ranked"  # rows of the table
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """What the command line takes."""
-    add_config_arguments(parser)
+    add_run_arguments(parser)
     add_overwrite(parser, "files in output_dir that are in the place of the results, whatever they are")
 
 

@@ -10,13 +10,13 @@ from typing import TYPE_CHECKING
 from ppreid.base.errors import ConfigError, unknown_choice
 from ppreid.config.schema import Config
 from ppreid.disk.outputs import refuse_inputs
-from ppreid.verbs.command import add_config_arguments, add_overwrite, read_config
+from ppreid.verbs.command import add_overwrite, add_run_arguments, read_config
 
 if TYPE_CHECKING:
     from ppreid.export.network import ParityRow
 
 EXAMPLES = """\
-  python tools/export.py -c output/demo/config.yaml -o model.weights=output/demo/checkpoint_best.safetensors --out net
+  python tools/export.py output/demo --out net
   python tools/export.py -c ResNet50_UReID_infer.yaml --out net
   python tools/export.py -c ResNet50_UReID_infer.yaml --out net --formats paddle --overwrite
   python tools/export.py --to fiftyone --features train.npy --labels output/demo/labels.csv --out view
@@ -30,7 +30,7 @@ FORMATS = ("paddle", "onnx")
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """What the command line takes."""
-    add_config_arguments(parser, default="base.yaml")
+    add_run_arguments(parser, default="base.yaml")
     parser.add_argument(
         "--to", choices=("network", "fiftyone"), default="network", help="what to export (default: %(default)s)"
     )

@@ -7,10 +7,10 @@ from ppreid.base.errors import DataError
 from ppreid.config.schema import Config
 from ppreid.disk.outputs import refuse_inputs
 from ppreid.run.log import logger
-from ppreid.verbs.command import add_config_arguments, add_overwrite, read_config
+from ppreid.verbs.command import add_overwrite, add_run_arguments, read_config
 
 EXAMPLES = """\
-  python tools/extract.py -c output/demo/config.yaml -o model.weights=FILE --part train --out train.npy
+  python tools/extract.py output/demo --part train --out train.npy
   python tools/extract.py -c ResNet50_UReID_infer.yaml --part gallery --out gallery.npy
   python tools/extract.py -c ResNet50_UReID_infer.yaml -o eval.precision=auto --images crops/ --out crops.npy
 
@@ -21,7 +21,7 @@ reads the result.
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """What the command line takes."""
-    add_config_arguments(parser)
+    add_run_arguments(parser)
     what = parser.add_mutually_exclusive_group(required=True)
     what.add_argument("--part", choices=("train", "query", "gallery"), help="part of the data set that data.name names")
     what.add_argument("--images", type=Path, metavar="FOLDER", help="all images of a folder and its subfolders")

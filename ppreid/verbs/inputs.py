@@ -193,7 +193,7 @@ def trained_network(cfg: EvaluationModelConfig) -> TrainedNetwork:
     if cfg.weights in ("none", "imagenet"):
         raise ConfigError(
             f"model.weights is {cfg.weights!r}, which is no trained network; "
-            "pass -o model.weights=output/.../checkpoint_best.safetensors"
+            "pass -o model.weights=output/.../checkpoint_best.safetensors, or the folder of a run instead of -c"
         )
     from ppreid.weights.match import load_weights
 

@@ -11,12 +11,13 @@ from typing import TYPE_CHECKING
 from ppreid.config.schema import Config
 from ppreid.disk.outputs import check_outputs
 from ppreid.run.log import leave_standard_output_to, log_result, logger
-from ppreid.verbs.command import add_config_arguments, add_override, add_overwrite, read_config
+from ppreid.verbs.command import add_override, add_overwrite, add_run_arguments, read_config
 
 if TYPE_CHECKING:
     from ppreid.search.results import SearchResult
 
 EXAMPLES = """\
+  python tools/search.py index output/camera_folder --out index
   python tools/search.py index -c camera_folder.yaml -o model.weights=FILE --images data/crops --out index
   python tools/search.py add index --images data/more_crops
   python tools/search.py query index person.jpg --top 10 --contact-sheet found.png
@@ -30,7 +31,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """What the command line takes."""
     actions = parser.add_subparsers(dest="action", required=True, metavar="index|add|query")
     index = actions.add_parser("index", help="make an index", description="Make an index of a folder of images.")
-    add_config_arguments(index)
+    add_run_arguments(index)
     index.add_argument("--images", type=Path, metavar="FOLDER", help="images; default: those of the data set")
     index.add_argument("--out", type=Path, required=True, metavar="INDEX", help="folder to make")
     index.add_argument("--method", default="auto", metavar="auto|exact|ivf", help="exact or approximate search")

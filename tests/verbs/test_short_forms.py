@@ -1,0 +1,124 @@
+"""The folder of a run stands for its configuration and its network."""
+
+import shutil
+
+import paddle
+import pytest
+
+from ppreid import wiring
+from ppreid.base.errors import ConfigError, DataError, WeightsError
+from ppreid.cli import main
+from ppreid.config.load import config_text, load_config
+from ppreid.disk.features import read_features
+from ppreid.disk.text import read_json
+from ppreid.verbs.command import run_config
+from ppreid.weights.files import save_weights
+
+BEST, LAST = "checkpoint_best.safetensors", "checkpoint_last.safetensors"
+
+
+@pytest.fixture(scope="module")
+def trained_once(write_tiny_config, tmp_path_factory):
+    """A folder with what a run leaves that others need: its configuration and two different networks."""
+    folder = tmp_path_factory.mktemp("short") / "run"
+    folder.mkdir()
+    cfg = load_config(write_tiny_config(folder.parent), ["model.weights_sha256=" + "0" * 64])
+    (folder / "config.yaml").write_text(config_text(cfg), encoding="utf-8")
+    for seed, name in enumerate((BEST, LAST)):
+        paddle.seed(seed)
+        save_weights(folder / name, wiring.reid_net(cfg.model))
+    return folder
+
+
+@pytest.fixture
+def trained(trained_once, tmp_path, monkeypatch):
+    """A copy of it at another place, and the working directory around it."""
+    monkeypatch.chdir(tmp_path)
+    shutil.copytree(trained_once, tmp_path / "moved")
+    return tmp_path / "moved"
+
+
+def test_the_configuration_is_that_of_the_run_with_its_network_and_its_present_folder(trained):
+    cfg, written = run_config(trained), load_config(trained / "config.yaml")
+    assert (cfg.model.weights, cfg.model.weights_sha256) == (str(trained / BEST), "")
+    assert cfg.output_dir == str(trained) != written.output_dir
+    same = {"model": written.model, "output_dir": written.output_dir}
+    assert cfg.model_copy(update=same) == written
+
+
+@pytest.mark.parametrize(
+    ("network", "there", "expected"),
+    [("last", (BEST, LAST), LAST), ("best", (BEST, LAST), BEST), (None, (LAST,), LAST), (None, (BEST, LAST), BEST)],
+)
+def test_which_network_of_the_run(trained, network, there, expected):
+    for name in {BEST, LAST} - set(there):
+        (trained / name).unlink()
+    assert run_config(trained, network=network).model.weights == str(trained / expected)
+
+
+def test_overrides_win(trained):
+    (trained / BEST).unlink()
+    (trained / LAST).unlink()  # not looked at
+    overrides = ["model.weights=mine.safetensors", "output_dir=elsewhere", "eval.batch_size=3"]
+    cfg = run_config(trained, [*overrides, "model.weights_sha256=" + "1" * 64])
+    assert (cfg.model.weights, cfg.output_dir, cfg.eval.batch_size) == ("mine.safetensors", "elsewhere", 3)
+    assert cfg.model.weights_sha256 == "1" * 64
+
+
+def test_what_is_no_run_or_has_no_network_is_an_error(trained, tmp_path):
+    (trained / BEST).unlink()
+    with pytest.raises(WeightsError, match=rf"has no {BEST}; it has {LAST}"):
+        run_config(trained, network="best")
+    (trained / LAST).unlink()
+    with pytest.raises(WeightsError, match=rf"has no {BEST} and no {LAST}; has the training written"):
+        run_config(trained)
+    (trained / "config.yaml").write_text("base: other.yaml\n")
+    with pytest.raises(DataError, match="it was changed"):
+        run_config(trained)
+    with pytest.raises(ConfigError, match="holds no run: it has no config"):
+        run_config(tmp_path)
+
+
+def test_evaluation_and_index_take_a_run(trained, capsys):
+    assert main(["eval", "moved"]) == 0
+    assert len(capsys.readouterr().out.splitlines()) == 2  # the table alone
+    assert read_json(trained / "results.json")["weights"]["path"] == f"moved/{BEST}"
+    assert main(["search", "index", "moved", "--last", "--out", "index"]) == 0
+    assert f"network: moved/{LAST}" in capsys.readouterr().err
+
+
+def test_extraction_takes_a_run(trained):
+    weights = f"model.weights={trained / LAST}"
+    assert main(["extract", "moved", "--last", "--part", "train", "--out", "short.npy"]) == 0
+    assert main(["extract", "-c", "moved/config.yaml", "-o", weights, "-o", "model.weights_sha256=", "--part", "train",
+                 "--out", "long.npy"]) == 0  # fmt: skip
+    short, long = read_features(trained.parent / "short.npy"), read_features(trained.parent / "long.npy")
+    assert (short.features == long.features).all()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["eval"], "which network? give the folder of a run (output/demo), or a configuration (-c FILE)"),
+        (["eval", "moved", "-c", "demo.yaml"], "moved and -c demo.yaml are two configurations"),
+        (["eval", "demo.yaml", "--best"], "--best chooses among the networks of a run"),
+        (["eval", "moved", "--best", "--last"], "not allowed with argument --best"),
+        (["eval", "-c", "demo.yaml", "-o", "eval.batch_size", "3"], "-o takes KEY=VALUE: -o eval.batch_size=3"),
+        (["eval", "--batch-size", "3"], "-o eval.batch_size=3"),
+        (["eval", "nothing"], "no file nothing"),
+        (["eval", "."], "holds no run"),
+    ],
+)
+def test_wrong_arguments_are_explained(trained, arguments, message, capsys):
+    try:
+        code = main(arguments)
+    except SystemExit as end:  # of argparse
+        code = end.code
+    assert code == 2
+    assert message in capsys.readouterr().err
+
+
+def test_a_configuration_may_stand_without_c(trained):
+    weights = f"model.weights={trained / LAST}"
+    assert main(["eval", "moved/config.yaml", "-o", weights, "-o", "model.weights_sha256=", "-o", "output_dir=o"]) == 0
+    assert (trained.parent / "o" / "results.json").exists()
