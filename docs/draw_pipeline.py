@@ -97,7 +97,7 @@ def main() -> None:
         text(left(0) + 90, step_top + 208, "of the person that are missing.", size=12),
         text(left(4) + 30, step_top + 172, "The degree grows from 0 to", size=12),
         text(left(4) + 30, step_top + 190, "a quarter during training", size=12),
-        text(left(4) + 30, step_top + 208, "(ise/schedule.py).", size=12),
+        text(left(4) + 30, step_top + 208, "(ise/support_samples.py).", size=12),
         "</svg>",
     ]
     print("\n".join(parts))

@@ -20,7 +20,7 @@ from ppreid.demo.generated import generate_demo_dataset
 from ppreid.evaluation.ranking import evaluate_features
 from ppreid.ise.memory import ClusterMemory, update_hard
 from ppreid.ise.objective import ise_objective
-from ppreid.ise.schedule import pli_degree
+from ppreid.ise.support_samples import pli_degree
 from ppreid.models.reid_net import ReIDNet
 from ppreid.models.resnet import resnet
 from ppreid.training.optimizer import adam_with_l2

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from ppreid.ise.objective import cluster_contrast_loss as cluster_contrast_loss
     from ppreid.ise.objective import ise_objective as ise_objective
     from ppreid.ise.objective import label_preserving_loss as label_preserving_loss
-    from ppreid.ise.schedule import pli_degree as pli_degree
+    from ppreid.ise.support_samples import pli_degree as pli_degree
     from ppreid.ise.support_samples import support_samples as support_samples
     from ppreid.neighbours.search import nearest_neighbours as nearest_neighbours
     from ppreid.verbs.evaluate import evaluate as evaluate
@@ -56,7 +56,7 @@ _HOMES = {
     "label_preserving_loss": "ise.objective",
     "load_config": "config.load",
     "nearest_neighbours": "neighbours.search",
-    "pli_degree": "ise.schedule",
+    "pli_degree": "ise.support_samples",
     "rerank": "evaluation.rerank",
     "support_samples": "ise.support_samples",
     "train": "verbs.train",

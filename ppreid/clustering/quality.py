@@ -1,14 +1,11 @@
-"""How good pseudo labels are: counts, agreement with known identities, and what another eps would give."""
+"""How good pseudo labels are: counts, agreement with known identities, and what can be said without these."""
 
 import math
-from collections.abc import Callable, Iterable
 from typing import NamedTuple
 
 import numpy as np
-from scipy import sparse
 from sklearn.metrics import adjusted_rand_score, normalized_mutual_info_score
 
-from ppreid.clustering.labels import check_distances, dbscan_labels
 from ppreid.neighbours.checks import check_row_ids
 
 
@@ -43,24 +40,22 @@ class PseudoLabelQuality(NamedTuple):
     split_identities: float
 
 
-class SweepRow(NamedTuple):
-    """The clustering at one eps.
+class LabelHealth(NamedTuple):
+    """What can be said of pseudo labels without identities.
 
     Attributes:
-        eps: largest distance of neighbours.
-        clusters: as in `ClusteringStatistics`.
-        outliers: as in `ClusteringStatistics`.
-        largest: as in `ClusteringStatistics`.
-        silhouette: see `sparse_silhouette`.
-        ari: see `PseudoLabelQuality`; nan when the identities are not known.
+        label_stability: adjusted Rand index between these labels and those of the epoch before, over the images that
+            are in a cluster both times; 1: the same clusters, 0: as unlike as chance. nan in the first epoch, and with
+            fewer than two such images.
+        camera_mixing: entropy of the cameras within clusters, as a share of their entropy in all clustered images; 0:
+            every cluster is one camera, 1: every cluster mixes the cameras as the data do. Clusters smaller than the
+            number of cameras cannot reach 1. nan when cameras are unknown, or when there is only one.
+        cross_camera_clusters: share of the clusters that hold images of more than one camera; nan likewise.
     """
 
-    eps: float
-    clusters: int
-    outliers: int
-    largest: int
-    silhouette: float
-    ari: float
+    label_stability: float
+    camera_mixing: float
+    cross_camera_clusters: float
 
 
 def clustering_statistics(labels: np.ndarray) -> ClusteringStatistics:
@@ -110,63 +105,49 @@ def pseudo_label_quality(labels: np.ndarray, pids: np.ndarray) -> PseudoLabelQua
     )
 
 
-def sparse_silhouette(distances: sparse.csr_matrix, labels: np.ndarray) -> float:
-    """Mean silhouette of the clustered images, where a pair that is not stored counts as distance 1.
-
-    An image scores (b - a) / max(a, b): a is its mean distance to the other images of its cluster, b the smallest mean
-    distance to another cluster. Outliers are left out; an image alone in its cluster scores 0.
+def label_health(labels: np.ndarray, previous: np.ndarray | None, camids: np.ndarray) -> LabelHealth:
+    """Judge the pseudo labels of an epoch without any identity.
 
     Args:
-        distances: (N, N) sparse distances in [0, 1], the diagonal stored, as from `jaccard_distance`.
-        labels: (N,) pseudo labels, 0 to C - 1, -1 for outliers.
+        labels: (N,) pseudo labels, -1 for outliers.
+        previous: (N,) those of the epoch before; None in the first.
+        camids: (N,) cameras, -1 unknown; images of unknown camera are left out of the two numbers about cameras.
 
     Returns:
-        Mean in [-1, 1]; nan with fewer than two clusters.
+        The three numbers.
 
-    Reference:
-        Rousseeuw, "Silhouettes: a graphical aid to the interpretation and validation of cluster analysis", 1987.
+    Example:
+        The clusters of the epoch before under other names; one mixes both cameras, the other is one camera.
+
+        >>> health = label_health(np.array([0, 0, 1, 1]), np.array([1, 1, 0, 0]), np.array([0, 1, 0, 0]))
+        >>> health.label_stability, health.cross_camera_clusters
+        (1.0, 0.5)
     """
-    labels = check_row_ids(labels, check_distances(distances).shape[0], "labels")
-    rows = np.flatnonzero(labels >= 0)
-    own = labels[rows]
-    sizes = np.bincount(own)  # (C,)
-    if len(sizes) < 2:
-        return math.nan
-    member = sparse.csr_matrix((np.ones(len(rows)), (rows, own)), shape=(len(labels), len(sizes)))
-    closeness = sparse.csr_matrix((1.0 - distances.data, distances.indices, distances.indptr), shape=distances.shape)
-    sums = closeness[rows] @ member  # (M, C), sparse: 0 where no pair is stored
-    to_own = np.asarray(sums[np.arange(len(rows)), own]).ravel() - 1  # (M,), without the image itself
-    means = (sums @ sparse.diags(1 / sizes)).tocoo()  # (M, C)
-    means.data[means.col == own[means.row]] = 0
-    a = 1 - to_own / np.maximum(sizes[own] - 1, 1)  # (M,)
-    b = 1 - means.max(axis=1).toarray().ravel()  # (M,)
-    scores = np.where(sizes[own] > 1, (b - a) / np.maximum(np.maximum(a, b), 1e-12), 0.0)
-    return float(scores.mean())
+    labels = check_row_ids(labels, len(labels), "labels")
+    camids = check_row_ids(camids, len(labels), "camids")
+    stability = math.nan
+    if previous is not None:
+        both = (labels >= 0) & (check_row_ids(previous, len(labels), "previous labels") >= 0)
+        if both.sum() > 1:
+            stability = float(adjusted_rand_score(previous[both], labels[both]))
+    usable = (labels >= 0) & (camids >= 0)
+    return LabelHealth(stability, *_camera_mixing(labels[usable], camids[usable]))
 
 
-def sweep_eps(
-    distances: sparse.csr_matrix,
-    eps_values: Iterable[float],
-    *,
-    min_samples: int = 4,
-    pids: np.ndarray | None = None,
-    cluster: Callable[..., np.ndarray] = dbscan_labels,
-) -> list[SweepRow]:
-    """Cluster the same distances with several eps.
+def _camera_mixing(labels: np.ndarray, camids: np.ndarray) -> tuple[float, float]:
+    """H(camera | cluster) / H(camera), and the share of clusters with several cameras."""
+    if len(np.unique(camids)) < 2:
+        return math.nan, math.nan
+    pairs, counts = np.unique(np.stack([labels, camids]), axis=1, return_counts=True)  # pairs that occur
+    # counted as values, not as positions: the number of a camera may have any size
+    cameras = _entropy(np.unique(camids, return_counts=True)[1])
+    clusters = _entropy(np.unique(labels, return_counts=True)[1])
+    cameras_of = np.unique(pairs[0], return_counts=True)[1]  # (C,)
+    # of equal entropies the difference may be negative by rounding
+    return max(0.0, (_entropy(counts) - clusters) / cameras), float(np.mean(cameras_of > 1))
 
-    Args:
-        distances: (N, N) sparse distances, computed once with max_distance at least the largest eps.
-        eps_values: values to try.
-        min_samples: as for the clusterer.
-        pids: (N,) identities, -1 unknown; None when none is known.
-        cluster: clusterer that takes `(distances, eps=..., min_samples=...)`.
 
-    Returns:
-        One row for each eps, in the order given.
-    """
-    rows = []
-    for eps in eps_values:
-        labels = cluster(distances, eps=eps, min_samples=min_samples)
-        ari = math.nan if pids is None else pseudo_label_quality(labels, pids).ari
-        rows.append(SweepRow(eps, *clustering_statistics(labels), sparse_silhouette(distances, labels), ari))
-    return rows
+def _entropy(counts: np.ndarray) -> float:
+    """Of a distribution that is given by counts, in nats."""
+    shares = counts / counts.sum()
+    return float(-(shares * np.log(shares)).sum())

@@ -9,7 +9,7 @@ from PIL import Image
 
 from ppreid.base.errors import DataError
 from ppreid.datasets.image_dataset import load_image
-from ppreid.report.cluster_facts import ClusterFacts, all_known
+from ppreid.report.tables import ClusterFacts, all_known
 
 LARGEST, MIXED, SPLIT, CAMERAS = "largest", "mixed", "split", "cameras"
 OUTLIERS = "outliers"

@@ -10,7 +10,6 @@ from sklearn.manifold import TSNE
 from ppreid.base.records import ImageRecord
 from ppreid.evaluation.inputs import Identities
 from ppreid.evaluation.ranking import RankingResult
-from ppreid.report.cluster_facts import CameraFacts, ClusterFacts, all_known, camera_facts, cluster_facts
 from ppreid.report.cluster_sheets import Group, Sheet, TrainingImages, cluster_sheets, outlier_group
 from ppreid.report.ranked_queries import (
     DistanceHistogram,
@@ -19,6 +18,7 @@ from ppreid.report.ranked_queries import (
     distance_histogram,
     rank_queries,
 )
+from ppreid.report.tables import CameraFacts, ClusterFacts, all_known, camera_facts, cluster_facts
 
 _SHEET_IMAGES, _OUTLIERS = 18, 48
 

@@ -9,9 +9,7 @@ import numpy as np
 from ppreid.base.numbers import fixed
 from ppreid.base.progress import peak_memory
 from ppreid.base.records import ImageRecord, ids
-from ppreid.clustering.health import label_health
-from ppreid.clustering.labels import GIANT
-from ppreid.clustering.quality import SweepRow, clustering_statistics, pseudo_label_quality
+from ppreid.clustering.quality import clustering_statistics, label_health, pseudo_label_quality
 from ppreid.evaluation.ranking import RankingResult
 from ppreid.run.progress import Progress, Schedule
 
@@ -84,19 +82,6 @@ def epoch_line(row: Mapping[str, Any], num_epochs: int, evaluation: Mapping[str,
     parts.append(" ".join(f"{name} {seconds:.1f}s" for name, seconds in row["stage_seconds"].items()))
     parts.append(f"{row['peak_memory_gb']:.1f} GB")
     return " | ".join(parts)
-
-
-def sweep_table(rows: Sequence[SweepRow], num_images: int) -> str:
-    """Text table of a sweep over eps; ARI only where identities are known."""
-    with_ari = any(row.ari == row.ari for row in rows)
-    header = f"{'eps':>8}{'clusters':>10}{'outliers':>17}{'largest':>9}{'silhouette':>12}" + f"{'ARI':>8}" * with_ari
-    lines = [header, "-" * len(header)]
-    for row in rows:
-        outliers = f"{row.outliers} ({100 * row.outliers / num_images:.1f}%)"
-        line = f"{row.eps:>8.3f}{row.clusters:>10}{outliers:>17}{row.largest:>9}{fixed(row.silhouette, 3):>12}"
-        line += f"{fixed(row.ari, 3):>8}" if with_ari else ""
-        lines.append(line + "  one giant cluster" * (row.largest > GIANT * num_images))
-    return "\n".join(lines)
 
 
 def history_table(history: Sequence[Mapping[str, Any]]) -> str:

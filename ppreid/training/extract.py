@@ -1,7 +1,8 @@
-"""Features of a list of images with the current network."""
+"""What the current network makes of images: their features, and how it ranks them."""
 
 import warnings
 from collections.abc import Callable, Iterator
+from typing import TypeVar
 
 import numpy as np
 import paddle
@@ -9,9 +10,12 @@ from paddle import Tensor, nn
 
 from ppreid.base.errors import ConfigError, DataError, PpreidWarning, TrainingError
 from ppreid.base.progress import progress
-from ppreid.contracts import FeatureLoader
+from ppreid.base.records import ReIDSplit, ids
+from ppreid.contracts import Extractor, FeatureLoader, Ranker
 from ppreid.processes.collectives import rows_to_first, tensors_from_first
 from ppreid.processes.ranks import ALONE, Ranks
+
+Result = TypeVar("Result")
 
 # An export takes as long as is gained on 100 (ResNet50) to several hundred images; see docs/extraction.md.
 MIN_IMAGES_FOR_INFERENCE = 500
@@ -137,3 +141,38 @@ def _check_finite(block: np.ndarray, rows: np.ndarray) -> None:
             f"{len(wrong)} of {len(block)} features of a batch are not finite (first row: {rows[wrong[0]]}); "
             "the network has diverged or its weights are damaged: lower solver.lr or check model.weights"
         )
+
+
+def evaluate_model(
+    model: nn.Layer,
+    loader: FeatureLoader,
+    split: ReIDSplit,
+    *,
+    rank: Ranker[Result],
+    extract: Extractor = extract_features,
+    ranks: Ranks = ALONE,
+    description: str = "evaluate",
+) -> Result | None:
+    """Rank the gallery for every query with the current network.
+
+    Args:
+        model: maps images to unit features.
+        loader: images of query + gallery, in this order.
+        split: data set.
+        rank: (query features, gallery features, query pids, gallery pids, query camids, gallery camids) -> result.
+        extract: network and loader to features, e.g. `extract_features` with another engine.
+        ranks: the processes that share the extraction.
+        description: for the progress display.
+
+    Returns:
+        What `rank` returned; None on ranks other than 0, where it is not called.
+    """
+    features = extract(model, loader, ranks=ranks, description=description)
+    # ranking is quick beside extraction, and one process has all features
+    if not ranks.is_first:
+        return None
+    # one pass over both, so that two short loaders need not start and end their workers
+    num_queries = len(split.query)
+    query_pids, query_camids = ids(split.query)
+    gallery_pids, gallery_camids = ids(split.gallery)
+    return rank(features[:num_queries], features[num_queries:], query_pids, gallery_pids, query_camids, gallery_camids)

@@ -15,7 +15,7 @@ from paddle import Tensor
 from ppreid.base.errors import PpreidWarning, TrainingError
 from ppreid.disk.files import write_text
 from ppreid.run.folder import NONFINITE
-from ppreid.training.precision import LossScale
+from ppreid.training.optimizer import LossScale
 
 logger = logging.getLogger("ppreid")
 

@@ -1,7 +1,23 @@
-"""The optimizer of the released recipe and its learning rate."""
+"""How gradients become weights: the optimizer of the released recipe, its learning rate, and mixed precision.
+
+Parameters stay float32 and are converted where an operation uses them, so they are their own master weights:
+checkpoints and the optimizer are the same with and without mixed precision.
+"""
+
+from collections.abc import Callable, Iterable
+from contextlib import AbstractContextManager
+from functools import partial
 
 import paddle
-from paddle import nn
+from paddle import Tensor, nn
+
+from ppreid.base.errors import ConfigError
+
+OFF = "O0"
+Autocast = Callable[[], AbstractContextManager]
+
+INITIAL_SCALE = 2.0**16
+GROW_EVERY = 2000  # steps; both numbers are those of paddle.amp.GradScaler
 
 
 def adam_with_l2(model: nn.Layer, *, lr: float, weight_decay: float) -> paddle.optimizer.Adam:
@@ -37,3 +53,81 @@ def learning_rate(step: int, *, iters: int, lr: float, lr_step: int, lr_gamma: f
     # the first step moves as well: its rate is one share of the ramp, not zero
     warmup = min(1.0, (step + 1) / warmup_iters) if warmup_iters else 1.0
     return lr * lr_gamma ** (step // iters // lr_step) * warmup
+
+
+def autocast(level: str, dtype: str) -> Autocast:
+    """A context in which paddle computes in mixed precision.
+
+    Args:
+        level: "O0" float32; "O1" convolutions and matrix products in half precision; "O2" everything that can be,
+            means and powers too.
+        dtype: "float16" or "bfloat16".
+    """
+    return partial(paddle.amp.auto_cast, enable=level != OFF, level=level, dtype=dtype)
+
+
+def require_half_precision(level: str, dtype: str) -> None:
+    """Refuse a device on which paddle would ignore mixed precision without an error, as it does on a CPU.
+
+    Args:
+        level: see `autocast`; "O0" needs nothing.
+        dtype: see `autocast`.
+
+    Raises:
+        ConfigError: this device cannot do it.
+    """
+    if level == OFF:
+        return
+    device = paddle.get_device()
+    supported = {"float16": paddle.amp.is_float16_supported, "bfloat16": paddle.amp.is_bfloat16_supported}
+    if device == "cpu" or not supported[dtype]():
+        raise ConfigError(
+            f"amp.level is {level} and amp.dtype {dtype}, but paddle cannot train in {dtype} on {device}; "
+            "set amp.level: O0, or another amp.dtype or device"
+        )
+
+
+class LossScale:
+    """A factor on the loss that keeps small float16 gradients from vanishing; halved whenever they overflow.
+
+    paddle.amp.GradScaler does the same, but switches itself off on a CPU, where no test could reach it, and keeps to
+    itself whether it left a step out.
+
+    Attributes:
+        value: the factor, a power of two.
+        steps: steps with a finite gradient since it last changed.
+        is_dynamic: whether it changes; it stays 1 otherwise.
+    """
+
+    def __init__(self, *, is_dynamic: bool) -> None:
+        self.is_dynamic = is_dynamic
+        self.value = INITIAL_SCALE if is_dynamic else 1.0
+        self.steps = 0
+
+    def scaled(self, loss: Tensor) -> Tensor:
+        """The loss times the factor."""
+        return loss * self.value if self.is_dynamic else loss
+
+    @paddle.no_grad()
+    def unscale(self, parameters: Iterable[Tensor]) -> None:
+        """Divide the gradients of parameters by the factor, in place."""
+        if self.is_dynamic:
+            # before the optimizer: its L2 term is added to the gradient, and must not be scaled
+            for parameter in parameters:
+                if parameter.grad is not None:
+                    parameter.grad.scale_(1.0 / self.value)
+
+    def shrink(self) -> bool:
+        """Halve the factor after an overflow; False if that is not possible."""
+        # at 1 float16 overflows without any scaling, so another halving would only hide a diverging run
+        if not self.is_dynamic or self.value <= 1.0:
+            return False
+        self.value, self.steps = self.value / 2, 0
+        return True
+
+    def count_step(self) -> None:
+        """Note a step with a finite gradient; double the factor after many of them."""
+        if self.is_dynamic:
+            self.steps += 1
+            if self.steps == GROW_EVERY:
+                self.value, self.steps = self.value * 2, 0

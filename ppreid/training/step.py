@@ -12,7 +12,7 @@ from ppreid.models.batch_norm import remember_running_statistics, running_statis
 from ppreid.processes.collectives import batch_of_all, sum_gradients
 from ppreid.processes.ranks import Ranks
 from ppreid.training.finite import FiniteGuard, StepBatch
-from ppreid.training.precision import Autocast
+from ppreid.training.optimizer import Autocast
 
 Backward = Callable[[Tensor], None]
 # (model, images (B, 3, H, W)) -> features (B', D) of the whole batch, detached, and what carries their gradient on to

@@ -140,8 +140,7 @@ def _print_sweep(data: Features, cfg: TrainingConfig, sweep: Sequence[float], pi
     """One distance computation, then one clustering per eps."""
     from ppreid import tables, wiring
     from ppreid.base.progress import Stopwatch
-    from ppreid.clustering.quality import sweep_eps
-    from ppreid.run.rows import sweep_table
+    from ppreid.clustering.sweep import sweep_eps, sweep_table
 
     name = cfg.labels.clusterer
     if not tables.CLUSTERERS[name].looks_at_eps:

@@ -137,7 +137,7 @@ def _check_machine(cfg: Config) -> list[Finding]:
 def _check_precision(cfg: Config) -> list[Finding]:
     """Whether the device can train in mixed precision, where that is asked for."""
     from ppreid.processes.device import use_device
-    from ppreid.training.precision import OFF, require_half_precision
+    from ppreid.training.optimizer import OFF, require_half_precision
 
     if not isinstance(cfg, TrainingConfig) or cfg.amp.level == OFF:
         return []
@@ -154,7 +154,7 @@ def _estimate(cfg: Config) -> list[Finding]:
     from ppreid import wiring
     from ppreid.doctor.run_time import estimate_run_time
     from ppreid.processes.device import use_device
-    from ppreid.training.precision import autocast
+    from ppreid.training.optimizer import autocast
 
     try:
         use_device(cfg.device)

@@ -71,7 +71,7 @@ def _evaluate(cfg: Config, ranks: Ranks, *, overwrite: bool) -> RankingResult | 
     from ppreid.evaluation.results import format_results, result_to_dict, results_file
     from ppreid.models.reid_net import FlipAveraged
     from ppreid.run.folder import BAD_IMAGES, CAMERAS, RESULTS
-    from ppreid.training.evaluate import evaluate_model
+    from ppreid.training.extract import evaluate_model
     from ppreid.verbs.inputs import read_split, trained_network
 
     folder = Path(cfg.output_dir)

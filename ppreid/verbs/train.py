@@ -138,7 +138,7 @@ def train(cfg: TrainingConfig, *, overwrite: bool = False, resume: str = "") -> 
 def _require_of_device(cfg: TrainingConfig, device: str) -> None:
     """Refuse what this device, such as "gpu:0", would silently not do."""
     from ppreid.processes.device import require_determinism
-    from ppreid.training.precision import require_half_precision
+    from ppreid.training.optimizer import require_half_precision
 
     require_half_precision(cfg.amp.level, cfg.amp.dtype)
     if cfg.deterministic:
@@ -148,7 +148,7 @@ def _require_of_device(cfg: TrainingConfig, device: str) -> None:
 def _evaluation(cfg: TrainingConfig, split: ReIDSplit, ranks: Ranks) -> Callable[..., RankingResult | None]:
     """Network to result on query and gallery."""
     from ppreid import wiring
-    from ppreid.training.evaluate import evaluate_model
+    from ppreid.training.extract import evaluate_model
 
     return partial(
         evaluate_model,
@@ -201,7 +201,7 @@ def _keeper(
 def _finite_guard(cfg: TrainingConfig, records: Sequence[ImageRecord]) -> FiniteGuard:
     """What looks for numbers that are not finite."""
     from ppreid.training.finite import FiniteGuard, write_nonfinite_batch
-    from ppreid.training.precision import OFF, LossScale
+    from ppreid.training.optimizer import OFF, LossScale
 
     paths = [record.path for record in records]
     return FiniteGuard(

@@ -87,7 +87,7 @@ def objective(cfg: ISEConfig, num_clusters: int) -> Objective:
 
 def forward(batch: BatchConfig, amp: AmpConfig, ranks: Ranks = ALONE) -> Forward | None:
     """From the images of a step, or this process's share of them, to the features of all; None: the network, once."""
-    from ppreid.training.precision import OFF, autocast
+    from ppreid.training.optimizer import OFF, autocast
     from ppreid.training.step import all_ranks, micro_batches
 
     if ranks.count == 1 and batch.accumulate == 1 and amp.level == OFF:
@@ -98,7 +98,7 @@ def forward(batch: BatchConfig, amp: AmpConfig, ranks: Ranks = ALONE) -> Forward
 
 def schedule(cfg: TrainingConfig, *, can_evaluate: bool = False) -> Schedule:
     """Steps, learning rates and PLI degrees."""
-    from ppreid.ise.schedule import pli_degree
+    from ppreid.ise.support_samples import pli_degree
     from ppreid.run.progress import Schedule
     from ppreid.training.optimizer import learning_rate
 

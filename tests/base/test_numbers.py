@@ -7,10 +7,10 @@ import pytest
 
 from ppreid.base.numbers import compact, fixed
 from ppreid.base.records import ImageRecord
-from ppreid.clustering.quality import SweepRow
+from ppreid.clustering.sweep import SweepRow, sweep_table
 from ppreid.report.ablation_table import Spread
 from ppreid.report.page import camera_and_distance
-from ppreid.run.rows import epoch_line, sweep_table
+from ppreid.run.rows import epoch_line
 from ppreid.search.results import Match, SearchResult, results_table
 
 TINY = -1e-5

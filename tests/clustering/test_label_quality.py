@@ -1,15 +1,15 @@
-"""Statistics, agreement with identities, silhouette and the sweep over eps."""
+"""Statistics, agreement with identities, and what is said of labels where no identity is known."""
 
 import math
+from collections import Counter
 
 import numpy as np
 import pytest
-from sklearn.metrics import silhouette_samples
+from hypothesis import given
+from hypothesis import strategies as st
 
 from ppreid.base.errors import DataError
-from ppreid.clustering.jaccard import jaccard_distance
-from ppreid.clustering.labels import dbscan_labels
-from ppreid.clustering.quality import clustering_statistics, pseudo_label_quality, sparse_silhouette, sweep_eps
+from ppreid.clustering.quality import clustering_statistics, label_health, pseudo_label_quality
 
 
 def test_statistics_by_hand():
@@ -47,32 +47,52 @@ def test_unknown_identities_are_left_out():
         pseudo_label_quality(labels, pids[:3])
 
 
-@pytest.mark.parametrize("eps", [0.3, 0.5, 0.7])
-def test_silhouette_equals_the_dense_one(eps, clustered_features, to_dense):
-    features, _ = clustered_features(120, num_ids=8, spread=0.6)
-    distances = jaccard_distance(features, k1=10, k2=3)
-    labels = dbscan_labels(distances, eps=eps)
-    dense = to_dense(distances)[labels >= 0][:, labels >= 0]
-    expected = silhouette_samples(dense, labels[labels >= 0], metric="precomputed").mean()
-    assert sparse_silhouette(distances, labels) == pytest.approx(expected, abs=1e-5)
+def entropy(values):
+    counts = Counter(values).values()
+    return -sum(count / len(values) * math.log(count / len(values)) for count in counts)
 
 
-def test_silhouette_without_two_clusters(clustered_features):
-    features, _ = clustered_features(20)
-    distances = jaccard_distance(features, k1=4, k2=2)
-    assert math.isnan(sparse_silhouette(distances, np.full(20, -1)))
-    assert math.isnan(sparse_silhouette(distances, np.zeros(20, int)))
-    assert sparse_silhouette(distances, np.arange(20)) == 0  # everyone alone
+def mixing_in_plain_loops(labels, camids):
+    """Entropy of the cameras within each cluster, weighted by its size, over their entropy in all clustered images."""
+    images = [(label, camid) for label, camid in zip(labels, camids, strict=True) if label >= 0 and camid >= 0]
+    within = 0.0
+    for cluster in {label for label, _ in images}:
+        cameras = [camid for label, camid in images if label == cluster]
+        within += len(cameras) / len(images) * entropy(cameras)
+    return within / entropy([camid for _, camid in images])
 
 
-def test_sweep(clustered_features):
-    features, pids = clustered_features(150, num_ids=10, spread=0.6)
-    distances = jaccard_distance(features, k1=10, k2=3, max_distance=0.7)
-    rows = sweep_eps(distances, [0.3, 0.5, 0.7], pids=pids)
-    assert [row.eps for row in rows] == [0.3, 0.5, 0.7]
-    for row in rows:
-        labels = dbscan_labels(distances, eps=row.eps)
-        assert row[1:4] == clustering_statistics(labels)
-        assert row.ari == pseudo_label_quality(labels, pids).ari
-    assert rows[0].outliers >= rows[1].outliers >= rows[2].outliers
-    assert math.isnan(sweep_eps(distances, [0.5])[0].ari)
+def test_chosen_clusters():
+    labels = np.array([0, 0, 0, 0, 1, 1, 1, 1])
+    assert label_health(labels, None, np.array([0, 0, 0, 0, 1, 1, 1, 1]))[1:] == (0.0, 0.0)
+    assert label_health(labels, None, np.array([0, 1, 0, 1, 0, 1, 0, 1]))[1:] == pytest.approx((1.0, 1.0))
+    half = label_health(labels, None, np.array([0, 0, 1, 1, 0, 0, 0, 0]))
+    assert half.cross_camera_clusters == 0.5
+
+
+def test_stability_looks_at_images_that_are_clustered_both_times():
+    before, now = np.array([0, 0, 1, 1, -1, 2]), np.array([3, 3, 0, 0, 1, -1])
+    assert label_health(now, before, np.full(6, -1)).label_stability == 1.0
+    assert label_health(np.array([0, 1, 0, 1, 0, 0]), before, np.full(6, -1)).label_stability < 0
+
+
+@pytest.mark.parametrize("previous", [None, np.array([-1, 0, -1])])
+def test_what_cannot_be_said_is_nan(previous):
+    health = label_health(np.array([0, -1, 0]), previous, np.array([2, 2, 2]))
+    assert all(math.isnan(value) for value in health)
+
+
+@given(st.lists(st.tuples(st.integers(-1, 5), st.integers(-1, 4)), min_size=1, max_size=40))
+def test_mixing_is_the_conditional_entropy_and_lies_between_0_and_1(rows):
+    labels, camids = np.array(rows).T
+    found = label_health(labels, labels, camids).camera_mixing
+    if len({camid for label, camid in rows if label >= 0 and camid >= 0}) < 2:
+        assert math.isnan(found)
+    else:
+        assert found == pytest.approx(mixing_in_plain_loops(labels, camids), abs=1e-9)
+        assert 0 <= found <= 1 + 1e-9
+
+
+def test_labels_of_other_images_are_refused():
+    with pytest.raises(DataError, match="previous labels have shape"):
+        label_health(np.zeros(3, int), np.zeros(4, int), np.zeros(3, int))

@@ -11,9 +11,8 @@ from ppreid.base.errors import DataError
 from ppreid.base.records import DatasetContents, ImageRecord, ReIDSplit
 from ppreid.clustering import alternative_labels, jaccard
 from ppreid.clustering.alternative_labels import agglomerative_labels
-from ppreid.clustering.health import label_health
 from ppreid.clustering.labels import in_order
-from ppreid.clustering.quality import pseudo_label_quality
+from ppreid.clustering.quality import label_health, pseudo_label_quality
 from ppreid.datasets.sampler import identity_batches
 from ppreid.doctor.identities import check_cameras
 from ppreid.evaluation.ranking import evaluate_distances

@@ -94,8 +94,8 @@ CHANGES: tuple[tuple[str, str, tuple[tuple[str, str], ...]], ...] = (
         ),
     ),
     (
-        "clustering/health.py",
-        "clustering/test_label_health.py",
+        "clustering/quality.py",
+        "clustering/test_label_quality.py",
         (
             ("np.mean(cameras_of > 1)", "np.mean(cameras_of > 0)"),
             ("usable = (labels >= 0) & (camids >= 0)", "usable = labels >= 0"),
@@ -106,9 +106,13 @@ CHANGES: tuple[tuple[str, str, tuple[tuple[str, str], ...]], ...] = (
         "clustering/test_label_quality.py",
         (
             ("labels.max() + 1 + np.arange(len(labels))", "labels.max() + 1"),
-            ("np.maximum(sizes[own] - 1, 1)", "np.maximum(sizes[own], 1)"),
             ("labels, pids = labels[pids >= 0], pids[pids >= 0]", "labels, pids = labels, pids"),
         ),
+    ),
+    (
+        "clustering/sweep.py",
+        "clustering/test_sweep.py",
+        (("np.maximum(sizes[own] - 1, 1)", "np.maximum(sizes[own], 1)"),),
     ),
     (
         "neighbours/reciprocal.py",
@@ -183,8 +187,8 @@ CHANGES: tuple[tuple[str, str, tuple[tuple[str, str], ...]], ...] = (
         ),
     ),
     (
-        "ise/schedule.py",
-        "ise/test_ise_schedule.py",
+        "ise/support_samples.py",
+        "ise/test_ise_support_samples.py",
         (
             ("return 0.25 * base * math.log(", "return 0.5 * base * math.log("),
             ("(math.e - 1.0) * step / total_steps + 1.0)", "math.e * step / total_steps + 1.0)"),
@@ -312,8 +316,8 @@ CHANGES: tuple[tuple[str, str, tuple[tuple[str, str], ...]], ...] = (
         ),
     ),
     (
-        "training/precision.py",
-        "training/test_precision.py",
+        "training/optimizer.py",
+        "training/test_optimizer.py",
         (
             ("self.value, self.steps = self.value / 2, 0", "self.value = self.value / 2"),
             ("self.value <= 1.0", "self.value < 1.0"),
@@ -342,7 +346,7 @@ CHANGES: tuple[tuple[str, str, tuple[tuple[str, str], ...]], ...] = (
         ),
     ),
     (
-        "training/evaluate.py",
+        "training/extract.py",
         "verbs/test_app.py training",
         (("features[:num_queries], features[num_queries:]", "features[num_queries:], features[:num_queries]"),),
     ),

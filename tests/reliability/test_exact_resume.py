@@ -63,7 +63,7 @@ def test_a_run_stopped_after_every_step_goes_on_bit_for_bit(tiny_config, tmp_pat
 
 PLACES = {
     "read_split": "ppreid.verbs.inputs",
-    "evaluate_model": "ppreid.training.evaluate",
+    "evaluate_model": "ppreid.training.extract",
     "assign_pseudo_labels": "ppreid.training.loop",
     "write_labels": "ppreid.run.keeper",
     "epoch_row": "ppreid.run.keeper",

@@ -3,8 +3,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ppreid.report.cluster_facts import camera_facts, cluster_facts
 from ppreid.report.cluster_sheets import CAMERAS, LARGEST, MIXED, SPLIT, TrainingImages, cluster_sheets, outlier_group
+from ppreid.report.tables import camera_facts, cluster_facts
 
 IMAGES = st.lists(st.tuples(st.integers(-1, 4), st.integers(0, 5), st.integers(-1, 2)), min_size=1, max_size=40)
 

@@ -2,9 +2,8 @@ import numpy as np
 import pytest
 
 from ppreid.base.records import ImageRecord
-from ppreid.clustering.quality import SweepRow
 from ppreid.run.progress import Progress, Schedule
-from ppreid.run.rows import best_row, epoch_line, epoch_row, history_table, sweep_table
+from ppreid.run.rows import best_row, epoch_line, epoch_row, history_table
 
 HISTORY = [
     {"epoch": 0, "mAP": 50.0, "Rank-1": 60.0, "Rank-5": 70.0, "Rank-10": 80.0},
@@ -39,19 +38,3 @@ def test_label_quality_is_reported_only_when_every_identity_is_known(pids, has_q
     assert line.startswith("epoch 3/5 | 2 clusters, 1 outliers of 4, largest 2 | label stability 1.00 camera mixing")
     assert "| loss 1.500 | degree 0.100 lr 1.00e-03 |" in line
     assert "mAP 40.0 Rank-1 63.0 | train 2.0s" in line
-
-
-def test_the_sweep_table_leaves_out_ari_when_it_is_not_known():
-    row = SweepRow(eps=0.5, clusters=7, outliers=25, largest=9, silhouette=0.25, ari=float("nan"))
-    assert sweep_table([row], 100).split() == [
-        *("eps", "clusters", "outliers", "largest", "silhouette"),
-        "-" * 56,
-        *("0.500", "7", "25", "(25.0%)", "9", "0.250"),
-    ]
-    assert sweep_table([row._replace(ari=0.5)], 100).endswith("0.500")
-
-
-def test_the_sweep_table_names_a_cluster_that_swallows_the_others():
-    row = SweepRow(eps=0.5, clusters=7, outliers=0, largest=25, silhouette=0.25, ari=float("nan"))
-    assert sweep_table([row], 100).endswith("0.250")
-    assert sweep_table([row._replace(largest=26)], 100).endswith("0.250  one giant cluster")

@@ -11,8 +11,7 @@ from ppreid.base.errors import PpreidWarning, TrainingError
 from ppreid.ise.memory import ClusterMemory, update_hard
 from ppreid.ise.objective import LossTerms
 from ppreid.training.finite import FiniteGuard, StepBatch, write_nonfinite_batch
-from ppreid.training.optimizer import adam_with_l2
-from ppreid.training.precision import INITIAL_SCALE, LossScale
+from ppreid.training.optimizer import INITIAL_SCALE, LossScale, adam_with_l2
 from ppreid.training.step import training_step
 
 BATCH = StepBatch(6, np.array([4, 2]), np.array([1, 0]))

@@ -12,8 +12,7 @@ from ppreid.evaluation.ranking import evaluate_features
 from ppreid.evaluation.rerank import evaluate_reranked
 from ppreid.models.reid_net import FlipAveraged
 from ppreid.run.folder import BAD_IMAGES, RESULTS
-from ppreid.training.evaluate import evaluate_model
-from ppreid.training.extract import extract_features
+from ppreid.training.extract import evaluate_model, extract_features
 from ppreid.verbs import evaluate as verb
 from ppreid.verbs.inputs import read_split, trained_network
 from ppreid.verbs.train import train
