@@ -3,6 +3,7 @@
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
+from ppreid.base.errors import ConfigError
 from ppreid.base.plain_yaml import Key
 
 SECTIONS = ("Global", "Arch", "Loss", "Optimizer", "DataLoader", "Metric", "AMP", "Infer")
@@ -115,7 +116,7 @@ def for_evaluation(
         The values under our keys, in sections; where they come from; and a sentence for each key that was taken.
 
     Raises:
-        ValueError: a value is not what PaddleClas would take.
+        ConfigError: a value is not what PaddleClas would take.
     """
     ours: dict[str, Any] = {"task": "evaluate"}
     our_places: dict[Key, str] = {}
@@ -128,7 +129,7 @@ def for_evaluation(
         try:
             found = meaning.values(value)
         except (TypeError, ValueError, KeyError, IndexError):
-            raise ValueError(f"{places.get(foreign, name)}: {name} is {value!r}, which cannot be read") from None
+            raise ConfigError(f"{places.get(foreign, name)}: {name} is {value!r}, which cannot be read") from None
         for key, our_value in found.items():
             *sections, last = key.split(".")
             section = ours

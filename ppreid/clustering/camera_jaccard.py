@@ -13,9 +13,9 @@ from ppreid.base.errors import DataError, PpreidWarning
 from ppreid.base.progress import Stopwatch
 from ppreid.clustering.jaccard import jaccard_rows
 from ppreid.neighbours.checks import at_most_all, check_features, check_ranking
-from ppreid.neighbours.inverted_lists import DEFAULT_PROBES
 from ppreid.neighbours.reciprocal import average_rows, neighbour_weights, reciprocal_neighbours
 from ppreid.neighbours.search import camera_neighbours
+from ppreid.tables import DEFAULT_PROBES
 
 
 def camera_jaccard_distance(

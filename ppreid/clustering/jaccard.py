@@ -10,9 +10,9 @@ from ppreid.base.errors import DataError
 from ppreid.base.progress import Stopwatch
 from ppreid.neighbours.checks import at_most_all, check_features, check_ranking
 from ppreid.neighbours.compiled import SparseRows, compiled, fill_rows, part_bounds
-from ppreid.neighbours.inverted_lists import DEFAULT_PROBES
 from ppreid.neighbours.reciprocal import average_rows, expand_neighbours, neighbour_weights, reciprocal_neighbours
 from ppreid.neighbours.search import nearest_neighbours
+from ppreid.tables import DEFAULT_PROBES
 
 
 def jaccard_distance(

@@ -14,7 +14,6 @@ from typing import Any
 import yaml
 from pydantic import BaseModel, ValidationError
 
-from ppreid.base import paddleclas
 from ppreid.base.errors import ConfigError, DataError, PpreidWarning, unknown_choice
 from ppreid.base.plain_yaml import MAX_LETTERS, Key, parse_yaml
 from ppreid.base.reading import is_there, reading
@@ -47,15 +46,10 @@ def load_config(path: str | Path, overrides: Sequence[str] = (), *, alone: bool 
     values, places = _read_yaml(file) if alone else _read_with_bases(file, chain=())
     if alone and "base" in values:
         raise DataError(f"{places[('base',)]}: there is a base:, but commands write complete files; it was changed")
-    foreign = [override for override in overrides if paddleclas.is_foreign_key(override.partition("=")[0])]
-    if paddleclas.is_foreign(values):
-        values, places = _from_paddleclas(file, values, places, foreign)
-    elif foreign:
-        names = [override.partition("=")[0].strip() for override in foreign]
-        raise ConfigError(f"-o takes keys of ppreid for {file}\n{paddleclas.advice(names)}")
+    if any(str(name).strip()[:1].isupper() for name in (*values, *overrides)):  # ours begin with a small letter
+        values, places, overrides = _without_paddleclas(file, values, places, overrides)
     for override in overrides:
-        if override not in foreign:
-            _apply_override(values, places, override)
+        _apply_override(values, places, override)
     task = values.get("task", "train")
     if not isinstance(task, str) or task not in SCHEMAS:
         raise ConfigError(f"{places[('task',)]}: {unknown_choice('task', str(task), SCHEMAS)}")
@@ -68,19 +62,25 @@ def load_config(path: str | Path, overrides: Sequence[str] = (), *, alone: bool 
         raise ConfigError(f"{count} in {file}\n" + "\n".join(f"  - {line}" for line in problems)) from None
 
 
-def _from_paddleclas(
+def _without_paddleclas(
     file: Path, values: dict[str, Any], places: dict[Key, str], overrides: Sequence[str]
-) -> tuple[dict[str, Any], dict[Key, str]]:
-    """A file of PaddleClas, with overrides in its own keys, as an evaluation of ours."""
-    for override in overrides:
+) -> tuple[dict[str, Any], dict[Key, str], Sequence[str]]:
+    """A file of PaddleClas, with overrides in its own keys, as an evaluation of ours, and the other overrides."""
+    from ppreid.base import paddleclas
+
+    foreign = [override for override in overrides if paddleclas.is_foreign_key(override.partition("=")[0])]
+    own = [override for override in overrides if override not in foreign]
+    if not paddleclas.is_foreign(values):
+        if not foreign:
+            return values, places, own
+        names = [override.partition("=")[0].strip() for override in foreign]
+        raise ConfigError(f"-o takes keys of ppreid for {file}\n{paddleclas.advice(names)}")
+    for override in foreign:
         _apply_override(values, places, override)
-    try:
-        ours, our_places, taken = paddleclas.for_evaluation(values, places)
-    except ValueError as error:
-        raise ConfigError(str(error)) from None
+    ours, our_places, taken = paddleclas.for_evaluation(values, places)
     text = f"{file} is a configuration of PaddleClas; for an evaluation it means {', '.join(taken) or 'nothing'}"
     warnings.warn(f"{text}; its other keys are not read", PpreidWarning, stacklevel=3)
-    return ours, our_places
+    return ours, our_places, own
 
 
 def config_text(cfg: Config) -> str:

@@ -6,6 +6,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Field
 
 from ppreid.config.choices import PositiveInt, Probability, Section, one_of
+from ppreid.tables import DEFAULT_PROBES
 
 
 class CameraJaccardConfig(Section):
@@ -30,7 +31,7 @@ class LabelsConfig(Section):
 
     neighbours: Annotated[str, one_of("labels.neighbours")] = "exact"
     """Neighbour search: exact; ivf (approximate); auto (exact up to 100,000 images)."""
-    num_probes: PositiveInt = 32
+    num_probes: PositiveInt = DEFAULT_PROBES
     """Inverted lists that ivf looks into for every image."""
     distance: Annotated[str, one_of("labels.distance")] = "jaccard"
     """Distance between images; camera_jaccard uses camera ids."""

@@ -11,10 +11,6 @@ from ppreid.base.errors import DataError, PpreidWarning
 
 _T = TypeVar("_T")
 
-# Lists that an image is compared with. Of 50,000 generated images 32 of 894 lists found 0.93 of the true ten nearest, 8
-# found 0.85 (benchmarks/search.py); docs/scaling.md has the recall of pseudo labels at larger sizes.
-DEFAULT_PROBES = 32
-
 
 class Learning(NamedTuple):
     """How thoroughly k-means looks for the centres.

@@ -10,10 +10,9 @@ import numpy as np
 from ppreid.base.errors import DataError, PpreidWarning, unknown_choice
 from ppreid.base.progress import progress
 from ppreid.neighbours.checks import at_most_all, check_features, check_row_ids
-from ppreid.neighbours.inverted_lists import DEFAULT_PROBES, usable_lists
 from ppreid.neighbours.ranking import Ranking, Tile, rank_on_device
 from ppreid.neighbours.tiles import ROWS_PER_TILE, choose_backend, choose_matmul, exact_tiles, inverted_list_tiles
-from ppreid.tables import NEIGHBOURS
+from ppreid.tables import DEFAULT_PROBES, NEIGHBOURS
 
 # "ivf" follows this many neighbours of each image's neighbours. At 32,621 images that raised the recall of 30
 # neighbours from 0.85 to 0.90, and that of the first 8 from 0.96 to 0.99, in about a fifth of the time of the search.
@@ -203,6 +202,8 @@ def _tiles(
     if exact:
         num_tiles = math.ceil(len(features) / ROWS_PER_TILE) ** 2
         return progress(exact_tiles(features, matmul=matmul), total=num_tiles, description="neighbours", unit="tile")
+    from ppreid.neighbours.inverted_lists import usable_lists
+
     num_lists, num_probes = usable_lists(num_lists, num_probes, num_images=len(features))
     return inverted_list_tiles(features, num_lists=num_lists, num_probes=num_probes, rng=rng, matmul=matmul)
 

@@ -8,7 +8,6 @@ import numpy as np
 from ppreid.base.environment import float32_products
 from ppreid.base.errors import DataError, unknown_choice
 from ppreid.base.progress import progress
-from ppreid.neighbours.inverted_lists import EVERY_EPOCH, learn_centres
 from ppreid.neighbours.ranking import Ranking, Tile
 
 Matmul = Callable[[np.ndarray, np.ndarray], np.ndarray]
@@ -57,6 +56,8 @@ def inverted_list_tiles(
     Yields:
         Tiles that cover every pair of an image and a member of its lists once.
     """
+    from ppreid.neighbours.inverted_lists import EVERY_EPOCH, learn_centres
+
     centres = learn_centres(features, num_lists, learning=EVERY_EPOCH, rng=rng)  # (L, D)
     probes = _nearest_centres(features, centres, num_probes, matmul)  # (N, num_probes)
     members = np.argsort(probes[:, 0], kind="stable")  # ascending in each list, so that files are read front to back

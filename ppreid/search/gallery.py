@@ -8,7 +8,6 @@ import numpy as np
 from ppreid.base.errors import DataError, unknown_choice
 from ppreid.neighbours.checks import check_features
 from ppreid.neighbours.inverted_lists import (
-    DEFAULT_PROBES,
     MOST_ON_GPU,
     ONCE,
     default_num_lists,
@@ -16,6 +15,7 @@ from ppreid.neighbours.inverted_lists import (
     learn_centres,
     on_gpu_or_cpu,
 )
+from ppreid.tables import DEFAULT_PROBES
 
 METHODS = ("auto", "exact", "ivf")
 # Up to this many images "auto" compares a query with all of them.

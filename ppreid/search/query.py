@@ -12,10 +12,10 @@ from ppreid.base.errors import ConfigError, DataError, PpreidWarning, unknown_ch
 from ppreid.base.records import ImageRecord
 from ppreid.datasets.image_dataset import find_unreadable
 from ppreid.datasets.image_folder import find_images
-from ppreid.neighbours.inverted_lists import DEFAULT_PROBES
 from ppreid.search.files import Manifest, read_lists, read_parts
 from ppreid.search.gallery import GallerySearch, InvertedLists
 from ppreid.search.results import Match, SearchResult
+from ppreid.tables import DEFAULT_PROBES
 
 logger = logging.getLogger("ppreid")
 

@@ -172,11 +172,12 @@ def _is_changed(cell: _Cell, *, overwrite: bool) -> bool:
         ConfigError: it has, and is not to be replaced.
     """
     from ppreid.run.folder import CONFIG
-    from ppreid.run.resume import changed_keys, effect
 
     file = cell.folder / CONFIG
     if not file.exists():
         return False
+    from ppreid.run.resume import changed_keys, effect
+
     changed = changed_keys(load_config(file, alone=True).model_dump(), cell.cfg.model_dump())
     refused = [item for item in changed if effect(item[0]) != "none" or item[0].startswith("eval.")]
     if refused and not overwrite:

@@ -1,8 +1,7 @@
 import numpy as np
 import pytest
 
-from ppreid.config.method import LabelsConfig
-from ppreid.neighbours.inverted_lists import DEFAULT_PROBES, EVERY_EPOCH, ONCE, default_num_lists, learn_centres
+from ppreid.neighbours.inverted_lists import EVERY_EPOCH, ONCE, default_num_lists, learn_centres
 
 
 def test_the_number_of_lists_grows_with_the_root_of_the_images_but_not_beyond_them():
@@ -18,7 +17,3 @@ def test_centres_of_separate_groups_are_their_means(learning):
     degrees = np.rad2deg(np.arctan2(centres[:, 1], centres[:, 0])) % 360
     np.testing.assert_allclose(np.sort(degrees), [10, 130, 250], atol=1e-3)
     np.testing.assert_allclose(np.linalg.norm(centres, axis=1), 1, atol=1e-6)
-
-
-def test_the_default_of_the_configuration_is_that_of_the_functions():
-    assert LabelsConfig().num_probes == DEFAULT_PROBES
