@@ -16,7 +16,7 @@ from ppreid.run.checkpoint import read_checkpoint
 from ppreid.run.checkpoint_set import AUTO
 from ppreid.run.folder import BEST, LAST, METRICS
 from ppreid.run.metrics import read_metrics
-from ppreid.training import precision
+from ppreid.training import optimizer
 from ppreid.verbs.train import train
 
 FAULTS = ["features=5:nan", "loss=5:inf", "gradient=5:nan"]  # the second step of the second epoch
@@ -79,8 +79,8 @@ def test_the_permission_to_leave_steps_out_changes_nothing(tiny_config, tmp_path
 @pytest.fixture
 def float16_without_rounding(monkeypatch):
     """Float16 on a CPU: everything of it but the rounding, which paddle leaves out there."""
-    monkeypatch.setattr(precision, "require_half_precision", lambda level, dtype: None)
-    monkeypatch.setattr(precision.paddle.amp, "auto_cast", lambda **_: nullcontext())
+    monkeypatch.setattr(optimizer, "require_half_precision", lambda level, dtype: None)
+    monkeypatch.setattr(optimizer.paddle.amp, "auto_cast", lambda **_: nullcontext())
 
 
 @pytest.mark.usefixtures("float16_without_rounding")
