@@ -13,6 +13,15 @@ from ppreid.tables import CHOICES
 
 PositiveInt = Annotated[int, Field(ge=1)]
 Probability = Annotated[float, Field(ge=0, le=1)]
+
+
+def _on_or_off(value: object) -> object:
+    """YAML's `on` and `off`, which are true and false, as numbers."""
+    return {True: 100.0, False: 0.0}[value] if isinstance(value, bool) else value
+
+
+# images as which the mean of all counts in that of a camera (`neighbours.camera_centre.SHRINKAGE` where it is on)
+CameraCentre = Annotated[float, Field(ge=0), BeforeValidator(_on_or_off)]
 SHOWN = 200  # letters of a wrong value
 
 

@@ -5,7 +5,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
-from ppreid.config.choices import PositiveInt, Probability, Section, one_of
+from ppreid.config.choices import CameraCentre, PositiveInt, Probability, Section, one_of
 from ppreid.tables import DEFAULT_PROBES
 
 
@@ -24,6 +24,15 @@ class CameraJaccardConfig(Section):
     """k2_intra in the first epoch, when neighbours in other cameras are not yet reliable."""
     k2_inter_first: PositiveInt = 3
     """k2_inter in the first epoch."""
+
+
+class LabelsStartConfig(Section):
+    """What pseudo labels are made of at first, when a network with random weights sees nothing yet."""
+
+    features: Literal["network", "colour"] = "network"
+    """network; or colour: the colour of six stripes of each image, which needs no training (docs/scratch.md)."""
+    epochs: Annotated[int, Field(ge=0)] = 4
+    """Epochs that begin with labels from colour; after them the network's own features are clustered."""
 
 
 class LabelsConfig(Section):
@@ -46,6 +55,10 @@ class LabelsConfig(Section):
     """Largest Jaccard distance between neighbours in a cluster."""
     min_samples: PositiveInt = 4
     """Images within eps, itself included, that make an image a core point."""
+    camera_centre: CameraCentre = 0.0
+    """Subtract the mean feature of its camera from each image before clustering: off; on (100); or as how many images
+    the mean of all counts in it."""
+    start: LabelsStartConfig = LabelsStartConfig()
 
     def of_epoch(self, keys: Collection[str], epoch: int) -> dict[str, Any]:
         """Values of keys, and of those of sections among them, by name; NAME_first stands for NAME in epoch 0."""

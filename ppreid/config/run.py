@@ -4,7 +4,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from ppreid.config.choices import PositiveInt, Probability, Section, one_of
+from ppreid.config.choices import CameraCentre, PositiveInt, Probability, Section, one_of
 
 
 class BatchConfig(Section):
@@ -86,6 +86,11 @@ class EvaluationSettings(Section):
     """Conventions of the metric, see docs/evaluation.md."""
     ignore_camera: bool = False
     """Count images of the query's own camera as well, for data from a single camera."""
+    camera_centre: CameraCentre = 0.0
+    """Subtract the mean feature of its camera from each image before it is compared: off; on (100); or as how many
+    images the mean of all counts in it. The means are those of the gallery: no labels, but many images at a time."""
+    colour: Probability = 0.0
+    """Share of the colour of the images in their similarity, beside the network's: 0 is none (docs/scratch.md)."""
     flip: bool = False
     """Average the features of every image and its mirror image, in tools/eval.py; training's own evaluations do not."""
     rerank: bool = False

@@ -1,6 +1,6 @@
 """Look at the network and the data set of a run for its page."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 
@@ -24,6 +24,7 @@ def gather_evidence(
     *,
     extract: ImageFeatures,
     rank: Ranker[RankingResult],
+    prepare: Callable[[np.ndarray], np.ndarray],
     project: Projection,
     projection: str,
     num_clusters: int,
@@ -39,6 +40,7 @@ def gather_evidence(
         split: its data set.
         extract: images to features.
         rank: features, identities and cameras of query and gallery to metrics.
+        prepare: what is done to the features of query and gallery (Q + G, D) before they are compared.
         project: features to a map.
         projection: name of `project`.
         num_clusters: contact sheets of each kind.
@@ -62,7 +64,9 @@ def gather_evidence(
     ranking = None
     if split.query and split.gallery:
         try:
-            ranking = _ranking(split, extract, rank, per_kind=num_queries, ignore_camera=ignore_camera, seed=seed)
+            ranking = _ranking(
+                split, extract, prepare, rank, per_kind=num_queries, ignore_camera=ignore_camera, seed=seed
+            )
         except EvaluationError as error:
             notes.append(f"There is no ranking: {error}")
     feature_map = None
@@ -76,6 +80,7 @@ def gather_evidence(
 def _ranking(
     split: ReIDSplit,
     extract: ImageFeatures,
+    prepare: Callable[[np.ndarray], np.ndarray],
     rank: Ranker[RankingResult],
     *,
     per_kind: int,
@@ -84,7 +89,7 @@ def _ranking(
 ) -> RankingEvidence:
     """Rank the whole gallery for every query."""
     images: Sequence[ImageRecord] = split.query + split.gallery
-    features, count = extract(images, description="report: ranking"), len(split.query)
+    features, count = prepare(extract(images, description="report: ranking")), len(split.query)
     query_pids, query_camids = ids(split.query)
     gallery_pids, gallery_camids = ids(split.gallery)
     identities = Identities(query_pids, gallery_pids, query_camids, gallery_camids)

@@ -1,7 +1,7 @@
 """All that keeps a run alive, behind one object with four verbs: start, step_done, epoch_done, finish."""
 
 import logging
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
 from functools import partial
 from itertools import chain
@@ -47,6 +47,7 @@ class Keeper(Generic[GuardOfRun]):
         checkpoints: CheckpointSet,
         metrics: MetricsFile,
         guard: GuardOfRun,
+        by_colour: Callable[[], Mapping[str, RankingResult]] = dict,
     ) -> None:
         """Take over what a run needs; nothing is written.
 
@@ -57,10 +58,11 @@ class Keeper(Generic[GuardOfRun]):
             checkpoints: what it goes on from, and how it saves.
             metrics: where its numbers go.
             guard: stops it, or leaves a step out, where a number is not finite.
+            by_colour: what colour alone reaches on query and gallery, by name; asked once, before training.
         """
         self.watch, self.guard = Stopwatch(), guard
         self._run, self._records, self._schedule = run, records, schedule
-        self._checkpoints, self._metrics = checkpoints, metrics
+        self._checkpoints, self._metrics, self._by_colour = checkpoints, metrics, by_colour
         self._shown = NO_LABELS  # pseudo labels that labels.csv shows
 
     def start(
@@ -92,7 +94,9 @@ class Keeper(Generic[GuardOfRun]):
         progress = Progress(guard=self.guard.state())
         if self._schedule.evaluate_epochs:
             with self._run.stop.interruptible():
-                row = self._evaluation_row(evaluate(model, description="before training"), epoch=0)
+                row = self._evaluation_row(
+                    evaluate(model, description="before training"), epoch=0, beside=self._by_colour
+                )
             progress = progress._replace(history=(row,))
         if self._run.ranks.is_first:
             for each in progress.history:
@@ -194,10 +198,15 @@ class Keeper(Generic[GuardOfRun]):
             self._shown = progress.labels
 
     def _evaluation_row(
-        self, result: RankingResult | None, *, epoch: int, labels: np.ndarray | None = None
+        self,
+        result: RankingResult | None,
+        *,
+        epoch: int,
+        labels: np.ndarray | None = None,
+        beside: Callable[[], Mapping[str, RankingResult]] = dict,
     ) -> dict[str, Any]:
         return facts_from_first(
-            lambda: evaluation_row(cast(RankingResult, result), epoch=epoch, labels=labels),
+            lambda: evaluation_row(cast(RankingResult, result), epoch=epoch, labels=labels, beside=beside()),
             self._run.ranks,
             "evaluation",
         )

@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -17,24 +18,38 @@ RANKS = (1, 5, 10, 20)
 _COLUMNS = ("mAP", "Rank-1", "Rank-5", "Rank-10")
 
 
-def evaluation_row(result: RankingResult, *, epoch: int, labels: np.ndarray | None = None) -> dict[str, Any]:
+def evaluation_row(
+    result: RankingResult,
+    *,
+    epoch: int,
+    labels: np.ndarray | None = None,
+    beside: Mapping[str, RankingResult] = MappingProxyType({}),
+) -> dict[str, Any]:
     """One evaluation as a row of metrics.jsonl.
 
     Args:
         result: of the evaluation.
         epoch: finished epochs; 0 is before training.
         labels: (N,) pseudo labels that the epoch trained on; None before training.
+        beside: results of something else on the same queries, by name.
 
     Returns:
-        mAP, Rank-k and mINP in percent, counts of queries, clusters and outliers.
+        mAP, Rank-k and mINP in percent, counts of queries, clusters and outliers; mAP and Rank-k of what is beside it,
+        e.g. as "colour: mAP".
     """
-    row: dict[str, Any] = {"event": "evaluation", "epoch": epoch, "mAP": 100 * result.mean_ap}
-    row |= {f"Rank-{rank}": 100 * float(result.cmc[rank - 1]) for rank in RANKS if rank <= len(result.cmc)}
+    row: dict[str, Any] = {"event": "evaluation", "epoch": epoch, **_percent(result)}
+    row |= {f"{name}: {key}": value for name, other in beside.items() for key, value in _percent(other).items()}
     row |= {"mINP": 100 * result.mean_inp, "valid_queries": result.num_valid_queries}
     if labels is not None:
         statistics = clustering_statistics(labels)
         row |= {"clusters": statistics.clusters, "outliers": statistics.outliers}
     return row
+
+
+def _percent(result: RankingResult) -> dict[str, float]:
+    """Shares that a table shows: mAP and Rank-k."""
+    ranks = {f"Rank-{rank}": 100 * float(result.cmc[rank - 1]) for rank in RANKS if rank <= len(result.cmc)}
+    return {"mAP": 100 * result.mean_ap, **ranks}
 
 
 def epoch_row(progress: Progress, schedule: Schedule, records: Sequence[ImageRecord]) -> dict[str, Any]:
@@ -85,15 +100,17 @@ def epoch_line(row: Mapping[str, Any], num_epochs: int, evaluation: Mapping[str,
 
 
 def history_table(history: Sequence[Mapping[str, Any]]) -> str:
-    """Text table of the evaluations of a run: one line each, then the last and the best."""
-    header = f"{'epoch':>14}" + "".join(f"{name:>9}" for name in _COLUMNS) + f"{'clusters':>10}{'outliers':>10}"
+    """Text table of the evaluations of a run: a line each, the last and the best, and what is beside the first."""
+    header = f"{'epoch':>16}" + "".join(f"{name:>9}" for name in _COLUMNS) + f"{'clusters':>10}{'outliers':>10}"
     best, last = best_row(history), history[-1]
     named = [(str(row["epoch"] or "before"), row) for row in history]
     named += [(f"last ({last['epoch']})", last), (f"best ({best['epoch']})", best)]
     lines = [header, "-" * len(header)]
     for name, row in named:
         counts = "".join(f"{row.get(key, '-'):>10}" for key in ("clusters", "outliers"))
-        lines.append(f"{name:>14}" + "".join(f"{row[column]:>9.1f}" for column in _COLUMNS) + counts)
+        lines.append(f"{name:>16}" + "".join(f"{row[column]:>9.1f}" for column in _COLUMNS) + counts)
+    for name in [key.removesuffix(": mAP") for key in history[0] if key.endswith(": mAP")]:
+        lines.append(f"{name:>16}" + "".join(f"{history[0].get(f'{name}: {column}', 0):>9.1f}" for column in _COLUMNS))
     return "\n".join(lines)
 
 

@@ -150,6 +150,7 @@ def evaluate_model(
     *,
     rank: Ranker[Result],
     extract: Extractor = extract_features,
+    prepare: Callable[[np.ndarray], np.ndarray] = lambda features: features,
     ranks: Ranks = ALONE,
     description: str = "evaluate",
 ) -> Result | None:
@@ -161,6 +162,7 @@ def evaluate_model(
         split: data set.
         rank: (query features, gallery features, query pids, gallery pids, query camids, gallery camids) -> result.
         extract: network and loader to features, e.g. `extract_features` with another engine.
+        prepare: what is done to the features (Q + G, D) before they are compared.
         ranks: the processes that share the extraction.
         description: for the progress display.
 
@@ -172,7 +174,7 @@ def evaluate_model(
     if not ranks.is_first:
         return None
     # one pass over both, so that two short loaders need not start and end their workers
-    num_queries = len(split.query)
+    features, num_queries = prepare(features), len(split.query)
     query_pids, query_camids = ids(split.query)
     gallery_pids, gallery_camids = ids(split.gallery)
     return rank(features[:num_queries], features[num_queries:], query_pids, gallery_pids, query_camids, gallery_camids)

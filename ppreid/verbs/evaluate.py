@@ -92,13 +92,24 @@ def _evaluate(cfg: Config, ranks: Ranks, *, overwrite: bool) -> RankingResult | 
     loader = wiring.feature_loader(split.query + split.gallery, cfg.data, cfg.eval, ranks=ranks)
     network = FlipAveraged(model) if cfg.eval.flip else model
     extract = wiring.extractor(cfg.eval)
-    results = evaluate_model(network, loader, split, rank=_rankings(cfg.eval), extract=extract, ranks=ranks)
+    colour = wiring.colour(split.query + split.gallery, cfg.data)
+    results = evaluate_model(
+        network,
+        loader,
+        split,
+        rank=_rankings(cfg.eval),
+        extract=extract,
+        prepare=wiring.prepared(cfg.eval, split, colour),
+        ranks=ranks,
+    )
     if results is None:
         return None
+    results |= (by_colour := wiring.colour_alone(cfg.eval, split, colour)())
     log_result(format_results(results))
     facts = {"config": cfg.model_dump(), "weights": weights._asdict(), "results": result_to_dict(results[PLAIN])}
     if cfg.eval.rerank:
         facts["reranked"] = result_to_dict(results[RERANKED])
+    facts |= {name: result_to_dict(result) for name, result in by_colour.items()}
     for file in files:
         write_text(file, json.dumps(facts, indent=2, ensure_ascii=False) + "\n")
         logger.info("written: %s", file)

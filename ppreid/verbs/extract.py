@@ -9,10 +9,12 @@ from ppreid.disk.outputs import refuse_inputs
 from ppreid.run.log import logger
 from ppreid.verbs.command import add_overwrite, add_run_arguments, read_config
 
+NETWORK, COLOUR = "network", "colour"
 EXAMPLES = """\
   python tools/extract.py output/demo --part train --out train.npy
   python tools/extract.py -c ResNet50_UReID_infer.yaml --part gallery --out gallery.npy
   python tools/extract.py -c ResNet50_UReID_infer.yaml -o eval.precision=auto --images crops/ --out crops.npy
+  python tools/extract.py -c demo.yaml --features colour --part train --out colour.npy
 
 An interrupted extraction goes on where it stopped when the same command runs again. tools/cluster.py --features
 reads the result.
@@ -25,17 +27,36 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     what = parser.add_mutually_exclusive_group(required=True)
     what.add_argument("--part", choices=("train", "query", "gallery"), help="part of the data set that data.name names")
     what.add_argument("--images", type=Path, metavar="FOLDER", help="all images of a folder and its subfolders")
+    parser.add_argument(
+        "--features",
+        choices=(NETWORK, COLOUR),
+        default=NETWORK,
+        help="colour: of six stripes of each image, which needs no network and no training; default %(default)s",
+    )
     parser.add_argument("--out", type=Path, required=True, metavar="FILE", help=".npy file to write, a .csv beside it")
     add_overwrite(parser, "features that are finished, or a .csv of somebody else")
 
 
 def run(args: argparse.Namespace) -> None:
     """Do what the command line asks for."""
-    extract(read_config(args), args.out, part=args.part, images=args.images, overwrite=args.overwrite)
+    extract(
+        read_config(args),
+        args.out,
+        part=args.part,
+        images=args.images,
+        features=args.features,
+        overwrite=args.overwrite,
+    )
 
 
 def extract(
-    cfg: Config, output: Path, *, part: str = "train", images: Path | None = None, overwrite: bool = False
+    cfg: Config,
+    output: Path,
+    *,
+    part: str = "train",
+    images: Path | None = None,
+    features: str = NETWORK,
+    overwrite: bool = False,
 ) -> None:
     """Write the features of many images; the same call continues an extraction that was interrupted.
 
@@ -44,13 +65,14 @@ def extract(
         output: .npy file to write, (N, D) float32; a CSV with path, pid and camid of each row gets the same name.
         part: part of the data set: "train", "query" or "gallery".
         images: folder of images, searched with its subfolders, instead of a data set.
+        features: "network", or "colour", see `colour_features`, for which no weights are needed.
         overwrite: replace a finished file, or a CSV of that name that no call has written; an input never.
 
     Raises:
         PpreidError: what its message says; the subclass tells the kind.
     """
     from ppreid.processes.device import use_device
-    from ppreid.verbs.features import write_image_features
+    from ppreid.verbs.features import write_colour_features, write_image_features
     from ppreid.verbs.inputs import own_tables, read_folder, read_split, trained_network
 
     for path in (output, output.with_suffix(".csv")):
@@ -63,5 +85,8 @@ def extract(
         records = getattr(read_split(cfg.data, skipped_list=skipped_list, overwrite=overwrite), part)
     if not records:
         raise DataError(f"data set {cfg.data.name} has no image in its {part} part")
+    if features == COLOUR:
+        write_colour_features(cfg, records, output, overwrite=overwrite)
+        return
     model, weights = trained_network(cfg.model)
     write_image_features(cfg, model, weights.sha256, records, output, overwrite=overwrite)

@@ -3,7 +3,7 @@
 import hashlib
 import json
 import logging
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -19,6 +19,7 @@ from ppreid.training.extract import feature_blocks
 
 logger = logging.getLogger("ppreid")
 
+_COLOUR_BLOCK = 256  # images whose colour is written at a time
 NETWORK_KEYS = {"backbone", "base_width", "last_stride", "pooling", "embedding_dim"}
 
 
@@ -63,26 +64,68 @@ def write_image_features(
     Raises:
         PpreidError: what its message says; the subclass tells the kind.
     """
+
+    def blocks_from(first_row: int) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+        loader = wiring.feature_loader(records, cfg.data, cfg.eval, first_row=first_row)
+        return feature_blocks(model, loader, engine=cfg.eval.engine, precision=cfg.eval.precision)
+
+    origin = {**made_with(cfg, weights_sha256), "engine": f"{cfg.eval.engine}, {cfg.eval.precision}"}
+    _write(cfg, records, output, dim=model.feature_dim, origin=origin, blocks_from=blocks_from, overwrite=overwrite)
+
+
+def write_colour_features(
+    cfg: Config, records: Sequence[ImageRecord], output: Path, *, overwrite: bool = False
+) -> None:
+    """Write the colour of some images into an .npy file, see `colour_features`, or finish what an earlier call began.
+
+    Args:
+        cfg: how many workers read images.
+        records: the images, (N,).
+        output: see `write_features`.
+        overwrite: see `write_features`.
+
+    Raises:
+        PpreidError: what its message says; the subclass tells the kind.
+    """
+    from ppreid.datasets.colour import BINS, COLOUR_DIM, STRIPES, colour_features
+
+    def blocks_from(first_row: int) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+        for start in range(first_row, len(records), _COLOUR_BLOCK):
+            block = records[start : start + _COLOUR_BLOCK]
+            yield colour_features(block, num_workers=cfg.data.num_workers), np.arange(start, start + len(block))
+
+    origin = {"features": f"colour, {STRIPES} stripes, {BINS} bins"}
+    _write(cfg, records, output, dim=COLOUR_DIM, origin=origin, blocks_from=blocks_from, overwrite=overwrite)
+
+
+def _write(
+    cfg: Config,
+    records: Sequence[ImageRecord],
+    output: Path,
+    *,
+    dim: int,
+    origin: Mapping[str, str],
+    blocks_from: Callable[[int], Iterator[tuple[np.ndarray, np.ndarray]]],
+    overwrite: bool,
+) -> None:
+    """Write features of images, and say so."""
     from ppreid.disk.feature_writer import write_features
 
-    origin = {
-        **made_with(cfg, weights_sha256),
-        "engine": f"{cfg.eval.engine}, {cfg.eval.precision}",
+    images = {
         "images": hashlib.sha256(repr(tuple(records)).encode()).hexdigest(),
         "image files": contents_digest(records, num_workers=cfg.data.num_workers),
     }
 
-    def blocks_from(first_row: int) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    def counted(first_row: int) -> Iterator[tuple[np.ndarray, np.ndarray]]:
         logger.info("%d images, %d of them already done", len(records), first_row)
-        loader = wiring.feature_loader(records, cfg.data, cfg.eval, first_row=first_row)
-        return feature_blocks(model, loader, engine=cfg.eval.engine, precision=cfg.eval.precision)
+        return blocks_from(first_row)
 
     write_features(
         output,
         records,
-        dim=model.feature_dim,
-        origin=origin,
-        blocks_from=blocks_from,
+        dim=dim,
+        origin={**origin, **images},
+        blocks_from=counted,
         check=check_not_collapsed,
         overwrite=overwrite,
     )

@@ -166,6 +166,7 @@ def _evidence(cfg: TrainingConfig, split: ReIDSplit, model: ReIDNet, run: RunFil
         split,
         extract=feature_extractor(cfg, model),
         rank=wiring.ranking(cfg.eval),
+        prepare=wiring.prepared(cfg.eval, split, wiring.colour(split.query + split.gallery, cfg.data)),
         project=tables.resolve(tables.PROJECTIONS[cfg.report.projection].function),
         projection=cfg.report.projection,
         num_clusters=cfg.report.clusters,

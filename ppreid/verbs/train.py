@@ -16,12 +16,11 @@ from ppreid.run.log import logger
 from ppreid.verbs.command import add_config_arguments, read_training_config
 
 if TYPE_CHECKING:
+    import numpy as np
     import paddle
 
     from ppreid.base.records import ImageRecord, ReIDSplit
-    from ppreid.evaluation.ranking import RankingResult
     from ppreid.models.reid_net import ReIDNet
-    from ppreid.processes.ranks import Ranks
     from ppreid.run.checkpoint import Checkpoint
     from ppreid.run.keeper import Keeper
     from ppreid.run.opening import OpenRun
@@ -118,6 +117,7 @@ def train(cfg: TrainingConfig, *, overwrite: bool = False, resume: str = "") -> 
         if checkpoint is None and ranks.is_first:
             load_initial_weights(model, cfg.model)
         label_loader = wiring.feature_loader(split.train, cfg.data, cfg.eval, ranks=ranks)
+        colour = wiring.colour(split.query + split.gallery, cfg.data)
         with closing(wiring.train_loader(split.train, cfg, ranks)) as loader:
             progress = loop.train(
                 model,
@@ -125,9 +125,9 @@ def train(cfg: TrainingConfig, *, overwrite: bool = False, resume: str = "") -> 
                 split,
                 loader,
                 extract=partial(wiring.extractor(cfg.eval), loader=label_loader, ranks=ranks),
-                evaluate=_evaluation(cfg, split, ranks),
-                method=wiring.method(cfg, ranks, can_evaluate=bool(split.query)),
-                keeper=_keeper(cfg, split, images, model, optimizer, opened, checkpoint),
+                evaluate=wiring.evaluation(cfg, split, colour, ranks),
+                method=wiring.method(cfg, split.train, ranks, can_evaluate=bool(split.query)),
+                keeper=_keeper(cfg, split, images, model, optimizer, opened, checkpoint, colour),
             )
             if cfg.report.enabled and ranks.is_first:
                 with opened.stop.interruptible():
@@ -145,21 +145,6 @@ def _require_of_device(cfg: TrainingConfig, device: str) -> None:
         require_determinism(device)
 
 
-def _evaluation(cfg: TrainingConfig, split: ReIDSplit, ranks: Ranks) -> Callable[..., RankingResult | None]:
-    """Network to result on query and gallery."""
-    from ppreid import wiring
-    from ppreid.training.extract import evaluate_model
-
-    return partial(
-        evaluate_model,
-        loader=wiring.feature_loader(split.query + split.gallery, cfg.data, cfg.eval, ranks=ranks),
-        split=split,
-        rank=wiring.ranking(cfg.eval),
-        extract=wiring.extractor(cfg.eval),
-        ranks=ranks,
-    )
-
-
 def _keeper(
     cfg: TrainingConfig,
     split: ReIDSplit,
@@ -168,6 +153,7 @@ def _keeper(
     optimizer: paddle.optimizer.Optimizer,
     opened: OpenRun,
     checkpoint: Checkpoint | None,
+    colour: Callable[[], np.ndarray],
 ) -> Keeper[FiniteGuard]:
     """What keeps the run alive."""
     from ppreid import wiring
@@ -195,6 +181,7 @@ def _keeper(
         ),
         metrics=MetricsFile(folder / METRICS, visualdl=cfg.log.visualdl),
         guard=_finite_guard(cfg, split.train),
+        by_colour=wiring.colour_alone(cfg.eval, split, colour),
     )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -11,16 +12,22 @@ from ppreid.wiring.data import dataset as dataset
 from ppreid.wiring.data import feature_loader as feature_loader
 from ppreid.wiring.data import published_counts as published_counts
 from ppreid.wiring.data import train_loader as train_loader
+from ppreid.wiring.evaluation import colour as colour
+from ppreid.wiring.evaluation import colour_alone as colour_alone
+from ppreid.wiring.evaluation import evaluation as evaluation
+from ppreid.wiring.evaluation import extractor as extractor
+from ppreid.wiring.evaluation import prepared as prepared
+from ppreid.wiring.evaluation import ranking as ranking
 
 if TYPE_CHECKING:
     import numpy as np
     from scipy.sparse import csr_matrix
 
+    from ppreid.base.records import ImageRecord
     from ppreid.config.method import EvaluationModelConfig, ISEConfig, LabelsConfig
-    from ppreid.config.run import AmpConfig, BatchConfig, EvaluationSettings
+    from ppreid.config.run import AmpConfig, BatchConfig
     from ppreid.config.schema import TrainingConfig
-    from ppreid.contracts import Clusterer, Distance, Extractor, Objective, Ranker
-    from ppreid.evaluation.ranking import RankingResult
+    from ppreid.contracts import Clusterer, Distance, Objective
     from ppreid.models.reid_net import ReIDNet
     from ppreid.run.progress import Schedule
     from ppreid.training.loop import Method
@@ -41,15 +48,27 @@ def reid_net(cfg: EvaluationModelConfig, *, bn_chunks: int = 1) -> ReIDNet:
     )
 
 
-def extractor(settings: EvaluationSettings) -> Extractor:
-    """Network and loader to features (N, D)."""
-    from ppreid.training.extract import extract_features
+def distance(cfg: LabelsConfig, epoch: int, colour: Callable[[], np.ndarray] | None = None) -> Distance:
+    """Features and cameras to the distances of the pseudo labels of an epoch, from 0.
 
-    return partial(extract_features, engine=settings.engine, precision=settings.precision)
+    Args:
+        cfg: the labels section.
+        epoch: the epoch.
+        colour: gives the colour of the training images (N, 768), for epochs that begin with it.
+    """
+    from ppreid.clustering.prepared import prepared_distance
+
+    use_colour = colour is not None and cfg.start.features == "colour" and epoch < cfg.start.epochs
+    compute = _distance_of(cfg, epoch)
+    if not use_colour and cfg.camera_centre == 0:
+        return compute
+    return partial(
+        prepared_distance, distance=compute, camera_centre=cfg.camera_centre, instead=colour if use_colour else None
+    )
 
 
-def distance(cfg: LabelsConfig, epoch: int) -> Distance:
-    """Features and cameras to the distances of the pseudo labels of an epoch, from 0."""
+def _distance_of(cfg: LabelsConfig, epoch: int) -> Distance:
+    """As `distance`, of features as they come."""
     row, clusterer = tables.DISTANCES[cfg.distance], tables.CLUSTERERS[cfg.clusterer]
     compute = partial(
         tables.resolve(row.function),
@@ -120,12 +139,14 @@ def schedule(cfg: TrainingConfig, *, can_evaluate: bool = False) -> Schedule:
     )
 
 
-def method(cfg: TrainingConfig, ranks: Ranks = ALONE, *, can_evaluate: bool = False) -> Method:
-    """What there is to choose in the method."""
+def method(
+    cfg: TrainingConfig, records: Sequence[ImageRecord], ranks: Ranks = ALONE, *, can_evaluate: bool = False
+) -> Method:
+    """What there is to choose in the method, for these training images."""
     from ppreid.training.loop import Method
 
     return Method(
-        distance=partial(distance, cfg.labels),
+        distance=partial(distance, cfg.labels, colour=colour(records, cfg.data)),
         clusterer=partial(_at_least_one, cfg=cfg.labels),
         memory_update=tables.resolve(tables.MEMORY_UPDATES[cfg.memory.update].function),
         momentum=cfg.memory.momentum,
@@ -143,10 +164,3 @@ def _at_least_one(distances: csr_matrix, *, cfg: LabelsConfig) -> np.ndarray:
     require_clusters(labels, eps=cfg.eps, min_samples=cfg.min_samples)
     log_giant_cluster(labels, eps=cfg.eps if tables.CLUSTERERS[cfg.clusterer].looks_at_eps else None)
     return labels
-
-
-def ranking(cfg: EvaluationSettings) -> Ranker[RankingResult]:
-    """Features, identities and cameras of query and gallery to metrics."""
-    from ppreid.evaluation.ranking import evaluate_features
-
-    return partial(evaluate_features, protocol=cfg.protocol, ignore_camera=cfg.ignore_camera)

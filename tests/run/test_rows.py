@@ -25,6 +25,14 @@ def test_the_history_table_shows_every_evaluation_then_last_and_best():
     assert lines[-1] == ["best", "(4)", "40.0", "62.0", "72.0", "82.0", "8", "2"]
 
 
+def test_what_was_beside_the_first_evaluation_ends_the_table():
+    beside = {"colour: mAP": 19.0, "colour: Rank-1": 44.0, "colour: Rank-5": 55.0, "colour: Rank-10": 66.0}
+    first, *rest = HISTORY
+    lines = history_table([{**first, **beside}, *rest]).splitlines()
+    assert lines[:-1] == history_table(HISTORY).splitlines()
+    assert lines[-1].split() == ["colour", "19.0", "44.0", "55.0", "66.0"]
+
+
 @pytest.mark.parametrize(("pids", "has_quality"), [([1, 1, 2, 2], True), ([1, 1, 2, -1], False)])
 def test_label_quality_is_reported_only_when_every_identity_is_known(pids, has_quality):
     labels = np.array([0, 0, 1, -1])

@@ -8,9 +8,11 @@ from ppreid import tables, wiring
 from ppreid.base.errors import ConfigError, EvaluationError
 from ppreid.base.records import ids
 from ppreid.config.load import load_config
+from ppreid.datasets.colour import COLOUR_DIM, colour_features
 from ppreid.evaluation.ranking import evaluate_features
 from ppreid.evaluation.rerank import evaluate_reranked
 from ppreid.models.reid_net import FlipAveraged
+from ppreid.neighbours.camera_centre import CameraCentres
 from ppreid.run.folder import BAD_IMAGES, RESULTS
 from ppreid.training.extract import evaluate_model, extract_features
 from ppreid.verbs import evaluate as verb
@@ -98,6 +100,53 @@ def test_evaluations_during_training_are_plain(tiny_config, tmp_path):
     plain = train(load_config(tiny_config, short))
     options = ["eval.flip=true", "eval.rerank=true", f"output_dir={tmp_path / 'options'}"]
     assert train(load_config(tiny_config, short + options)) == plain
+
+
+@pytest.mark.filterwarnings("ignore:.*cameras have fewer")
+def test_colour_is_a_row_of_the_table_and_may_stand_beside_the_network(evaluate, arrays_of, tiny_config, caplog):
+    with caplog.at_level("INFO", "ppreid"):
+        plain, written = evaluate()
+    table = next(message for message in caplog.messages if message.startswith("market1501")).splitlines()
+    assert [line.rstrip("0123456789. ") for line in table[1:4]] == ["plain", "colour", "colour, centred"]
+    cfg = load_config(tiny_config)
+    split = wiring.dataset(cfg.data).split
+    colour, identities = colour_features(split.query + split.gallery), arrays_of()[2:]
+    halves = np.split(colour, [len(split.query)])
+    assert written["colour"]["mean_ap"] == pytest.approx(evaluate_features(*halves, *identities).mean_ap, abs=1e-9)
+    # with all of the weight colour is the ranking, however the network ranks
+    for row, overrides in (("colour", ()), ("colour, centred", ("eval.camera_centre=on",))):
+        result, again = evaluate("eval.colour=1.0", *overrides)
+        assert result.mean_ap == pytest.approx(written[row]["mean_ap"], abs=1e-9) != plain.mean_ap
+        assert again[row] == written[row]
+
+
+@pytest.mark.filterwarnings("ignore:.*cameras have fewer")
+def test_training_clusters_colour_first_and_says_what_it_reaches(tiny_config, tmp_path, monkeypatch):
+    seen = []
+    for epochs in (1, 0):
+        folder = tmp_path / f"run{epochs}"
+        start = ["labels.start.features=colour", f"labels.start.epochs={epochs}", "labels.camera_centre=on"]
+        cfg = load_config(tiny_config, ["solver.epochs=2", "solver.iters=1", f"output_dir={folder}", *start])
+        with monkeypatch.context() as patch:
+            patch.setitem(tables.DISTANCES, "jaccard", tables.DISTANCES["jaccard"]._replace(function=spy(seen)))
+            history = train(cfg)
+    split = wiring.dataset(cfg.data).split
+    _, camids = ids(split.train)
+    colour = colour_features(split.train)
+    expected = CameraCentres(colour, camids).subtracted_from(colour, camids)
+    assert [features.shape[1] for features in seen] == [COLOUR_DIM, 64, 64, 64]
+    np.testing.assert_array_equal(seen[0], expected)
+    split_colour = np.split(colour_features(split.query + split.gallery), [len(split.query)])
+    (query_pids, query_camids), (gallery_pids, gallery_camids) = ids(split.query), ids(split.gallery)
+    result = evaluate_features(*split_colour, query_pids, gallery_pids, query_camids, gallery_camids)
+    assert history[0]["colour: mAP"] == pytest.approx(100 * result.mean_ap)
+    assert "colour: mAP" not in history[1]
+
+
+def spy(seen):
+    """The distance, which notes what features it is given."""
+    real = tables.resolve(tables.DISTANCES["jaccard"].function)
+    return lambda features, **settings: seen.append(features) or real(features, **settings)
 
 
 @pytest.mark.parametrize("protocol", ["market1501_trapezoid", "fastreid", "all_queries"])

@@ -8,6 +8,8 @@ from PIL import Image
 from ppreid import wiring
 from ppreid.base.errors import ConfigError, DataError, PpreidWarning
 from ppreid.config.load import load_config
+from ppreid.datasets import colour
+from ppreid.datasets.colour import colour_features
 from ppreid.datasets.image_folder import find_images
 from ppreid.disk.features import read_features
 from ppreid.verbs import features
@@ -45,6 +47,29 @@ def test_the_file_holds_every_image_of_the_part_in_order(config, tmp_path):
     assert len(set(found.pids)) == 6 and set(found.camids) == {0, 1}
     assert found.names == sorted(found.names) and "bounding_box_train" in found.names[0]
     assert {file.name for file in output.parent.iterdir()} == {"train.npy", "train.npy.sha256", "train.csv"}
+
+
+def test_colour_needs_no_weights_and_goes_on_where_it_stopped(tiny_config, tmp_path, monkeypatch):
+    cfg, output, whole = load_config(tiny_config), tmp_path / "colour.npy", tmp_path / "whole.npy"
+    monkeypatch.setattr(features, "_COLOUR_BLOCK", 20)
+    extract(cfg, whole, features="colour")
+    found = read_features(whole)
+    records = wiring.dataset(cfg.data).split.train
+    assert found.names == [record.path for record in records]
+    np.testing.assert_array_equal(found.features, colour_features(records))
+
+    real = colour.colour_features
+
+    def stopping(block, **settings):
+        if block[0].path == records[20].path:
+            raise KeyboardInterrupt
+        return real(block, **settings)
+
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr(colour, "colour_features", stopping)
+        extract(cfg, output, features="colour")
+    extract(cfg, output, features="colour")
+    assert output.read_bytes() == whole.read_bytes()
 
 
 def test_clustering_reads_the_file(config, tmp_path):

@@ -1,0 +1,81 @@
+"""From configuration to what compares features of query and gallery."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from functools import cache, partial
+from typing import TYPE_CHECKING
+
+from ppreid.processes.ranks import ALONE, Ranks
+from ppreid.wiring.data import feature_loader
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    from ppreid.base.records import ImageRecord, ReIDSplit
+    from ppreid.config.data import DataConfig
+    from ppreid.config.run import EvaluationSettings
+    from ppreid.config.schema import TrainingConfig
+    from ppreid.contracts import Extractor, Ranker
+    from ppreid.evaluation.ranking import RankingResult
+
+
+def extractor(settings: EvaluationSettings) -> Extractor:
+    """Network and loader to features (N, D)."""
+    from ppreid.training.extract import extract_features
+
+    return partial(extract_features, engine=settings.engine, precision=settings.precision)
+
+
+def colour(records: Sequence[ImageRecord], data: DataConfig) -> Callable[[], np.ndarray]:
+    """What gives the colour of images (N, 768), read once and only where somebody asks."""
+    from ppreid.datasets.colour import colour_features
+
+    return cache(partial(colour_features, records, num_workers=data.num_workers))
+
+
+def prepared(
+    cfg: EvaluationSettings, split: ReIDSplit, colour_of_split: Callable[[], np.ndarray]
+) -> Callable[[np.ndarray], np.ndarray]:
+    """From features of query and gallery (Q + G, D) to those that are compared."""
+    from ppreid.evaluation.prepared import Preparation, prepared_features
+
+    return partial(
+        prepared_features,
+        split=split,
+        how=Preparation(camera_centre=cfg.camera_centre, colour_weight=cfg.colour),
+        colour=colour_of_split,
+    )
+
+
+def ranking(cfg: EvaluationSettings) -> Ranker[RankingResult]:
+    """Features, identities and cameras of query and gallery to metrics."""
+    from ppreid.evaluation.ranking import evaluate_features
+
+    return partial(evaluate_features, protocol=cfg.protocol, ignore_camera=cfg.ignore_camera)
+
+
+def colour_alone(
+    cfg: EvaluationSettings, split: ReIDSplit, colour_of_split: Callable[[], np.ndarray]
+) -> Callable[[], dict[str, RankingResult]]:
+    """What gives the metrics of colour alone, by the name of their row."""
+    from ppreid.evaluation.prepared import colour_rankings
+
+    return partial(colour_rankings, split, colour_of_split, rank=ranking(cfg))
+
+
+def evaluation(
+    cfg: TrainingConfig, split: ReIDSplit, colour_of_split: Callable[[], np.ndarray], ranks: Ranks = ALONE
+) -> Callable[..., RankingResult | None]:
+    """Network to metrics on query and gallery, as training sees it."""
+    from ppreid.training.extract import evaluate_model
+
+    return partial(
+        evaluate_model,
+        loader=feature_loader(split.query + split.gallery, cfg.data, cfg.eval, ranks=ranks),
+        split=split,
+        rank=ranking(cfg.eval),
+        extract=extractor(cfg.eval),
+        prepare=prepared(cfg.eval, split, colour_of_split),
+        ranks=ranks,
+    )
