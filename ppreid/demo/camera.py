@@ -123,17 +123,42 @@ def _detector_box(canvas: Canvas, rng: np.random.Generator, half_width: float) -
 
 
 def _develop(camera: Camera, crop: Image.Image, rng: np.random.Generator) -> Image.Image:
-    """The crop with the colours, the blur and the noise of the camera."""
-    light = rng.uniform(0.88, 1.12) * (1 + camera.side_light * np.linspace(-1, 1, crop.width))  # (W,)
-    pixels = np.asarray(crop) * light[None, :, None]  # (H, W, 3)
+    """The crop in a random light, with the colours, the blur and the noise of the camera."""
+    light, offset, blur = rng.uniform(0.88, 1.12), rng.normal(0, 7), rng.uniform(0.6, 1.3)
+    return develop(camera, crop, rng, light=light, offset=offset, blur=blur)
+
+
+def develop(
+    camera: Camera,
+    picture: Image.Image,
+    rng: np.random.Generator,
+    *,
+    light: float = 1.0,
+    offset: float = 0.0,
+    blur: float = 1.0,
+) -> Image.Image:
+    """A picture with the colours, the blur and the noise of a camera.
+
+    Args:
+        camera: who looks.
+        picture: RGB.
+        rng: random numbers of the noise.
+        light: factor of the brightness of this moment.
+        offset: added to the brightness, 0 to 255.
+        blur: factor of the camera's blur.
+
+    Returns:
+        RGB image of the same size.
+    """
+    falls = light * (1 + camera.side_light * np.linspace(-1, 1, picture.width))  # (W,)
+    pixels = np.asarray(picture) * falls[None, :, None]  # (H, W, 3)
     grey = pixels.mean(axis=2, keepdims=True)
     pixels = (grey + camera.saturation * (pixels - grey)) @ (camera.mix.T * camera.gain)
     pixels = 255 * np.clip(pixels / 255, 0, 1) ** camera.gamma
-    pixels = camera.contrast * (pixels - 118) + 118 + camera.brightness + rng.normal(0, 7)
+    pixels = camera.contrast * (pixels - 118) + 118 + camera.brightness + offset
     pixels = (1 - camera.haze) * pixels + camera.haze * 185
-    blur = camera.blur * rng.uniform(0.6, 1.3)
-    if blur > _LEAST_BLUR:
-        blurred = Image.fromarray(_to_bytes(pixels)).filter(ImageFilter.GaussianBlur(blur))
+    if camera.blur * blur > _LEAST_BLUR:
+        blurred = Image.fromarray(_to_bytes(pixels)).filter(ImageFilter.GaussianBlur(camera.blur * blur))
         pixels = np.asarray(blurred).astype(float)
     return Image.fromarray(_to_bytes(pixels + rng.normal(0, camera.noise, pixels.shape)))
 

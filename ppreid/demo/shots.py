@@ -13,7 +13,7 @@ _FRAME_STEP = 25  # between two images of one person: a second of video
 _FIRST_DISTRACTOR = 1_000_003  # far from the identities, and the first of a family; see `person_numbered`
 
 # Each kind of randomness has its own stream, so that, for example, more identities leave the cameras as they are.
-_CAMERA, _FAMILY, _PERSON, _SIGHTING, _IMAGE = range(5)
+_CAMERA, _FAMILY, _PERSON, _SIGHTING, _IMAGE, _WAY, _FRAME = range(7)
 
 
 class Shot(NamedTuple):
@@ -90,6 +90,16 @@ def person_numbered(seed: int, person: int) -> Appearance:
 def image_stream(seed: int, shot: Shot) -> np.random.Generator:
     """Random numbers of one image."""
     return _stream(seed, _IMAGE, shot.person, shot.camera, shot.number)
+
+
+def way_stream(seed: int, person: int) -> np.random.Generator:
+    """Random numbers of where a person walks in a recording."""
+    return _stream(seed, _WAY, person)
+
+
+def frame_stream(seed: int, camera: int, frame: int) -> np.random.Generator:
+    """Random numbers of one frame of a recording; those of the camera's street have frame -1 as their number."""
+    return _stream(seed, _FRAME, camera, frame + 1)
 
 
 def _file_name(pid: int, camera: int, frame: int) -> str:

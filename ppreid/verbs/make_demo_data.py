@@ -1,8 +1,11 @@
 """ppreid make-demo-data, tools/make_demo_data.py."""
 
 import argparse
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
+from ppreid.base.errors import ConfigError
 from ppreid.disk.outputs import SHEET, Output, check_outputs
 from ppreid.run.log import logger
 from ppreid.verbs.command import add_overwrite
@@ -12,6 +15,7 @@ EXAMPLES = """\
   python tools/make_demo_data.py --out data/demo_hard --difficulty 0.8 --seed 1
   python tools/make_demo_data.py --out data/demo --sheet demo.png
   python tools/make_demo_data.py --unlabelled data/crops
+  python tools/make_demo_data.py --recordings data/recordings --cameras 2 --seconds 60
 """
 
 _NUMBERS = {
@@ -22,6 +26,14 @@ _NUMBERS = {
     "height": (128, "of the images in pixels"),
     "width": (64, "of the images in pixels"),
     "seed": (0, "start of all random numbers"),
+}
+# what is different with --recordings
+_RECORDED = {
+    "cameras": (2, "cameras"),
+    "people": (12, "people, who walk from camera to camera and back"),
+    "seconds": (30, "length of a recording"),
+    "height": (240, "of the picture in pixels"),
+    "width": (320, "of the picture in pixels"),
 }
 _RANGES = {
     "train-images-per-camera": ((3, 6), "least and most images of a person in a camera that sees the person"),
@@ -37,8 +49,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--unlabelled", type=Path, metavar="FOLDER", help="also copy the training images, a subfolder for each camera"
     )
     add_overwrite(parser, "a picture in the place of the sheet; folders that hold other things are never touched")
-    for name, (default, meaning) in _NUMBERS.items():
-        parser.add_argument(f"--{name}", type=int, default=default, help=f"{meaning} (default: %(default)s)")
+    parser.add_argument(
+        "--recordings", type=Path, metavar="DIR", help="draw videos instead, with true boxes and identities as MOT text"
+    )
+    for name in dict.fromkeys((*_NUMBERS, *_RECORDED)):
+        parser.add_argument(f"--{name}", type=int, help=_meaning(name))
     for name, (pair, meaning) in _RANGES.items():
         parser.add_argument(
             f"--{name}", type=int, nargs=2, default=pair, metavar=("LEAST", "MOST"), help=f"{meaning} (default: {pair})"
@@ -48,8 +63,20 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
 
 
+def _meaning(name: str) -> str:
+    """What a number is and what it is by default, for the help."""
+    texts = [f"{meaning} (default: {default})" for default, meaning in [_NUMBERS[name]]] if name in _NUMBERS else []
+    if name in _RECORDED:
+        default, meaning = _RECORDED[name]
+        texts.append(f"with --recordings {meaning} (default: {default})")
+    return "; ".join(texts)
+
+
 def run(args: argparse.Namespace) -> None:
     """Do what the command line asks for."""
+    if args.recordings:
+        _draw_recordings(args)
+        return
     if args.sheet:
         check_outputs([Output("--sheet", args.sheet, SHEET)], overwrite=args.overwrite)
     from ppreid.datasets.summary import summarise_split
@@ -57,7 +84,7 @@ def run(args: argparse.Namespace) -> None:
     from ppreid.demo.generated import DESCRIPTION_FILE, copy_unlabelled, generate_demo_dataset
     from ppreid.disk.outputs import write_png
 
-    settings = {name.replace("-", "_"): getattr(args, name.replace("-", "_")) for name in _NUMBERS}
+    settings: dict[str, Any] = _numbers(args, _NUMBERS)
     settings |= {name.replace("-", "_"): tuple(getattr(args, name.replace("-", "_"))) for name in _RANGES}
     is_new = not (args.out.expanduser() / DESCRIPTION_FILE).exists()
     if is_new:
@@ -71,3 +98,24 @@ def run(args: argparse.Namespace) -> None:
     if args.sheet:
         write_png(args.sheet, contact_sheet(split.train))
         logger.info("written: %s", args.sheet)
+
+
+def _numbers(args: argparse.Namespace, defaults: Mapping[str, tuple[int, str]]) -> dict[str, int]:
+    """The numbers that were given, and the defaults of the others."""
+    given = {name.replace("-", "_"): getattr(args, name.replace("-", "_")) for name in defaults}
+    values = zip(given.items(), defaults.values(), strict=True)
+    return {name: default if value is None else value for (name, value), (default, _) in values}
+
+
+def _draw_recordings(args: argparse.Namespace) -> None:
+    from ppreid.demo.recorded import RECORDINGS_FILE, generate_recordings
+
+    if args.sheet or args.unlabelled:
+        raise ConfigError("--sheet and --unlabelled are about drawn images; leave them out with --recordings")
+    is_new = not (args.recordings.expanduser() / RECORDINGS_FILE).exists()
+    if is_new:
+        logger.info("drawing recordings for %s ...", args.recordings)
+    settings = _numbers(args, _RECORDED) | _numbers(args, {"seed": _NUMBERS["seed"]})
+    videos = generate_recordings(args.recordings, difficulty=args.difficulty, **settings)
+    state = "ready" if is_new else "already there, with the same arguments"
+    logger.info("%s is %s: %s", args.recordings, state, ", ".join(video.name for video in videos))
