@@ -52,6 +52,7 @@ OPTIONS = {
 """Options that take a file to write, in commands whose files are not written at once (see below)."""
 IN_PARTS = {"extract --out", "predict --out"}
 FOLDERS = {"ablate --out", "export --out", "search index --out", "make-demo-data --out", "make-demo-data --unlabelled"}
+FOLDERS |= {"make-demo-data --recordings"}
 READ = {"--config", "--images", "--features", "--labels", "--resume"}
 
 
