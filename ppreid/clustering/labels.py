@@ -45,25 +45,27 @@ def dbscan_labels(distances: sparse.csr_matrix, *, eps: float, min_samples: int 
     return model.fit_predict(rows_by_distance).astype(np.int64)
 
 
-def require_clusters(labels: np.ndarray, *, eps: float | None = None, min_samples: int) -> None:
+def require_clusters(
+    labels: np.ndarray, *, eps: float | None = None, min_samples: int, key: str = "labels.min_samples"
+) -> None:
     """Refuse labels without any cluster.
 
     Args:
         labels: (N,) pseudo labels; -1 is an outlier.
         eps: what the labels were made with, for the message; None for a clusterer without eps.
         min_samples: likewise.
+        key: of the configuration that min_samples came from.
 
     Raises:
         ClusteringError: all images are outliers.
     """
     if np.any(labels >= 0):
         return
-    found = f"no cluster found: all {len(labels):,} images are outliers at labels.min_samples={min_samples}"
+    found = f"no cluster found: all {len(labels):,} images are outliers at {key}={min_samples}"
     if eps is None:
-        raise ClusteringError(f"{found}; lower labels.min_samples")
+        raise ClusteringError(f"{found}; lower {key}")
     raise ClusteringError(
-        f"{found} and labels.eps={eps}; raise labels.eps (tools/cluster.py --sweep shows the effect) or lower "
-        "labels.min_samples"
+        f"{found} and labels.eps={eps}; raise labels.eps (tools/cluster.py --sweep shows the effect) or lower {key}"
     )
 
 

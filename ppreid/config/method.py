@@ -35,9 +35,27 @@ class LabelsStartConfig(Section):
     """Epochs that begin with labels from colour; after them the network's own features are clustered."""
 
 
+class TrackLabelsConfig(Section):
+    """With labels.unit: track, what counts tracks in the place of images."""
+
+    k1: Annotated[int, Field(ge=1, le=1000)] = 6
+    """As labels.k1, in tracks."""
+    k2: Annotated[int, Field(ge=1, le=1000)] = 2
+    """As labels.k2, in tracks."""
+    min_samples: PositiveInt = 2
+    """As labels.min_samples, in tracks."""
+    min_images: Annotated[int, Field(ge=0)] = 0
+    """A track that joins no other is a cluster of its own if it has so many images; 0: its images are outliers."""
+
+
 class LabelsConfig(Section):
     """Pseudo labels: distances between training images and their clustering, once per epoch."""
 
+    unit: Literal["image", "track"] = "image"
+    """What is clustered: images, or tracks by their mean feature, whose label all their images share."""
+    track: TrackLabelsConfig = TrackLabelsConfig()
+    cannot_link: bool = False
+    """Two tracks that one camera saw at the same time never come into one cluster."""
     neighbours: Annotated[str, one_of("labels.neighbours")] = "exact"
     """Neighbour search: exact; ivf (approximate); auto (exact up to 100,000 images)."""
     num_probes: PositiveInt = DEFAULT_PROBES
@@ -59,6 +77,17 @@ class LabelsConfig(Section):
     """Subtract the mean feature of its camera from each image before clustering: off; on (100); or as how many images
     the mean of all counts in it."""
     start: LabelsStartConfig = LabelsStartConfig()
+
+    def of_unit(self) -> "LabelsConfig":
+        """The section with the numbers of what is clustered."""
+        if self.unit == "image":
+            return self
+        return self.model_copy(update=self.track.model_dump(exclude={"min_images"}))
+
+    @property
+    def min_samples_key(self) -> str:
+        """Name of the key that says how many nodes make a core point."""
+        return "labels.min_samples" if self.unit == "image" else "labels.track.min_samples"
 
     def of_epoch(self, keys: Collection[str], epoch: int) -> dict[str, Any]:
         """Values of keys, and of those of sections among them, by name; NAME_first stands for NAME in epoch 0."""

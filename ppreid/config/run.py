@@ -14,6 +14,8 @@ class BatchConfig(Section):
     """Clusters per batch."""
     images: PositiveInt = 16
     """Images per cluster."""
+    across: Literal["cameras", "tracks"] = "cameras"
+    """The images of a cluster are drawn from other cameras, or other tracks, than the first, where there are any."""
     accumulate: PositiveInt = 1
     """Gradient accumulation: a batch goes through the network in this many parts, one after another, which takes less
     memory and more time and gives the same gradient. It must divide model.bn_chunks."""

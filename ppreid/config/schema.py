@@ -78,6 +78,13 @@ class TrainingConfig(RunConfig):
         problems = []
         if self.labels.k2 > self.labels.k1:
             problems.append(f"labels.k2 is {self.labels.k2} and labels.k1 is {self.labels.k1}; k2 must not exceed k1")
+        if (own := self.labels.track).k2 > own.k1:
+            problems.append(f"labels.track.k2 is {own.k2} and labels.track.k1 is {own.k1}; k2 must not exceed k1")
+        if self.labels.cannot_link and not self.data.times_compare:
+            problems.append(
+                "labels.cannot_link needs tracks whose times compare, but every track counts from its own beginning "
+                f"(data.clock is {self.data.clock}, data.name is {self.data.name})"
+            )
         if rows % self.model.bn_chunks:
             problems.append(f"model.bn_chunks is {self.model.bn_chunks}; it must divide the batch of {rows} images")
         if rows // self.model.bn_chunks < 2:

@@ -24,6 +24,7 @@ class TrainLoader:
         image_shape: tuple[int, int, int],
         num_workers: int = 4,
         worker_timeout: float = 300.0,
+        across: np.ndarray | None = None,
         rank: int = 0,
         num_ranks: int = 1,
     ) -> None:
@@ -37,12 +38,14 @@ class TrainLoader:
             image_shape: of an image as the data set gives it, (3, H, W).
             num_workers: worker processes; 0 reads in the calling process.
             worker_timeout: seconds without a sign of life after which a worker counts as hanging.
+            across: (N,) what the images of a cluster come from, their tracks for example: others than the first image's
+                are drawn, where there are any. None is their cameras.
             rank: number of this process among those of the run, from 0.
             num_ranks: processes of the run; all draw the same batches, and each reads its share of their images.
         """
         self._dataset = dataset
         self._rank, self._num_ranks = rank, num_ranks
-        self._camids = np.array([record.camid for record in dataset.records])
+        self._across = np.array([record.camid for record in dataset.records]) if across is None else across
         self._batch_shape = {"identities": identities, "images": images}
         self._num_batches = num_batches
         self._reader = BatchReader(
@@ -67,7 +70,7 @@ class TrainLoader:
             DataError: the labels do not fit the data set, or, while iterating, an image cannot be read.
         """
         rng = np.random.default_rng([self._dataset.seed, epoch, 0])
-        batches = list(epoch_batches(labels, self._camids, num_batches=self._num_batches, rng=rng, **self._batch_shape))
+        batches = list(epoch_batches(labels, self._across, num_batches=self._num_batches, rng=rng, **self._batch_shape))
         draws = itertools.count()
         keys = [[(index, epoch, next(draws)) for index in batch] for batch in batches]
         if self._num_ranks == 1:

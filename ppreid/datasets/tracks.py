@@ -1,6 +1,5 @@
 """Which images are of one track: one passage of one person through one camera, as a tracker or file names tell."""
 
-import math
 import os
 import re
 from collections.abc import Iterator, Mapping
@@ -12,6 +11,7 @@ from ppreid.base.errors import DataError
 from ppreid.base.reading import complete, first_few, gathered, is_there
 from ppreid.base.records import DatasetContents, ImageRecord, ReIDSplit
 from ppreid.datasets.camera_table import natural_order
+from ppreid.disk.csv_table import cell_seconds, seconds
 from ppreid.disk.text import Row, cell_number, listed_path, read_csv
 
 TRACKS = "tracks.csv"  # beside the folders of the cameras
@@ -141,13 +141,12 @@ def track_note(split: ReIDSplit) -> Iterator[str]:
 
 def _tracked(row: Row, file: Path, root: Path) -> tuple[str, Tracked]:
     """Absolute path of the image of a row, and what the row says."""
-    place, text = f"{file}:{row.line}", row.cells["time"].strip()
+    place = f"{file}:{row.line}"
     if not row.cells["path"].strip():
         raise DataError(f"{place}: the path is empty")
-    track = cell_number(row, "track", file)
-    time = _seconds(text) if text not in ("", "-1") else float(UNKNOWN)
-    if track < UNKNOWN or time is None:
-        raise DataError(f"{place}: track is {row.cells['track'][:40]!r} and time {text[:40]!r}; both are at least 0")
+    track, time = cell_number(row, "track", file), cell_seconds(row, "time", file)
+    if track < UNKNOWN:
+        raise DataError(f"{place}: track is {track}; expected a whole number of at least 0, or -1 for unknown")
     path = os.path.abspath(listed_path(row.cells["path"], root, place))
     return path, Tracked(row.cells["camera"].strip(), track, time)
 
@@ -157,18 +156,9 @@ def _time_of(match: re.Match[str], path: str, frame_rate: float) -> float:
     text = groups.get("time") or groups.get("frame")
     if not text:
         return float(UNKNOWN)
-    if (number := _seconds(text)) is None:
+    if (number := seconds(text)) is None:
         raise DataError(f"data.track_pattern finds {text[:40]!r} in {path}, which is neither a time nor a frame")
     return number if groups.get("time") else number / frame_rate
-
-
-def _seconds(text: str) -> float | None:
-    """A finite number of at least 0; None where there is none."""
-    try:
-        number = float(text)
-    except ValueError:
-        return None
-    return number if math.isfinite(number) and number >= 0 else None
 
 
 def _order(name: tuple[str, int]) -> tuple[object, int]:

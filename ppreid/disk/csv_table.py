@@ -2,11 +2,16 @@
 
 import csv
 import io
+import math
+import re
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
+from ppreid.base.errors import DataError
 from ppreid.disk.files import write_text
+from ppreid.disk.text import Row
 
+_UNKNOWN = re.compile(r"-1(\.0*)?")
 _FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n")  # what makes a spreadsheet run a cell as a formula
 
 
@@ -32,3 +37,25 @@ def write_csv(path: Path, header: Sequence[str], rows: Iterable[Sequence[object]
 def without_formula(path: str) -> str:
     """The same path, beginning with "./" if it would be a formula: "=cmd().jpg" becomes "./=cmd().jpg"."""
     return f"./{path}" if path.startswith(_FORMULA) else path
+
+
+def cell_seconds(row: Row, column: str, path: Path) -> float:
+    """The time in a cell; an empty cell, or -1, is -1, unknown.
+
+    Raises:
+        DataError: there is something else; with the line.
+    """
+    text = row.cells[column].strip()
+    time = seconds(text) if text and not _UNKNOWN.fullmatch(text) else -1.0
+    if time is None:
+        raise DataError(f"{path}:{row.line}: {column} is {text[:40]!r}; expected seconds, a number of at least 0")
+    return time
+
+
+def seconds(text: str) -> float | None:
+    """A finite number of at least 0; None where there is none."""
+    try:
+        number = float(text)
+    except ValueError:
+        return None
+    return number if 0 <= number < math.inf else None

@@ -14,7 +14,7 @@ import numpy as np
 from ppreid.base.errors import DataError, printable, unknown_choice
 from ppreid.base.reading import is_there, reading
 from ppreid.base.records import ImageRecord
-from ppreid.disk.csv_table import write_csv
+from ppreid.disk.csv_table import cell_seconds, write_csv
 from ppreid.disk.files import check_published
 from ppreid.disk.text import MAX_DIGITS, cell_number, read_csv
 
@@ -44,12 +44,16 @@ class Features(NamedTuple):
         names: (N,) paths of the images, or row numbers where the file does not say.
         pids: (N,) int64, -1 unknown.
         camids: (N,) int64, -1 unknown.
+        tracks: (N,) int64, -1 unknown; None where the file says nothing of tracks.
+        times: (N,) float64 seconds, -1 unknown; None likewise.
     """
 
     features: np.ndarray
     names: list[str]
     pids: np.ndarray
     camids: np.ndarray
+    tracks: np.ndarray | None = None
+    times: np.ndarray | None = None
 
 
 def read_features(path: Path) -> Features:
@@ -57,7 +61,8 @@ def read_features(path: Path) -> Features:
 
     Args:
         path: an .npy file with an array (N, D) and, if there is one, a CSV of the same name with the columns path and
-            optionally pid and camid; or an .npz file with "features" and optionally "paths", "pids" and "camids".
+            optionally pid, camid, track and time; or an .npz file with "features" and optionally "paths", "pids" and
+            "camids".
 
     Raises:
         DataError: the file is missing, of another kind or inconsistent.
@@ -101,6 +106,8 @@ def read_features(path: Path) -> Features:
         [str(name) for name in arrays.get("paths", range(n))],
         arrays.get("pids", unknown).astype(np.int64),
         arrays.get("camids", unknown).astype(np.int64),
+        arrays.get("tracks"),
+        arrays.get("times"),
     )
 
 
@@ -163,4 +170,7 @@ def _columns(path: Path) -> dict[str, np.ndarray]:
     for name in ("pid", "camid"):
         if rows and name in rows[0].cells:
             columns[f"{name}s"] = np.array([cell_number(row, name, path) for row in rows], dtype=np.int64)
+    if rows and "track" in rows[0].cells and "time" in rows[0].cells:
+        columns["tracks"] = np.array([cell_number(row, "track", path) for row in rows], dtype=np.int64)
+        columns["times"] = np.array([cell_seconds(row, "time", path) for row in rows], dtype=np.float64)
     return columns

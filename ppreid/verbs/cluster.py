@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     import numpy as np
     from scipy.sparse import csr_matrix
 
+    from ppreid.base.records import ImageRecord
     from ppreid.clustering.quality import PseudoLabelQuality
     from ppreid.disk.features import Features
 
@@ -82,17 +83,20 @@ def cluster(
     data = read_features(features_file) if features_file else _extract(cfg, folder, overwrite=overwrite)
     logger.info("%d features of %d dimensions", *data.features.shape)
     check_not_collapsed(data.features, error=DataError if features_file else WeightsError)
-    warn_if_labels_do_not_fit(len(data.features), neighbours=cfg.labels.k1, available=available_memory())
+    warn_if_labels_do_not_fit(len(data.features), neighbours=cfg.labels.of_unit().k1, available=available_memory())
     pids = data.pids if (data.pids >= 0).any() else None
     if sweep:
         _print_sweep(data, cfg, sweep, pids)
         return None
     watch = Stopwatch()
-    distance, clusterer = wiring.distance(cfg.labels, epoch=1), wiring.clusterer(cfg.labels)
+    graph = wiring.track_graph(cfg.labels, _records(data))
+    distance, clusterer = wiring.distance(cfg.labels, epoch=1, graph=graph), wiring.clusterer(cfg.labels)
+    clusterer = graph.clusterer(clusterer) if graph else clusterer
     labels, _ = assign_pseudo_labels(
         data.features, data.camids, distance=distance, clusterer=clusterer, stopwatch=watch
     )
-    require_clusters(labels, eps=cfg.labels.eps, min_samples=cfg.labels.min_samples)
+    min_samples, key = cfg.labels.of_unit().min_samples, cfg.labels.min_samples_key
+    require_clusters(labels, eps=cfg.labels.eps, min_samples=min_samples, key=key)
     clusters, outliers, largest = clustering_statistics(labels)
     logger.info("%d clusters, %d outliers, largest %d", clusters, outliers, largest)
     log_giant_cluster(labels, eps=cfg.labels.eps if tables.CLUSTERERS[cfg.labels.clusterer].looks_at_eps else None)
@@ -122,7 +126,7 @@ def _check_output(output: Path | None, folder: Path, features_file: Path | None,
 
 def _extract(cfg: TrainingConfig, folder: Path, *, overwrite: bool) -> Features:
     """Features of the training images with the weights that the configuration names."""
-    from ppreid.base.records import ids
+    from ppreid.base.records import ids, tracks
     from ppreid.disk.features import Features
     from ppreid.processes.device import use_device
     from ppreid.run.folder import BAD_IMAGES
@@ -133,7 +137,17 @@ def _extract(cfg: TrainingConfig, folder: Path, *, overwrite: bool) -> Features:
     records = read_split(cfg.data, skipped_list=folder / BAD_IMAGES, overwrite=overwrite).train
     model, _ = trained_network(cfg.model)
     features = feature_extractor(cfg, model)(records)
-    return Features(features, [record.path for record in records], *ids(records))
+    return Features(features, [record.path for record in records], *ids(records), *tracks(records))
+
+
+def _records(data: Features) -> list[ImageRecord]:
+    """What is known of the images of a file of features."""
+    from ppreid.base.records import ImageRecord
+
+    known = [data.names, data.pids.tolist(), data.camids.tolist()]
+    if data.tracks is not None and data.times is not None:
+        known += [data.tracks.tolist(), data.times.tolist()]
+    return [ImageRecord(*fields) for fields in zip(*known, strict=True)]
 
 
 def _print_sweep(data: Features, cfg: TrainingConfig, sweep: Sequence[float], pids: np.ndarray | None) -> None:
@@ -146,14 +160,17 @@ def _print_sweep(data: Features, cfg: TrainingConfig, sweep: Sequence[float], pi
     if not tables.CLUSTERERS[name].looks_at_eps:
         raise ConfigError(f"labels.clusterer is {name!r}, which does not look at eps; there is nothing to sweep")
     settings = cfg.labels.model_copy(update={"eps": max(sweep)})
-    distances = wiring.distance(settings, epoch=1)(data.features, data.camids, stopwatch=Stopwatch())
+    graph = wiring.track_graph(settings, _records(data))
+    distances = wiring.distance(settings, epoch=1, graph=graph)(data.features, data.camids, stopwatch=Stopwatch())
 
     def at(distances: csr_matrix, *, eps: float, min_samples: int) -> np.ndarray:
         changed = settings.model_copy(update={"eps": eps, "min_samples": min_samples})
-        return wiring.clusterer(changed)(distances)
+        clusterer = wiring.clusterer(changed)
+        return (graph._replace(cfg=changed).node_clusterer(clusterer) if graph else clusterer)(distances)
 
+    pids = graph.of_nodes(pids) if graph and pids is not None else pids
     rows = sweep_eps(distances, sweep, min_samples=settings.min_samples, pids=pids, cluster=at)
-    log_result(sweep_table(rows, len(data.features)))
+    log_result(sweep_table(rows, distances.shape[0]))
 
 
 def _quality_line(quality: PseudoLabelQuality) -> str:

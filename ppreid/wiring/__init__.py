@@ -7,6 +7,7 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from ppreid import tables
+from ppreid.base.records import ImageRecord
 from ppreid.processes.ranks import ALONE, Ranks
 from ppreid.wiring.data import dataset as dataset
 from ppreid.wiring.data import feature_loader as feature_loader
@@ -18,6 +19,7 @@ from ppreid.wiring.evaluation import evaluation as evaluation
 from ppreid.wiring.evaluation import extractor as extractor
 from ppreid.wiring.evaluation import prepared as prepared
 from ppreid.wiring.evaluation import ranking as ranking
+from ppreid.wiring.graph import TrackGraph, track_graph
 
 if TYPE_CHECKING:
     import numpy as np
@@ -48,18 +50,25 @@ def reid_net(cfg: EvaluationModelConfig, *, bn_chunks: int = 1) -> ReIDNet:
     )
 
 
-def distance(cfg: LabelsConfig, epoch: int, colour: Callable[[], np.ndarray] | None = None) -> Distance:
+def distance(
+    cfg: LabelsConfig,
+    epoch: int,
+    colour: Callable[[], np.ndarray] | None = None,
+    *,
+    graph: TrackGraph | None = None,
+) -> Distance:
     """Features and cameras to the distances of the pseudo labels of an epoch, from 0.
 
     Args:
         cfg: the labels section.
         epoch: the epoch.
         colour: gives the colour of the training images (N, 768), for epochs that begin with it.
+        graph: what clustering does with tracks; where these are its nodes, the distances are between them.
     """
     from ppreid.clustering.prepared import prepared_distance
 
     use_colour = colour is not None and cfg.start.features == "colour" and epoch < cfg.start.epochs
-    compute = _distance_of(cfg, epoch)
+    compute = _distance_of(cfg, epoch, graph)
     if not use_colour and cfg.camera_centre == 0:
         return compute
     return partial(
@@ -67,8 +76,9 @@ def distance(cfg: LabelsConfig, epoch: int, colour: Callable[[], np.ndarray] | N
     )
 
 
-def _distance_of(cfg: LabelsConfig, epoch: int) -> Distance:
+def _distance_of(cfg: LabelsConfig, epoch: int, graph: TrackGraph | None) -> Distance:
     """As `distance`, of features as they come."""
+    cfg = cfg.of_unit()
     row, clusterer = tables.DISTANCES[cfg.distance], tables.CLUSTERERS[cfg.clusterer]
     compute = partial(
         tables.resolve(row.function),
@@ -77,13 +87,15 @@ def _distance_of(cfg: LabelsConfig, epoch: int) -> Distance:
         method=cfg.neighbours,
         num_probes=cfg.num_probes,
     )
-    if row.needs_cameras:
-        return compute
-    return lambda features, camids, *, stopwatch: compute(features, stopwatch=stopwatch)
+    each = (
+        compute if row.needs_cameras else lambda features, camids, *, stopwatch: compute(features, stopwatch=stopwatch)
+    )
+    return graph.distance(each) if graph else each
 
 
 def clusterer(cfg: LabelsConfig) -> Clusterer:
-    """Sparse distances (N, N) to labels (N,)."""
+    """Sparse distances (N, N), of tracks where they are nodes, to labels (N,)."""
+    cfg = cfg.of_unit()
     row = tables.CLUSTERERS[cfg.clusterer]
     eps = {"eps": cfg.eps} if row.looks_at_eps else {}
     return partial(tables.resolve(row.function), min_samples=cfg.min_samples, **eps)
@@ -145,9 +157,10 @@ def method(
     """What there is to choose in the method, for these training images."""
     from ppreid.training.loop import Method
 
+    graph = track_graph(cfg.labels, records)
     return Method(
-        distance=partial(distance, cfg.labels, colour=colour(records, cfg.data)),
-        clusterer=partial(_at_least_one, cfg=cfg.labels),
+        distance=partial(distance, cfg.labels, colour=colour(records, cfg.data), graph=graph),
+        clusterer=partial(_at_least_one, cfg=cfg.labels, graph=graph),
         memory_update=tables.resolve(tables.MEMORY_UPDATES[cfg.memory.update].function),
         momentum=cfg.memory.momentum,
         objective=partial(objective, cfg.ise),
@@ -156,11 +169,11 @@ def method(
     )
 
 
-def _at_least_one(distances: csr_matrix, *, cfg: LabelsConfig) -> np.ndarray:
-    """Labels (N,) of sparse distances (N, N), with at least one cluster: nothing can be trained without."""
+def _at_least_one(distances: csr_matrix, *, cfg: LabelsConfig, graph: TrackGraph | None) -> np.ndarray:
+    """Labels (N,) of sparse distances, with at least one cluster: nothing can be trained without."""
     from ppreid.clustering.labels import log_giant_cluster, require_clusters
 
-    labels = clusterer(cfg)(distances)
-    require_clusters(labels, eps=cfg.eps, min_samples=cfg.min_samples)
+    labels = graph.clusterer(clusterer(cfg))(distances) if graph else clusterer(cfg)(distances)
+    require_clusters(labels, eps=cfg.eps, min_samples=cfg.of_unit().min_samples, key=cfg.min_samples_key)
     log_giant_cluster(labels, eps=cfg.eps if tables.CLUSTERERS[cfg.clusterer].looks_at_eps else None)
     return labels

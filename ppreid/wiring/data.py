@@ -8,10 +8,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ppreid import tables
-from ppreid.base.records import DatasetContents, ImageRecord, ReIDSplit
+from ppreid.base.records import DatasetContents, ImageRecord, ReIDSplit, tracks
 from ppreid.processes.ranks import ALONE, Ranks
 
 if TYPE_CHECKING:
+    import numpy as np
+
     from ppreid.config.data import DataConfig
     from ppreid.config.run import EvaluationSettings
     from ppreid.config.schema import TrainingConfig
@@ -82,9 +84,20 @@ def train_loader(records: Sequence[ImageRecord], cfg: TrainingConfig, ranks: Ran
         identities=cfg.batch.identities,
         images=cfg.batch.images,
         num_batches=cfg.solver.iters,
+        across=_tracks_to_draw_across(records) if cfg.batch.across == "tracks" else None,
         image_shape=(3, cfg.data.height, cfg.data.width),
         num_workers=cfg.data.num_workers,
         worker_timeout=cfg.data.worker_timeout,
         rank=ranks.rank,
         num_ranks=ranks.count,
     )
+
+
+def _tracks_to_draw_across(records: Sequence[ImageRecord]) -> np.ndarray:
+    """Track (N,) of every image, a number of its own where it has none."""
+    from ppreid.clustering.tracks import track_nodes
+    from ppreid.wiring.graph import require_tracks
+
+    numbers = tracks(records)[0]
+    require_tracks(numbers, "batch.across: tracks")
+    return track_nodes(numbers)

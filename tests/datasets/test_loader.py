@@ -221,3 +221,12 @@ def test_each_process_evaluates_its_share_of_the_batches(image_records, num_rank
     assert [list(share.rows) for share in shares] == [[row for rows in share for row in rows] for share in batches]
     assert [len(share) for share in shares] == [len(share) for share in batches]
     assert all(share.num_images == len(image_records) for share in shares)
+
+
+def test_the_images_of_a_cluster_can_be_drawn_across_tracks_instead_of_cameras(image_records):
+    loader = train_loader(image_records, images=2, num_workers=0, across=np.arange(24) // 2)
+    _, indices = collect(loader.epoch(LABELS, 0))
+    assert all(one // 2 != other // 2 for one, other in indices.reshape(-1, 2))
+    cameras = train_loader(image_records, images=2, num_workers=0)
+    _, indices = collect(cameras.epoch(LABELS, 0))
+    assert all(one % 3 != other % 3 for one, other in indices.reshape(-1, 2))

@@ -183,3 +183,14 @@ def test_what_cannot_be_read_is_said_with_the_path(tmp_path):
     for name in (tmp_path, tmp_path / ("x" * 300 + ".npy"), tmp_path / "a\0.npy"):
         with pytest.raises(DataError, match=r"^cannot read "):
             read_features(Path(name))
+
+
+def test_tracks_and_times_are_read_where_the_file_has_them(tmp_path):
+    np.save(tmp_path / "f.npy", ROWS)
+    assert read_features(tmp_path / "f.npy").tracks is None
+    (tmp_path / "f.csv").write_text("path,track,time\na.jpg,4,0.5\nb.jpg,,\nc.jpg,-1,-1.0\n")
+    found = read_features(tmp_path / "f.npy")
+    assert (found.tracks.tolist(), found.times.tolist()) == ([4, -1, -1], [0.5, -1.0, -1.0])
+    (tmp_path / "f.csv").write_text("path,track,time\na.jpg,4,0.5\nb.jpg,4,noon\nc.jpg,4,1\n")
+    with pytest.raises(DataError, match=r"f\.csv:3: time is 'noon'; expected seconds"):
+        read_features(tmp_path / "f.npy")

@@ -56,6 +56,21 @@ def test_each_line_of_a_sweep_equals_a_clustering_at_that_eps(features_file, tmp
             assert f"{line[1]} clusters, {line[2]} outliers" in out.err
 
 
+def test_tracks_beside_the_features_are_clustered_as_wholes(features_file, tmp_path, capsys):
+    data = np.load(features_file)
+    np.save(tmp_path / "f.npy", data["features"])
+    rows = [f"{i}.jpg,{i // 10},{i // 5},{i}" for i in range(60)]  # two tracks of each person
+    (tmp_path / "f.csv").write_text("\n".join(["path,pid,track,time", *rows]) + "\n")
+    own = [word for key in ("unit=track", "track.k1=3", "track.k2=1", "eps=0.6") for word in ("-o", f"labels.{key}")]
+    command = ["cluster", "--features", str(tmp_path / "f.npy"), *own]
+    assert main([*command, "--out", str(tmp_path / "labels.csv")]) == 0
+    found = capsys.readouterr().err
+    assert "tracks: 12, of 60 images" in found and "6 clusters, 0 outliers, largest 10" in found
+    assert main([*command, "--sweep", "eps=0.6:0.6:0.1"]) == 0
+    eps, clusters, outliers, _, largest, *_ = capsys.readouterr().out.splitlines()[-1].split()
+    assert (eps, clusters, outliers, largest) == ("0.600", "6", "0", "2")  # in tracks
+
+
 def test_a_checkpoint_can_be_clustered(tiny_config, tmp_path, capsys):
     assert main(["train", "-c", str(tiny_config), "-o", "solver.epochs=1"]) == 0
     output = tmp_path / "labels.csv"
