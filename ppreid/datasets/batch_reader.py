@@ -7,13 +7,16 @@ alive while the labels change from epoch to epoch.
 import multiprocessing
 import warnings
 from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
 import paddle
 
 from ppreid.base.errors import PpreidWarning
 from ppreid.datasets.image_dataset import ImageDataset, Key, index_of, read_images
-from ppreid.datasets.worker_pool import PREFETCH, WorkerPool
+
+if TYPE_CHECKING:
+    from ppreid.datasets.worker_pool import WorkerPool
 
 Batch = tuple[paddle.Tensor, np.ndarray]  # images (B, 3, H, W), indices (B,) int64 on the host
 Keys = Sequence[Key]  # of one batch
@@ -91,11 +94,13 @@ class BatchReader:
             if self._pass is this_pass:  # broken off: answers are still under way
                 self.close()
 
-    def _ready_pool(self, batch_size: int) -> WorkerPool:
+    def _ready_pool(self, batch_size: int) -> "WorkerPool":
         """Workers that have nothing to do, and room for batches of this size."""
         if self._pool and (self._pass or batch_size > self._pool.batch_size):
             self.close()
         if self._pool is None:
+            from ppreid.datasets.worker_pool import WorkerPool
+
             self._pool = WorkerPool(
                 self._dataset,
                 num_workers=self._num_workers,
@@ -108,4 +113,6 @@ class BatchReader:
 
 def memory_under_way(*, num_workers: int, batch_bytes: int) -> int:
     """Bytes of memory that a reader's batches may take at a time, beside those that the caller holds."""
+    from ppreid.datasets.worker_pool import PREFETCH
+
     return PREFETCH * num_workers * batch_bytes
