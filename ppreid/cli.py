@@ -13,16 +13,15 @@ import platform
 import signal
 import sys
 from collections.abc import Sequence
-from contextlib import suppress
 from importlib import import_module
 from importlib.metadata import PackageNotFoundError, version
-from traceback import walk_tb
 from typing import NamedTuple, Protocol, cast
 
 import ppreid
 from ppreid.base.environment import launched_processes
-from ppreid.base.errors import ConfigError, Interrupted, PpreidError, printable_lines, unknown_choice
-from ppreid.run.log import close_standard_output, log_to_console, open_standard_streams
+from ppreid.base.errors import ConfigError, unknown_choice
+from ppreid.run.log import log_to_console, open_standard_streams
+from ppreid.verbs.ending import Ending
 
 
 class Verb(NamedTuple):
@@ -69,7 +68,6 @@ EXIT_CODES = """\
 exit codes: 0 done, 2 configuration or arguments, 3 data, 4 weights, 5 clustering, 6 training, 7 evaluation,
   8 a file that cannot be written, 130 interrupted (Ctrl-C), 143 ended by SIGTERM,
   1 unexpected or (doctor) a problem of the environment"""
-INTERRUPTED = 128 + signal.SIGINT
 SEVERAL_PROCESSES = ("train", "eval")  # commands that paddle.distributed.launch may start
 
 
@@ -82,10 +80,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     Returns:
         Exit code, see the text of this module.
     """
-    arguments = sys.argv[1:] if argv is None else list(argv)
     open_standard_streams()
+    arguments = sys.argv[1:] if argv is None else list(argv)
     atexit.register(signal.signal, signal.SIGINT, signal.SIG_DFL)  # a late Ctrl-C ends the process without a traceback
-    with _Ending(debug="--debug" in arguments) as ending:
+    with Ending(debug="--debug" in arguments) as ending:
         arguments = [argument for argument in arguments if argument != "--debug"]
         if not arguments:
             parser([]).print_help(sys.stderr)
@@ -96,61 +94,6 @@ def main(argv: Sequence[str] | None = None) -> int:
             raise ConfigError(f"{arguments[0]} runs in one process; start it without paddle.distributed.launch")
         verb_module(arguments[0]).run(args)
     return ending.code
-
-
-class _Ending:
-    """Turns how a command ends into a message and an exit code.
-
-    Attributes:
-        code: 0 until something else is known.
-    """
-
-    def __init__(self, *, debug: bool) -> None:
-        self.code = 0
-        self._debug = debug
-
-    def __enter__(self) -> "_Ending":
-        return self
-
-    def __exit__(self, kind: object, error: BaseException | None, traceback: object) -> bool:
-        """Say what went wrong; what is no error of ours goes on upwards, with its traceback."""
-        if isinstance(error, SystemExit):  # of argparse, for --help and --version too
-            if self.code or not (code := close_standard_output()):
-                return False
-            raise SystemExit(code) from None
-        if error is None:
-            self.code = close_standard_output()
-        elif self._debug:
-            return False
-        else:
-            self.code, text = _explained(error)
-            if text is None:
-                return False
-            with suppress(KeyboardInterrupt):  # a second signal, while the first one is answered
-                print(printable_lines(text), file=sys.stderr)
-        return True
-
-
-def _explained(error: BaseException) -> tuple[int, str | None]:
-    """Exit code of an error and what to say; no text for what needs a traceback."""
-    if isinstance(error, PpreidError):
-        return error.exit_code, f"error: {error}"
-    if isinstance(error, Interrupted):
-        return error.exit_code, str(error)
-    if isinstance(error, KeyboardInterrupt):
-        return INTERRUPTED, "interrupted"
-    missing = _missing_packages(error)
-    return PpreidError.exit_code, f"error: {missing}" if missing else None
-
-
-def _missing_packages(error: BaseException) -> str:
-    """What the doctor says about packages, where an import failed; otherwise nothing."""
-    calls = [frame.f_code.co_filename for frame, _ in walk_tb(error.__traceback__)]
-    if not isinstance(error, ImportError) and not any(file.startswith("<frozen importlib") for file in calls):
-        return ""
-    from ppreid.doctor.machine import missing_packages
-
-    return missing_packages()
 
 
 def verb_module(name: str) -> VerbModule:

@@ -97,6 +97,7 @@ FOR_ARGUMENTS = (
     "config",
     "disk.files",
     "disk.places",
+    "disk.checks",
     "disk.outputs",
     "disk.csv_table",
     "run.log",

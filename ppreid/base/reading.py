@@ -35,6 +35,35 @@ def reading(path: str | Path, error: type[PpreidError]) -> Iterator[None]:
         raise error(f"cannot read {path}: {reason}") from problem
 
 
+def folder_is_there(path: str | Path, error: type[PpreidError]) -> bool:
+    """Whether there is a folder at a path whose entries can be read; False only if there is nothing at all.
+
+    Args:
+        path: of the folder.
+        error: class of what is raised, which decides the exit code.
+
+    Raises:
+        error: it may not be looked into, or is no folder.
+    """
+    _refuse_nul(path, error)
+    with reading(path, error):
+        try:
+            with os.scandir(path):
+                os.stat(os.path.join(path, "."))  # entries may be listed, and yet not be opened
+        except FileNotFoundError:
+            return False
+        except NotADirectoryError:
+            if os.path.exists(path):
+                raise error(f"cannot read {path}: it is no folder; give one") from None
+            return False  # a part of the path is a file
+    return True
+
+
+def _refuse_nul(path: str | Path, error: type[PpreidError]) -> None:
+    if "\0" in str(path):
+        raise error(f"cannot read {str(path)!r}: no file has a NUL byte in its name")
+
+
 def is_there(path: str | Path, error: type[PpreidError]) -> bool:
     """Whether there is a file to read at a path; False only if there is nothing at all.
 
@@ -48,8 +77,7 @@ def is_there(path: str | Path, error: type[PpreidError]) -> bool:
     Raises:
         error: it cannot be looked at, or is a folder, pipe or device.
     """
-    if "\0" in str(path):
-        raise error(f"cannot read {str(path)!r}: no file has a NUL byte in its name")
+    _refuse_nul(path, error)
     with reading(path, error):
         try:
             mode = os.stat(path).st_mode

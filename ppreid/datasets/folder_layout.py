@@ -11,7 +11,7 @@ from functools import partial
 from pathlib import Path
 
 from ppreid.base.errors import DataError
-from ppreid.base.reading import EntriesError, complete, gathered
+from ppreid.base.reading import EntriesError, complete, folder_is_there, gathered
 from ppreid.base.records import ImageRecord, ReIDSplit
 from ppreid.disk.text import MAX_DIGITS
 
@@ -43,6 +43,7 @@ def find_dataset_folder(
         DataError: nothing fits; the message shows the expected tree and what was found. Or several folders fit.
     """
     root = Path(root).expanduser()
+    folder_is_there(root, DataError)  # says why it cannot be read; that it is missing is said with what is expected
     fits = [(root, layout) for layout in layouts if _has_layout(root, layout)]
     if fits:
         return fits[0]
@@ -152,7 +153,7 @@ def describe_entries(folder: Path) -> str:
     """
     where = folder.absolute()
     try:
-        if not folder.exists():
+        if not os.path.exists(folder):
             return f"{where} does not exist"
         if not folder.is_dir():
             return f"{where} is not a folder"

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from ppreid.base.errors import DataError
+from ppreid.base.reading import folder_is_there
 from ppreid.base.records import ImageRecord
 from ppreid.datasets.folder_layout import IMAGE_SUFFIXES, describe_entries
 
@@ -60,7 +61,7 @@ def scan_folder(folder: Path) -> FolderScan:
     Raises:
         DataError: there is no such folder, or a folder cannot be read.
     """
-    if not folder.is_dir():
+    if not folder_is_there(folder, DataError):
         raise DataError(f"no image to use in {folder.absolute()}; {describe_entries(folder)}")
     names: list[str] = []
     counts, others = Counter[str](), Counter[str]()

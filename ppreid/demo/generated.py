@@ -18,7 +18,7 @@ from ppreid.base.records import ImageRecord, ReIDSplit
 from ppreid.datasets.folder_layout import BOUNDING_BOX_LAYOUT, read_split
 from ppreid.demo.camera import take_picture
 from ppreid.demo.shots import Shot, camera_numbered, image_stream, person_numbered, plan_shots
-from ppreid.disk.places import temporary_folder
+from ppreid.disk.places import followed, temporary_folder
 
 DESCRIPTION_FILE = "generated.json"
 _DRAWING_VERSION = 1  # raise it when the same arguments give other images
@@ -80,7 +80,7 @@ def generate_demo_dataset(
     if not _is_already_there(root, description, shots):
         images = _draw_images(shots, cameras=cameras, difficulty=difficulty, height=height, width=width, seed=seed)
         try:
-            _write_dataset(root, description, images)
+            _write_dataset(followed(root), description, images)
         except OSError as error:
             text = f"the demo data cannot be written to {root}: {error}; choose another folder"
             raise WriteError(error.errno, text) from error

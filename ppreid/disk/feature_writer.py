@@ -20,6 +20,7 @@ import numpy as np
 
 from ppreid.base.errors import ConfigError, DataError, PpreidError, WriteError
 from ppreid.base.records import ImageRecord
+from ppreid.disk.checks import make_folder_for
 from ppreid.disk.features import npy_header, write_records
 from ppreid.disk.files import explained, file_sha256, publish, write_text
 from ppreid.disk.places import followed, is_stream, not_through_links
@@ -74,8 +75,8 @@ def write_features(
         raise ConfigError(f"{path} is no name for an .npy file, which is written in parts; choose another name")
     with explained(path):
         path = followed(path)
-        path.parent.mkdir(parents=True, exist_ok=True)
     partial, progress = path.with_name(path.name + ".partial"), path.with_name(path.name + ".progress")
+    make_folder_for(progress)  # the longest name
     if _only_progress_is_left(path, partial, progress, origin):
         progress.unlink()
         return len(records)
@@ -214,7 +215,6 @@ def _going_on(path: Path) -> Iterator[None]:
 
 
 def _require_space(folder: Path, needed: int) -> None:
-    free = shutil.disk_usage(folder).free
-    if needed > free:
-        text = f"{folder} has {free / 1e9:.1f} GB free, but {needed / 1e9:.1f} GB are needed; make room"
-        raise WriteError(errno.ENOSPC, f"{text}, or choose another folder")
+    if needed > (free := shutil.disk_usage(folder).free):
+        sizes = f"{needed / 1e9:.1f} GB are needed, {free / 1e9:.1f} GB are free"
+        raise WriteError(errno.ENOSPC, f"{folder}: {sizes}; make room, or choose another folder")

@@ -163,7 +163,7 @@ def _check_member(archive: ZipFile, entry: ZipInfo) -> None:
 
 def _columns(path: Path) -> dict[str, np.ndarray]:
     """The columns of a CSV of records as arrays; nothing where there is no such file."""
-    if not path.is_file():
+    if not is_there(path, DataError):
         return {}
     rows = read_csv(path, ["path"])
     columns = {"paths": np.array([row.cells["path"] for row in rows], dtype=object)}

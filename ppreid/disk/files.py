@@ -170,18 +170,19 @@ def explained(path: Path) -> Iterator[None]:
     except WriteError:
         raise
     except OSError as error:
-        reason = os.strerror(error.errno) if error.errno else str(error)
+        number = errno.ENOTDIR if error.errno == errno.EEXIST else error.errno  # said of a folder where a file is
+        reason = os.strerror(number) if number else str(error)
         if str(path) == places.STANDARD_OUTPUT:
             path, advice = Path("standard output"), "name a file instead"
         elif error.errno in _NO_RENAME:
             advice = "its file system cannot rename, so that no file can be replaced safely; choose a folder elsewhere"
-        elif error.errno == errno.ELOOP:
+        elif number == errno.ELOOP:
             advice = "it is a symbolic link that is not followed; remove it, or choose another name"
-        elif error.errno in (errno.ENOENT, errno.ENOTDIR):
+        elif number in (errno.ENOENT, errno.ENOTDIR):
             advice = "make its folder first, or choose another one"
         else:
             advice = "make its folder writable or make room, or choose another one"
-        raise WriteError(error.errno, f"{path} cannot be written: {reason}; {advice}") from error
+        raise WriteError(number, f"{path} cannot be written: {reason}; {advice}") from error
 
 
 def _rename(temporary: Path, path: Path, keep_as: Path | None) -> None:

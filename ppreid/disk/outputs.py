@@ -3,18 +3,16 @@
 It is checked before the work, so that nobody waits for a result that then has no place.
 """
 
-import errno
 import os
 import re
-import stat
 from collections.abc import Iterable, Sequence
-from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from ppreid.base.errors import ConfigError, printable
-from ppreid.disk.files import explained, replacing
-from ppreid.disk.places import STANDARD_OUTPUT, followed, is_stream
+from ppreid.disk.checks import check_place
+from ppreid.disk.files import replacing
+from ppreid.disk.places import STANDARD_OUTPUT, is_stream
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -134,23 +132,6 @@ def _are_one_file(first: Path, second: Path) -> bool:
         return first.samefile(second)
     except OSError:
         return False
-
-
-def check_place(path: Path) -> None:
-    """Find out before the work whether a file can be written.
-
-    Raises:
-        WriteError: its folder is missing or not writable, or it is a folder itself.
-    """
-    with explained(path):
-        target = followed(path)
-        with suppress(FileNotFoundError):
-            if stat.S_ISDIR(target.stat().st_mode):
-                raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))
-        if not os.path.isdir(target.parent):
-            raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT))
-        if not os.access(target.parent, os.W_OK | os.X_OK):
-            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
 
 
 def _is_foreign(path: Path, kind: OutputKind) -> bool:

@@ -117,9 +117,9 @@ def locked_temporary(path: Path) -> tuple[int, Path]:
     Raises:
         OSError: the folder cannot be written to.
     """
-    for name in _numbered(path):
+    for name in temporary_names(path):
         remove_abandoned(name)
-    for name in _numbered(path):
+    for name in temporary_names(path):
         with suppress(FileExistsError):  # somebody is writing it
             descriptor = os.open(name, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
             if _is_kept(descriptor):
@@ -143,7 +143,7 @@ def temporary_folder(path: Path) -> Iterator[Path]:
     Raises:
         OSError: it cannot be made.
     """
-    for name in _numbered(path):
+    for name in temporary_names(path):
         _remove_abandoned_folder(name)
     descriptor, folder = _locked_folder(path)
     try:
@@ -180,14 +180,14 @@ def _remove_abandoned_folder(folder: Path) -> None:
             os.close(descriptor)
 
 
-def _numbered(path: Path) -> list[Path]:
-    """Names of temporary files that are looked for, in the order in which they are taken."""
+def temporary_names(path: Path) -> list[Path]:
+    """Names of the temporary files of a file or folder, in the order in which they are taken."""
     return [path.with_name(f".{path.name}.{number}.tmp") for number in range(_NUMBERED)]
 
 
 def _locked_folder(path: Path) -> tuple[int, Path]:
     """A new folder and the descriptor that locks it."""
-    for name in _numbered(path):
+    for name in temporary_names(path):
         with suppress(FileExistsError, FileNotFoundError):  # somebody works in it, or took ours for one left behind
             name.mkdir(mode=_PRIVATE)
             descriptor = os.open(name, _FOLDER)

@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from ppreid.base.errors import ConfigError, DataError, WriteError
+from ppreid.disk.checks import check_folder, make_folder
 from ppreid.disk.features import Features, read_features
 from ppreid.disk.files import replacing, write_text
 from ppreid.disk.outputs import refuse_inputs
@@ -37,6 +38,7 @@ def export_fiftyone(
         DataError: a file is damaged, images are missing, or labels of some of them are.
         WriteError: the folder cannot be written.
     """
+    check_folder(output)
     if output.exists() and not (output.is_dir() and (overwrite or not any(output.iterdir()))):
         raise ConfigError(f"{output} exists already; pass --overwrite or another folder")
     for name in (SAMPLES, FEATURES, LOADER):
@@ -51,7 +53,7 @@ def export_fiftyone(
         )
     samples = [_sample(found, row, clusters) for row in range(len(found.names))]
     try:
-        output.mkdir(parents=True, exist_ok=True)
+        make_folder(output)
         with replacing(output / FEATURES) as file:
             np.save(file, np.asarray(found.features, np.float32))
         write_text(output / SAMPLES, json.dumps({"format_version": 1, "samples": samples}, indent=1) + "\n")

@@ -2,6 +2,7 @@
 
 import hashlib
 import logging
+import os
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -46,7 +47,7 @@ def predict(
         PpreidError: what its message says; the subclass tells the kind.
     """
     for path in (output, output.with_suffix(".csv")):
-        refuse_inputs("--out", path, [path for path in images if path.is_file()])
+        refuse_inputs("--out", path, [path for path in images if os.path.isfile(path)])
     network = open_exported(exported, runtime=runtime)
     description = network.manifest
     logger.info(
@@ -58,7 +59,7 @@ def predict(
     )
     records: list[ImageRecord] = []
     for path in images:
-        records += find_images(path) if path.is_dir() else [ImageRecord(str(path), pid=-1, camid=-1)]
+        records += find_images(path) if os.path.isdir(path) else [ImageRecord(str(path), pid=-1, camid=-1)]
     origin = {
         "weights": description.weights_sha256,
         "runtime": network.runtime,

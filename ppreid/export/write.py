@@ -13,6 +13,7 @@ import ppreid
 from ppreid.base.errors import ConfigError
 from ppreid.datasets.transforms import IMAGE_MEAN, IMAGE_STD, normalise, resize
 from ppreid.demo.generated import draw_people
+from ppreid.disk.checks import make_folder
 from ppreid.disk.files import explained, file_sha256, replacing, write_text
 from ppreid.disk.places import temporary_folder
 from ppreid.export.exported import (
@@ -132,8 +133,8 @@ def _check_batches(height: int, width: int) -> list[tuple[str, np.ndarray]]:
 
 def _write(output: Path, description: Description, files: dict[str, bytes]) -> None:
     """Write the files, and last the manifest, without which the folder is no export."""
+    make_folder(output)
     with explained(output):
-        output.mkdir(parents=True, exist_ok=True)
         for name in (MANIFEST_FILE, *sum(FILES.values(), ())):
             (output / name).unlink(missing_ok=True)
         for name, content in files.items():

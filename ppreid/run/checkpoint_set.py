@@ -1,5 +1,6 @@
 """Which checkpoints of a run there are: the last, the one before it, the best, and those of every n-th epoch."""
 
+import os
 import shutil
 import warnings
 from collections.abc import Iterator, Mapping
@@ -13,6 +14,7 @@ import paddle
 from paddle import nn
 
 from ppreid.base.errors import ConfigError, PpreidWarning, WeightsError
+from ppreid.base.reading import folder_is_there
 from ppreid.disk.files import replacing
 from ppreid.run import folder as files
 from ppreid.run.checkpoint import Checkpoint, read_checkpoint, save_checkpoint
@@ -141,8 +143,9 @@ def find_checkpoint(resume: str, output_dir: Path) -> Checkpoint | None:
             )
         return checkpoint
     path = Path(resume)
-    if not path.is_dir():
+    if not os.path.isdir(path):
         return read_checkpoint(path)
+    folder_is_there(path, WeightsError)
     checkpoint = _newest(path)
     if checkpoint is None:
         raise ConfigError(f"nothing to resume: {path} holds no {LAST}; give a folder of a run, or a checkpoint file")

@@ -17,7 +17,7 @@ import numpy as np
 import paddle
 
 import ppreid
-from ppreid.base.errors import ConfigError, DataError, TrainingError, WriteError
+from ppreid.base.errors import ConfigError, DataError, WriteError
 from ppreid.disk.csv_table import write_csv
 from ppreid.disk.files import remove_leftovers, replacing, sync_folder, write_text
 from ppreid.disk.text import read_json
@@ -106,18 +106,18 @@ def disk_errors_explained(folder: Path) -> Iterator[None]:
     """Turn what a disk that is full, broken or not writable raises into an error that says what to do.
 
     Raises:
-        TrainingError: the block could not write.
+        WriteError: the block could not write.
     """
     try:
         yield
     except WriteError as error:
-        raise TrainingError(f"{error}; then --resume") from error
+        raise WriteError(error.errno, f"{error}; then --resume") from error
     except OSError as error:
-        if error.errno not in _DISK_ERRORS:
+        name = str(error.filename or "")
+        if error.errno not in _DISK_ERRORS or (os.path.isabs(name) and folder.absolute() not in Path(name).parents):
             raise
-        raise TrainingError(
-            f"cannot write into output_dir {folder}: {error}; make it writable or make room, then --resume"
-        ) from error
+        text = f"cannot write into output_dir {folder}: {error}; make it writable or make room, then --resume"
+        raise WriteError(error.errno, text) from error
 
 
 def write_labels(path: Path, image_paths: Sequence[str], labels: np.ndarray) -> None:
@@ -187,7 +187,7 @@ def rescuing(folder: Path, fallback: Path | None, save: Callable[[Path], None]) 
         save: writes a checkpoint of what training has reached to a path.
 
     Raises:
-        TrainingError: the block could not write; the message says where the checkpoint is now.
+        WriteError: the block could not write; the message says where the checkpoint is now.
     """
     try:
         yield
@@ -199,12 +199,13 @@ def rescuing(folder: Path, fallback: Path | None, save: Callable[[Path], None]) 
             place.mkdir(parents=True)
             save(place / LAST)
         except OSError as second:
-            raise TrainingError(f"{error}. checkpoint.fallback_dir does not help: {second}") from error
+            raise WriteError(error.errno, f"{error}. checkpoint.fallback_dir does not help: {second}") from error
         missing = [name for name in (METRICS, BEST) if not _copied(folder / name, place / name)]
         without = f" (without {', '.join(missing)}, which cannot be read or copied)" if missing else ""
-        raise TrainingError(
+        raise WriteError(
+            error.errno,
             f"{error}. What training had reached is in {place}{without}. Go on from there with --resume {place} -o "
-            f"output_dir=ANOTHER; or, once {folder} can be written again, copy {LAST} into it, then --resume"
+            f"output_dir=ANOTHER; or, once {folder} can be written again, copy {LAST} into it, then --resume",
         ) from error
 
 

@@ -18,8 +18,9 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from ppreid.base.errors import ConfigError, DataError, PpreidWarning, printable
+from ppreid.base.errors import ConfigError, DataError, PpreidWarning, WriteError, printable
 from ppreid.base.reading import is_there, reading
+from ppreid.disk.checks import make_folder
 
 LOCK = "run.lock"
 _LARGEST = 4096  # bytes of a lock file, which has about 150
@@ -40,15 +41,19 @@ def run_lock(folder: Path) -> Iterator[str]:
         A sentence about a lock that was left behind by a run that is gone; "" in the normal case.
 
     Raises:
-        ConfigError: a living process has the folder, or one of another machine may have it, or the folder cannot be
-            written to.
+        ConfigError: a living process has the folder, or one of another machine may have it.
+        WriteError: the folder cannot be written to.
     """
     path = folder / LOCK
     try:
-        folder.mkdir(parents=True, exist_ok=True)
+        make_folder(folder)
         descriptor = _locked(path)
     except OSError as error:
-        raise ConfigError(f"output_dir {folder} cannot be written to: {error}") from None
+        reason = os.strerror(error.errno) if error.errno else str(error)
+        reason += f" ({LOCK})" if str(error.filename) == str(path) else ""
+        raise WriteError(
+            error.errno, f"output_dir {folder} cannot be written to: {reason}; choose another one"
+        ) from None
     try:
         recovered = _check_previous_owner(path, os.pread(descriptor, _LARGEST, 0))
         os.ftruncate(descriptor, 0)

@@ -1,6 +1,7 @@
 """Opening a run: its processes, its signals, its folder with lock and log, and the checkpoint that it goes on from."""
 
 import logging
+import os
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -123,8 +124,8 @@ def write_facts(run: OpenRun, config_text: str, records: Sequence[ImageRecord], 
 
 def _goes_on_in(folder: Path, resume: str) -> bool:
     """Whether `resume` goes on with the run in this folder."""
-    places = (Path(resume).resolve(), Path(resume).resolve().parent)
-    return resume == AUTO or (bool(resume) and folder.resolve() in places)
+    place = os.path.realpath(resume)  # never raises, unlike that of pathlib
+    return resume == AUTO or (bool(resume) and os.path.realpath(folder) in (place, os.path.dirname(place)))
 
 
 @contextmanager

@@ -80,9 +80,8 @@ def read_manifest(folder: Path) -> Manifest:
     Raises:
         DataError: there is no index, it is of another version, or a file is missing, damaged or has been exchanged.
     """
+    require_index(folder)
     path = folder / MANIFEST
-    if not is_there(path, DataError):
-        raise DataError(f"{folder} holds no search index (no {MANIFEST}); `search index` makes one")
     content = read_json(path)
     if content.pop("format", None) != FORMAT:
         raise DataError(f"{path} does not describe a search index of ppreid")
@@ -97,6 +96,16 @@ def read_manifest(folder: Path) -> Manifest:
         if found != digest:
             raise DataError(f"{folder / name} is damaged or of another index (its SHA-256 is not that in {MANIFEST})")
     return manifest
+
+
+def require_index(folder: Path) -> None:
+    """Find out whether a folder is an index, before anything is done in it.
+
+    Raises:
+        DataError: it is none, or cannot be looked into.
+    """
+    if not is_there(folder / MANIFEST, DataError):
+        raise DataError(f"{folder} holds no search index (no {MANIFEST}); `search index` makes one")
 
 
 def read_parts(folder: Path, manifest: Manifest) -> list[Features]:

@@ -9,6 +9,7 @@ import numpy as np
 
 from ppreid.base.errors import ConfigError, DataError
 from ppreid.base.records import DatasetContents, ImageRecord
+from ppreid.disk.checks import check_folder
 from ppreid.disk.files import explained
 from ppreid.search.files import (
     CONFIG,
@@ -41,7 +42,9 @@ def require_new(folder: Path, *, may_hold: Sequence[str]) -> None:
 
     Raises:
         ConfigError: the folder holds something.
+        WriteError: it cannot be made.
     """
+    check_folder(folder)
     own = (CONFIG, NETWORK, *may_hold, "part_0000.", ".")
     others = [entry.name for entry in folder.iterdir() if not entry.name.startswith(own)] if folder.is_dir() else []
     if others or (folder.exists() and not folder.is_dir()):

@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from ppreid.base.errors import ConfigError, DataError, PpreidWarning, unknown_choice
+from ppreid.base.reading import is_there
 from ppreid.base.records import ImageRecord
 from ppreid.datasets.image_dataset import find_unreadable
 from ppreid.datasets.image_folder import find_images
@@ -108,9 +109,10 @@ class IndexSearch:
         """Images of files and folders, each once, with absolute paths and the cameras that are known."""
         paths: dict[str, None] = {}
         for query in map(Path, queries):
-            if not query.exists():
+            is_folder = os.path.isdir(query)  # never raises, unlike that of pathlib
+            if not is_folder and not is_there(query, DataError):
                 raise DataError(f"there is no query {query}; give images, or folders of images")
-            found = [record.path for record in find_images(query)] if query.is_dir() else [str(query)]
+            found = [record.path for record in find_images(query)] if is_folder else [str(query)]
             paths |= dict.fromkeys(map(os.path.abspath, found))
         rows = [self._row_of.get(path, -1) for path in paths]
         camids = [int(self._camids[row]) if row >= 0 else camid for row in rows]

@@ -20,6 +20,7 @@ from ppreid.base.errors import (
 from ppreid.base.reading import is_there
 from ppreid.config.load import load_config
 from ppreid.config.schema import TrainingConfig, scaled_to_devices
+from ppreid.disk.checks import check_folder
 from ppreid.disk.csv_table import write_csv
 from ppreid.disk.files import write_text
 from ppreid.disk.outputs import ABLATION_CSV, ABLATION_JSON, ABLATION_MD, Output, check_outputs
@@ -109,8 +110,7 @@ def ablate(
         configs: row of the table (its objective) -> configuration; its seed is the first one.
         out: folder for the table and for one folder per run.
         seeds: how many runs there are of each row.
-        overwrite: replace runs of another configuration, each when its turn comes, and any file in the place of the
-            tables.
+        overwrite: replace runs of another configuration, each when its turn comes, and any file where the tables go.
 
     Returns:
         All finished runs, in the order in which they are made.
@@ -124,6 +124,7 @@ def ablate(
     from ppreid.verbs.train import train
 
     _require_evaluation(next(iter(configs.values())))
+    check_folder(out)
     cells = [_cell(row, cfg, cfg.seed + i, out) for i in range(seeds) for row, cfg in configs.items()]
     if out.is_dir():
         check_outputs([Output("--out", out / name, kind) for name, kind in TABLES.items()], overwrite=overwrite)

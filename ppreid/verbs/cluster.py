@@ -111,13 +111,12 @@ def cluster(
 
 def _check_output(output: Path | None, folder: Path, features_file: Path | None, *, overwrite: bool) -> None:
     """Refuse a CSV that would destroy something; the labels of a run are its own, and not a CSV like any other."""
-    from ppreid.disk.files import explained
+    from ppreid.disk.checks import make_folder_for
     from ppreid.disk.outputs import LABELS_CSV, Output, check_outputs
     from ppreid.run.folder import LABELS, METRICS
 
     path = output or folder / LABELS
-    with explained(path):
-        path.parent.mkdir(parents=True, exist_ok=True)
+    make_folder_for(path)
     inputs = [features_file, features_file.with_suffix(".csv")] if features_file else []
     check_outputs([Output("--out" if output else "", path, LABELS_CSV)], overwrite=overwrite, inputs=inputs)
     if path.name == LABELS and path.exists() and path.with_name(METRICS).exists() and not overwrite:

@@ -5,8 +5,9 @@ from pathlib import Path
 
 from ppreid.base.errors import ConfigError, unknown_choice
 from ppreid.config.schema import Config
+from ppreid.disk.checks import check_place
 from ppreid.disk.files import file_sha256
-from ppreid.disk.outputs import check_place, refuse_inputs
+from ppreid.disk.outputs import refuse_inputs
 from ppreid.run.log import logger
 from ppreid.verbs.command import add_config_arguments, add_overwrite, read_config
 

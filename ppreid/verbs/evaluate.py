@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING
 from ppreid.base.errors import EvaluationError
 from ppreid.config.run import EvaluationSettings
 from ppreid.config.schema import Config
-from ppreid.disk.files import explained, write_text
+from ppreid.disk.checks import make_folder
+from ppreid.disk.files import write_text
 from ppreid.disk.outputs import RESULTS_JSON, Output, check_outputs
 from ppreid.run.log import log_result, logger
 from ppreid.tables import DATASETS
@@ -75,8 +76,7 @@ def _evaluate(cfg: Config, ranks: Ranks, *, overwrite: bool) -> RankingResult | 
     from ppreid.verbs.inputs import read_split, trained_network
 
     folder = Path(cfg.output_dir)
-    with explained(folder):
-        folder.mkdir(parents=True, exist_ok=True)
+    make_folder(folder)
     split = read_split(cfg.data, skipped_list=folder / BAD_IMAGES, camera_list=folder / CAMERAS, overwrite=overwrite)
     if not (split.query and split.gallery):
         raise EvaluationError(

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from ppreid.base.errors import ConfigError, unknown_choice
 from ppreid.config.schema import Config
+from ppreid.disk.checks import check_folder
 from ppreid.disk.outputs import refuse_inputs
 from ppreid.verbs.command import add_overwrite, add_run_arguments, read_config
 
@@ -103,6 +104,7 @@ def _check_request(output: Path, formats: Sequence[str], weights: Path, overwrit
     for name in formats or ("",):
         if name not in FORMATS:
             raise ConfigError(unknown_choice("--formats", name, FORMATS))
+    check_folder(output)
     if output.exists() and not output.is_dir():
         raise ConfigError(f"{output} is a file; give a folder for the export")
     earlier = [name for name in (MANIFEST_FILE, *sum(FILES.values(), ())) if (output / name).exists()]

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from ppreid.base.errors import ConfigError
+from ppreid.disk.checks import check_folder
 from ppreid.disk.outputs import SHEET, Output, check_outputs
 from ppreid.run.log import logger
 from ppreid.verbs.command import add_overwrite
@@ -79,6 +80,8 @@ def run(args: argparse.Namespace) -> None:
         return
     if args.sheet:
         check_outputs([Output("--sheet", args.sheet, SHEET)], overwrite=args.overwrite)
+    for folder in filter(None, (args.out, args.unlabelled)):
+        check_folder(folder.expanduser())
     from ppreid.datasets.summary import summarise_split
     from ppreid.demo.contact_sheet import contact_sheet
     from ppreid.demo.generated import DESCRIPTION_FILE, copy_unlabelled, generate_demo_dataset

@@ -136,11 +136,13 @@ def add_to_index(folder: Path, images: Path, *, overrides: Sequence[str] = ()) -
         PpreidError: what its message says; the subclass tells the kind. The index is as it was then.
     """
     from ppreid.run.lock import run_lock
+    from ppreid.search.files import require_index
     from ppreid.search.index import SKIPPED, next_part
     from ppreid.verbs.features import write_image_features
     from ppreid.verbs.index_network import open_index
     from ppreid.verbs.inputs import read_index_images
 
+    require_index(folder)
     with run_lock(folder):
         manifest, cfg, model = open_index(folder, overrides)
         contents = read_index_images(cfg.data, images, skipped_list=folder / SKIPPED.format(len(manifest.parts)))

@@ -13,7 +13,7 @@ import pytest
 from faults import VARIABLE
 from run_process import LIMIT, NO_MOUNT, assert_no_orphans, command, run_with_own_mounts, start
 
-from ppreid.base.errors import Interrupted, TrainingError
+from ppreid.base.errors import Interrupted, WriteError
 from ppreid.config.load import load_config
 from ppreid.run import keeper
 from ppreid.run.checkpoint import read_checkpoint
@@ -104,7 +104,7 @@ def test_an_input_output_error_is_one_message_and_the_run_goes_on_afterwards(
     done = subprocess.run([*inject, *arguments], capture_output=True, text=True, timeout=LIMIT)
     if "ptrace" in done.stderr:
         pytest.skip("strace may not trace here")
-    assert done.returncode == 6, done.stderr
+    assert done.returncode == WriteError.exit_code, done.stderr
     assert os.strerror(errno.EIO) in done.stderr and "Traceback" not in done.stderr
     train(load_config(tiny_config), resume=AUTO)
     assert_equals_twin(tmp_path / "run")
@@ -126,7 +126,7 @@ def test_a_full_disk_is_one_message_and_the_run_goes_on_with_more_room(
     done = run_with_own_mounts(script)
     assert done.returncode == 0, done.stderr
     error = (tmp_path / "err").read_text()
-    assert (tmp_path / "code").read_text() == "6\n", error
+    assert (tmp_path / "code").read_text() == f"{WriteError.exit_code}\n", error
     assert os.strerror(errno.ENOSPC) in error and "bytes" in error and "Traceback" not in error
     assert LAST in (tmp_path / "files").read_text() and ".tmp" not in (tmp_path / "files").read_text()
     assert_equals_twin(tmp_path / "copy")
@@ -143,7 +143,7 @@ def test_a_file_size_limit_leaves_the_last_checkpoint(tiny_config, tmp_path, mon
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, hard))
     try:
-        with pytest.raises(TrainingError, match=rf"cannot write checkpoint .*: {os.strerror(errno.EFBIG)}; it needs "):
+        with pytest.raises(WriteError, match=rf"cannot write checkpoint .*: {os.strerror(errno.EFBIG)}; it needs "):
             train(cfg, resume=AUTO)
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
@@ -166,7 +166,7 @@ def test_a_folder_that_becomes_read_only_stops_the_run(tiny_config, tmp_path, mo
     monkeypatch.setattr(keeper, "epoch_row", read_only_from_here)
     cfg = load_config(tiny_config)
     try:
-        with pytest.raises(TrainingError, match=rf"cannot write checkpoint {run}.*: Operation not permitted"):
+        with pytest.raises(WriteError, match=rf"cannot write checkpoint {run}.*: Operation not permitted"):
             train(cfg)
     finally:
         subprocess.run(["chattr", "-i", run], check=True)

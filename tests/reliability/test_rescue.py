@@ -6,7 +6,7 @@ import shutil
 
 import pytest
 
-from ppreid.base.errors import TrainingError
+from ppreid.base.errors import WriteError
 from ppreid.config.load import load_config
 from ppreid.run import keeper
 from ppreid.run.checkpoint import read_checkpoint
@@ -34,7 +34,7 @@ def broken_after(monkeypatch, tmp_path):
         with monkeypatch.context() as patched:
             patched.setattr(keeper, function, counted)
             patched.setattr(os, "fsync", fsync)
-            with pytest.raises(TrainingError, match="Read-only file system") as caught:
+            with pytest.raises(WriteError, match="Read-only file system") as caught:
                 train(cfg)
         return str(caught.value)
 

@@ -6,7 +6,7 @@ import os
 import numpy as np
 import pytest
 
-from ppreid.base.errors import ConfigError, TrainingError
+from ppreid.base.errors import ConfigError, WriteError
 from ppreid.run.folder import (
     BAD_IMAGES,
     BEST,
@@ -82,10 +82,12 @@ def test_resuming_removes_nothing_but_leftovers(tmp_path):
 @pytest.mark.parametrize("number", [errno.ENOSPC, errno.EIO, errno.EROFS, errno.EFBIG])
 def test_disk_errors_say_what_to_do(tmp_path, number):
     text = rf"cannot write into output_dir {tmp_path}: .* --resume"
-    with pytest.raises(TrainingError, match=text), disk_errors_explained(tmp_path):
+    with pytest.raises(WriteError, match=text), disk_errors_explained(tmp_path):
         raise OSError(number, os.strerror(number), "labels.csv")
     with pytest.raises(FileNotFoundError), disk_errors_explained(tmp_path):
         (tmp_path / "missing").read_text()
+    with pytest.raises(OSError, match=r"Input/output error: '/elsewhere/a\.jpg'$"), disk_errors_explained(tmp_path):
+        raise OSError(errno.EIO, os.strerror(errno.EIO), "/elsewhere/a.jpg")
 
 
 def test_labels_are_readable_csv_whatever_the_file_names(tmp_path):

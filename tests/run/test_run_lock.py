@@ -6,7 +6,7 @@ import textwrap
 
 import pytest
 
-from ppreid.base.errors import ConfigError
+from ppreid.base.errors import ConfigError, WriteError
 from ppreid.run import lock as module
 from ppreid.run.lock import LOCK, run_lock
 
@@ -114,7 +114,7 @@ def test_forked_children_do_not_keep_the_lock(tmp_path):
 
 def test_a_file_in_the_place_of_the_folder_is_reported(tmp_path):
     (tmp_path / "file").write_text("")
-    with pytest.raises(ConfigError, match="cannot be written to"), run_lock(tmp_path / "file"):
+    with pytest.raises(WriteError, match="cannot be written to: Not a directory"), run_lock(tmp_path / "file"):
         pass
 
 
@@ -125,7 +125,7 @@ def test_a_link_in_the_place_of_the_lock_is_not_followed(exists, tmp_path):
     (tmp_path / "run").mkdir()
     (tmp_path / "run" / LOCK).symlink_to(tmp_path / "precious")
     with (
-        pytest.raises(ConfigError, match=r"cannot be written to: .*symbolic links: .*run\.lock"),
+        pytest.raises(WriteError, match=r"cannot be written to: .*symbolic links \(run\.lock\)"),
         run_lock(tmp_path / "run"),
     ):
         pass

@@ -1,14 +1,21 @@
 import json
+import os
 import shutil
+import tempfile
+from contextlib import contextmanager
+from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image
 
 from ppreid import wiring
+from ppreid.cli import main
 from ppreid.config.load import load_config
 from ppreid.verbs.search import build_index
 from ppreid.weights.files import save_weights
+
+NOBODY = 65534
 
 
 @pytest.fixture(scope="session")
@@ -38,3 +45,64 @@ def workshop(made_once, tmp_path, monkeypatch):
     shutil.copytree(made_once, tmp_path / "workshop")
     monkeypatch.chdir(tmp_path / "workshop")
     return tmp_path / "workshop"
+
+
+@pytest.fixture(scope="session")
+def exported_once(made_once, tmp_path_factory):
+    """A copy of it with an exported network and images."""
+    folder = Path(shutil.copytree(made_once, tmp_path_factory.mktemp("everything") / "workshop"))
+    options = ["-o", f"model.weights={folder / 'net.safetensors'}", "--formats", "paddle"]
+    assert main(["export", "-c", str(folder / "tiny.yaml"), *options, "--out", str(folder / "net")]) == 0
+    (folder / "images" / "hall").mkdir(parents=True)
+    shutil.copy(folder / "person.png", folder / "images" / "hall" / "0001_c1s1_000000_00.png")
+    return folder
+
+
+@pytest.fixture
+def everything(exported_once, tmp_path, monkeypatch):
+    """A copy of that, in which the test is."""
+    shutil.copytree(exported_once, tmp_path / "workshop")
+    monkeypatch.chdir(tmp_path / "workshop")
+    return tmp_path / "workshop"
+
+
+@pytest.fixture(scope="session")
+def opened_once(made_once, exported_once, tiny_root):
+    """A copy of all this and of the data that everybody may enter and write to."""
+    folder = Path(tempfile.mkdtemp()) / "workshop"
+    shutil.copytree(exported_once, folder)
+    shutil.copytree(tiny_root, folder / "data")
+    config = (folder / "tiny.yaml").read_text()
+    for path, name in ((tiny_root, "data"), (made_once / "run", "out")):
+        config = config.replace(str(path), name)
+    (folder / "tiny.yaml").write_text(config)
+    for path in (folder.parent, folder, *folder.rglob("*")):
+        path.chmod(0o777 if path.is_dir() else 0o666)
+    yield folder
+    shutil.rmtree(folder.parent)
+
+
+@pytest.fixture
+def open_to_all(opened_once, monkeypatch):
+    """The same, in which the test is, and in which paddle finds a place for what it keeps."""
+    monkeypatch.chdir(opened_once)
+    monkeypatch.setenv("HOME", str(opened_once))
+    return opened_once
+
+
+@pytest.fixture
+def as_somebody_else():
+    """Runs a block without the rights of root, whom permissions do not stop."""
+
+    @contextmanager
+    def without_rights():
+        is_root = os.geteuid() == 0
+        if is_root:
+            os.seteuid(NOBODY)
+        try:
+            yield
+        finally:
+            if is_root:
+                os.seteuid(0)
+
+    return without_rights

@@ -134,4 +134,4 @@ def test_the_help_of_a_command_imports_no_other_command():
     code = "import sys; from ppreid.cli import parser; parser(['eval']); print(*sys.modules)"
     loaded = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.split()
     verbs = {name for name in loaded if name.startswith("ppreid.verbs.")}
-    assert verbs == {"ppreid.verbs.evaluate", "ppreid.verbs.command"}
+    assert verbs == {"ppreid.verbs.evaluate", "ppreid.verbs.command", "ppreid.verbs.ending"}

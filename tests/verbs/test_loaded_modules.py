@@ -38,7 +38,7 @@ def test_clustering_loads_nothing_of_the_report_or_of_other_commands(features, t
     loaded = loaded_by("cluster", "--features", features, "-o", "labels.k1=7", "--out", tmp_path / "labels.csv")
     assert not {name for name in loaded if name.startswith(("jinja2.", "ppreid.report."))}
     verbs = {name for name in loaded if name.startswith("ppreid.verbs.")}
-    assert verbs == {"ppreid.verbs.cluster", "ppreid.verbs.command"}
+    assert verbs == {"ppreid.verbs.cluster", "ppreid.verbs.command", "ppreid.verbs.ending"}
 
 
 @pytest.mark.slow
