@@ -49,6 +49,7 @@ class VerbModule(Protocol):
 
 
 VERBS: dict[str, Verb] = {
+    "crops": Verb("crops", "recordings to crops of people, in tracks"),
     "train": Verb("train", "train without identity labels"),
     "ablate": Verb("ablate", "the paper's ablation: rows x seeds, with means and spreads"),
     "eval": Verb("evaluate", "mAP and CMC of a trained network"),

@@ -183,3 +183,25 @@ class Projection(Protocol):
 
     def __call__(self, features: np.ndarray, /, *, seed: int) -> np.ndarray:
         """Features (N, D), N at least 1, to points (N, 2) in the unit square; the same for the same seed."""
+
+
+class Detector(Protocol):
+    """Pictures to boxes of people."""
+
+    def __call__(self, picture: np.ndarray, /) -> np.ndarray:
+        """A picture (H, W, 3) uint8, RGB, to boxes (n, 5): left, top, width and height in pixels, and a score."""
+
+
+class Tracker(Protocol):
+    """Boxes of one frame after the other to tracks.
+
+    Attributes:
+        living: tracks that may go on; the others have ended.
+    """
+
+    @property
+    def living(self) -> set[int]:
+        """See above."""
+
+    def update(self, boxes: np.ndarray, seconds: float, picture: np.ndarray, /) -> np.ndarray:
+        """Boxes (n, 5) of the next frame, its time and picture (H, W, 3) to tracks (n,): 0, 1, ... as they begin."""

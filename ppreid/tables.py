@@ -14,6 +14,7 @@ from ppreid.base.table_rows import (
     Backbone,
     Clusterer,
     Dataset,
+    Detector,
     Distance,
     MemoryUpdate,
     Neighbours,
@@ -21,6 +22,7 @@ from ppreid.base.table_rows import (
     Pooling,
     Projection,
     Protocol,
+    Tracker,
     resolve,
 )
 
@@ -28,6 +30,7 @@ __all__ = [
     "Backbone",
     "Clusterer",
     "Dataset",
+    "Detector",
     "Distance",
     "MemoryUpdate",
     "Neighbours",
@@ -35,6 +38,7 @@ __all__ = [
     "Pooling",
     "Projection",
     "Protocol",
+    "Tracker",
     "resolve",
 ]
 
@@ -142,6 +146,15 @@ PROTOCOLS = {
     # for galleries that lack some of the identities
     "all_queries": Protocol("ppreid.evaluation.scores:average_precision", count_invalid=True),
 }
+
+# ppreid crops --detector NAME, or NAME:PLACE
+DETECTORS = {
+    "hog": Detector("ppreid.recordings.hog:open_hog", keys=("min_score", "min_height")),
+    "onnx": Detector("ppreid.recordings.onnx_detector:open_onnx", place="FILE"),
+    "paddle": Detector("ppreid.recordings.paddle_detector:open_paddle", place="FOLDER"),
+}
+
+TRACKERS = {"motion": Tracker("ppreid.recordings.tracking:MotionTracker")}
 
 # configuration key -> the table of its choices
 CHOICES: dict[str, Mapping[str, Any]] = {

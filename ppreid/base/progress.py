@@ -13,13 +13,18 @@ Item = TypeVar("Item")
 
 
 def progress(
-    items: Iterable[Item], *, total: int, description: str, unit: str = "batch", seconds_between_lines: float = 30.0
+    items: Iterable[Item],
+    *,
+    total: int | None,
+    description: str,
+    unit: str = "batch",
+    seconds_between_lines: float = 30.0,
 ) -> Iterator[Item]:
     """Pass items through and show how far the loop is.
 
     Args:
         items: what to loop over.
-        total: expected number of items.
+        total: expected number of items; None: nobody knows.
         description: what the loop does, e.g. "epoch 3 train".
         unit: what one item is.
         seconds_between_lines: pause between two lines when standard error is not a terminal (a log file, CI).
@@ -39,9 +44,9 @@ def progress(
         now = time.monotonic()
         if now - last >= seconds_between_lines:
             last, rate = now, done / max(now - start, 1e-9)
-            remaining = (total - done) / rate
+            share, left = (f"{done}/{total}", f"{(total - done) / rate:.0f} s left, ") if total else (f"{done}", "")
             print(
-                f"{description}: {done}/{total} {unit}, {rate:.2f} {unit}/s, {remaining:.0f} s left, {_memory()}",
+                f"{description}: {share} {unit}, {rate:.2f} {unit}/s, {left}{_memory()}",
                 file=sys.stderr,
                 flush=True,
             )

@@ -132,3 +132,23 @@ class Protocol(NamedTuple):
 
     average_precision: Function
     count_invalid: bool = False
+
+
+class Detector(NamedTuple):
+    """How people are found in pictures.
+
+    Attributes:
+        open: (place, *, and the keys below) -> contracts.Detector; without a place it takes the keys alone.
+        place: what stands behind the name: "FILE", "FOLDER", or "" for nothing.
+        keys: of "min_score", "min_height" and "wanted" that it takes by name.
+    """
+
+    open: Function
+    place: str = ""
+    keys: tuple[str, ...] = ("min_score", "wanted")
+
+
+class Tracker(NamedTuple):
+    """How boxes become tracks: function(*, max_gap) -> contracts.Tracker."""
+
+    function: Function

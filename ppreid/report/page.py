@@ -41,7 +41,7 @@ def run_page(run: RunFiles, evidence: Evidence, *, reference: Mapping[str, Any])
     thumbnails = Thumbnails()
     ranking, clusters = evidence.ranking, evidence.clusters
     changed, unchanged = against(run.config, reference)
-    return _rendered(
+    return rendered(
         "run.html.j2",
         picture=thumbnails.uri,
         run=run,
@@ -76,7 +76,7 @@ def comparison_page(runs: Sequence[tuple[str, RunFiles]]) -> str:
     Returns:
         HTML that loads nothing.
     """
-    return _rendered(
+    return rendered(
         "comparison.html.j2",
         names=[name for name, _ in runs],
         states=[run.state for _, run in runs],
@@ -86,8 +86,16 @@ def comparison_page(runs: Sequence[tuple[str, RunFiles]]) -> str:
     )
 
 
-def _rendered(template: str, **values: Any) -> str:  # noqa: ANN401 - of the template
-    """Fill a template in; everything that is not markup of our own is escaped, and only our script and style run."""
+def rendered(template: str, **values: Any) -> str:  # noqa: ANN401 - of the template
+    """Fill a template in; everything that is not markup of our own is escaped, and only our script and style run.
+
+    Args:
+        template: name of its file.
+        values: that it uses; "made" is the time when the page was made, unless it is among them.
+
+    Returns:
+        HTML that loads nothing.
+    """
     environment = Environment(
         loader=FileSystemLoader(TEMPLATES),
         autoescape=True,
