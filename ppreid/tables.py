@@ -19,6 +19,7 @@ from ppreid.base.table_rows import (
     MemoryUpdate,
     Neighbours,
     Objective,
+    Optimizer,
     Pooling,
     Projection,
     Protocol,
@@ -35,6 +36,7 @@ __all__ = [
     "MemoryUpdate",
     "Neighbours",
     "Objective",
+    "Optimizer",
     "Pooling",
     "Projection",
     "Protocol",
@@ -44,6 +46,13 @@ __all__ = [
 
 ISE = "ppreid.ise.objective:ise_objective"
 RESNET = "ppreid.models.resnet:resnet"
+_VIT = Backbone(
+    "ppreid.models.vit:vit",
+    keys=("base_width", "drop_path", "position_ratio"),
+    gives_vectors=True,
+    has_positions=True,
+)
+_VIT_ICS = _VIT._replace(wants_chunks=True)
 MARKET = "ppreid.datasets.market1501"  # and those with its layout
 DATASETS = {
     "market1501": Dataset(f"{MARKET}:read_market1501", f"{MARKET}:MARKET1501_COUNTS"),
@@ -66,6 +75,11 @@ BACKBONES = {
     "resnet152": Backbone(RESNET, {"depth": 152}),
     "resnet50_ibn_a": Backbone(RESNET, {"depth": 50, "ibn": True}),
     "resnet101_ibn_a": Backbone(RESNET, {"depth": 101, "ibn": True}),
+    "osnet": Backbone("ppreid.models.osnet:osnet", keys=("base_width",)),
+    "vit_small": _VIT._replace(settings={"heads": 6}),
+    "vit_base": _VIT._replace(settings={"heads": 12}),
+    "vit_small_ics": _VIT_ICS._replace(settings={"heads": 6, "conv_stem": True}),
+    "vit_base_ics": _VIT_ICS._replace(settings={"heads": 12, "conv_stem": True}),
 }
 
 POOLINGS = {
@@ -133,6 +147,11 @@ OBJECTIVES = {
     ),
 }
 
+OPTIMIZERS = {
+    "adam": Optimizer("ppreid.training.optimizer:adam_with_l2"),
+    "sgd": Optimizer("ppreid.training.optimizer:sgd_with_l2", keys=("momentum",)),
+}
+
 PROJECTIONS = {
     "pca": Projection("ppreid.report.evidence:pca_map"),
     "tsne": Projection("ppreid.report.evidence:tsne_map"),
@@ -166,6 +185,7 @@ CHOICES: dict[str, Mapping[str, Any]] = {
     "labels.clusterer": CLUSTERERS,
     "memory.update": MEMORY_UPDATES,
     "ise.objective": OBJECTIVES,
+    "solver.optimizer": OPTIMIZERS,
     "report.projection": PROJECTIONS,
     "eval.protocol": PROTOCOLS,
 }

@@ -35,10 +35,31 @@ class Dataset(NamedTuple):
 
 
 class Backbone(NamedTuple):
-    """A network from images to feature maps: function(base_width=, last_stride=, **settings) -> contracts.Backbone."""
+    """A network from images to feature maps, or to vectors.
+
+    Attributes:
+        function: (**keys, **settings) -> contracts.Backbone.
+        settings: what the function takes beside the configuration.
+        keys: of the section `model` that it takes by name.
+        gives_vectors: nothing is left to pool: model.pooling has no effect.
+        has_positions: it is made for images of one size, and takes their height and width.
+        wants_chunks: its results were published with batch normalisation over parts of the batch, which it has early
+            in the network, so that it is worth a word when there is one part only.
+    """
 
     function: Function
     settings: Mapping[str, Any] = {}
+    keys: tuple[str, ...] = ("base_width", "last_stride")
+    gives_vectors: bool = False
+    has_positions: bool = False
+    wants_chunks: bool = False
+
+
+class Optimizer(NamedTuple):
+    """What moves the weights: function(model, *, lr, weight_decay, and the keys of the section `solver`)."""
+
+    function: Function
+    keys: tuple[str, ...] = ()
 
 
 class Pooling(NamedTuple):

@@ -8,6 +8,11 @@ from pydantic import Field, model_validator
 from ppreid.config.choices import Probability, Section, not_empty, one_of, refusal
 from ppreid.tables import DATASETS
 
+# of red, green and blue
+Means = Annotated[list[Annotated[float, Field(ge=0, le=1)]], Field(min_length=3, max_length=3)]
+Deviations = Annotated[list[Annotated[float, Field(gt=0, le=1)]], Field(min_length=3, max_length=3)]
+IMAGENET_MEAN, IMAGENET_STD = [0.485, 0.456, 0.406], [0.229, 0.224, 0.225]
+
 
 def _pattern_problem(key: str, pattern: str, groups: tuple[str, ...]) -> str:
     """What is wrong with a regular expression that must have certain named groups; empty when nothing is."""
@@ -68,6 +73,10 @@ class DataConfig(Section):
     """Image height in pixels after resizing."""
     width: Annotated[int, Field(ge=16, le=1024)] = 128
     """Image width in pixels after resizing."""
+    mean: Means = IMAGENET_MEAN
+    """Subtracted from red, green and blue of a pixel, which are within 0 and 1; the default is ImageNet's."""
+    std: Deviations = IMAGENET_STD
+    """By which they are divided then. A network wants the numbers that it was trained with."""
     num_workers: Annotated[int, Field(ge=0, le=128)] = 4
     """Processes that decode images; 0 decodes in the main process. The result does not depend on it."""
     worker_timeout: Annotated[float, Field(gt=0, le=86400)] = 300.0
@@ -95,6 +104,16 @@ class DataConfig(Section):
     def times_compare(self) -> bool:
         """Whether tracks of one camera that overlap in time were seen at once."""
         return self.clock == "camera" and DATASETS[self.name].times_compare
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """Height and width."""
+        return self.height, self.width
+
+    @property
+    def normalisation(self) -> dict[str, list[float]]:
+        """Mean and deviation of the colours, by name."""
+        return {"mean": self.mean, "std": self.std}
 
     @property
     def has_cameras(self) -> bool:

@@ -3,10 +3,10 @@
 from collections.abc import Collection
 from typing import Annotated, Any, Literal
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
-from ppreid.config.choices import CameraCentre, PositiveInt, Probability, Section, one_of
-from ppreid.tables import DEFAULT_PROBES
+from ppreid.config.choices import CameraCentre, PositiveInt, Probability, Section, one_of, refusal
+from ppreid.tables import BACKBONES, DEFAULT_PROBES
 
 
 class CameraJaccardConfig(Section):
@@ -125,17 +125,23 @@ class ISEConfig(Section):
     """Temperature of the label-preserving loss."""
 
 
+OF_SOME_BACKBONES = ("last_stride", "position_ratio", "pooling", "drop_path")
+
+
 class EvaluationModelConfig(Section):
     """The network, as far as evaluation needs it."""
 
     backbone: Annotated[str, one_of("model.backbone")] = "resnet50"
     """Network layout."""
     base_width: Annotated[int, Field(ge=2, le=256)] = 64
-    """Channels of the stem; all other widths follow (64 is the standard network)."""
+    """Channels of the stem, and of a ViT the size of a head; all other widths follow (64 is the standard network)."""
     last_stride: Literal[1, 2] = 1
     """Stride of the last stage; re-identification uses 1."""
+    position_ratio: PositiveInt = 2
+    """Rows per column of the patches in a file whose positions a ViT stretches: 2 for one trained at 256x128, 1 for one
+    of ImageNet."""
     pooling: Annotated[str, one_of("model.pooling")] = "avg"
-    """Spatial pooling: avg, gem (trainable power, starts at 3) or max."""
+    """Spatial pooling: avg, gem (trainable power, starts at 3) or max; a ViT has none and ignores avg."""
     embedding_dim: Annotated[int, Field(ge=0, le=65536)] = 0
     """Size of a linear layer before the BN neck; 0 is none."""
     weights: str = "none"
@@ -143,9 +149,23 @@ class EvaluationModelConfig(Section):
     weights_sha256: Annotated[str, Field(pattern=r"^([0-9a-fA-F]{64})?$")] = ""
     """SHA-256 that the file with weights must have (every run shows the one it found); empty is any."""
 
+    @model_validator(mode="after")
+    def _check_backbone(self) -> "EvaluationModelConfig":
+        """Refuse values that the backbone would not look at."""
+        row = BACKBONES[self.backbone]
+        used = {*row.keys, *(() if row.gives_vectors else ("pooling",))}
+        defaults = {key: info.default for key, info in type(self).model_fields.items() if key in OF_SOME_BACKBONES}
+        for key in sorted(defaults.keys() - used):
+            if (found := getattr(self, key)) != defaults[key]:
+                text = f"model.{key} is {found}, of which model.backbone {self.backbone} knows nothing"
+                raise refusal(f"{text}; leave it at {defaults[key]}, or choose another backbone")
+        return self
+
 
 class ModelConfig(EvaluationModelConfig):
     """The network and what training adds to it."""
 
     bn_chunks: PositiveInt = 1
     """Ghost batch normalisation: the batch is normalised in this many equal parts, as on this many GPUs."""
+    drop_path: Annotated[float, Field(ge=0, lt=1)] = 0.0
+    """Of a ViT: share of the images that go without a branch of the last block; earlier ones have less of it."""

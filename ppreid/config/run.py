@@ -41,8 +41,12 @@ class SolverConfig(Section):
     """Rounds of clustering and training."""
     iters: PositiveInt = 400
     """Training steps per epoch."""
+    optimizer: Annotated[str, one_of("solver.optimizer")] = "adam"
+    """adam, or sgd: gradient descent with momentum."""
+    momentum: Annotated[float, Field(ge=0, lt=1)] = 0.9
+    """Of sgd."""
     lr: Annotated[float, Field(gt=0)] = 3.5e-4
-    """Learning rate of Adam."""
+    """Learning rate."""
     weight_decay: Annotated[float, Field(ge=0)] = 5e-4
     """L2 penalty that is added to the gradient."""
     lr_step: PositiveInt = 30

@@ -8,13 +8,14 @@ Reference:
 """
 
 import math
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
 from PIL import Image, ImageEnhance
 
-IMAGE_MEAN = np.array([0.485, 0.456, 0.406], np.float32)  # of ImageNet, RGB, pixel values in [0, 1]
-IMAGE_STD = np.array([0.229, 0.224, 0.225], np.float32)
+IMAGE_MEAN = (0.485, 0.456, 0.406)  # of ImageNet, RGB, pixel values in [0, 1]
+IMAGE_STD = (0.229, 0.224, 0.225)
 
 ERASE_AREA = (0.02, 0.4)  # fraction of the image
 ERASE_ASPECT = (0.3, 1 / 0.3)  # height / width
@@ -40,6 +41,8 @@ def train_transform(
     pad: int = 10,
     erasing: float = 0.5,
     color_jitter: float = 0.0,
+    mean: Sequence[float] = IMAGE_MEAN,
+    std: Sequence[float] = IMAGE_STD,
 ) -> np.ndarray:
     """Resize, flip, shift, jitter colours, normalise and erase.
 
@@ -52,6 +55,8 @@ def train_transform(
         pad: the image is shifted by up to this many pixels in each direction; what enters is black.
         erasing: probability that a rectangle is erased.
         color_jitter: strength of the brightness, contrast and saturation jitter in [0, 1); 0 is off.
+        mean: see `normalise`.
+        std: see `normalise`.
 
     Returns:
         The image, (3, height, width) float32.
@@ -67,24 +72,33 @@ def train_transform(
     if color_jitter > 0:
         factors = [float(rng.uniform(1 - color_jitter, 1 + color_jitter)) for _ in range(3)]
         image = adjust_colors(image, brightness=factors[0], contrast=factors[1], saturation=factors[2])
-    pixels = normalise(image)
+    pixels = normalise(image, mean=mean, std=std)
     if rng.random() < erasing:
         pixels = erase(pixels, draw_rectangle(rng, height=height, width=width))
     return pixels
 
 
-def eval_transform(image: Image.Image, *, height: int, width: int) -> np.ndarray:
+def eval_transform(
+    image: Image.Image,
+    *,
+    height: int,
+    width: int,
+    mean: Sequence[float] = IMAGE_MEAN,
+    std: Sequence[float] = IMAGE_STD,
+) -> np.ndarray:
     """Resize and normalise.
 
     Args:
         image: RGB image of any size.
         height: height of the result in pixels.
         width: width of the result in pixels.
+        mean: see `normalise`.
+        std: see `normalise`.
 
     Returns:
         The image, (3, height, width) float32.
     """
-    return normalise(resize(image, height=height, width=width))
+    return normalise(resize(image, height=height, width=width), mean=mean, std=std)
 
 
 def resize(image: Image.Image, *, height: int, width: int) -> Image.Image:
@@ -115,18 +129,27 @@ def adjust_colors(image: Image.Image, *, brightness: float, contrast: float, sat
     return ImageEnhance.Color(image).enhance(saturation)
 
 
-def normalise(image: Image.Image) -> np.ndarray:
-    """Scale pixels to [0, 1], subtract the ImageNet mean, divide by its standard deviation.
+def normalise(
+    image: Image.Image, *, mean: Sequence[float] = IMAGE_MEAN, std: Sequence[float] = IMAGE_STD
+) -> np.ndarray:
+    """Scale pixels to [0, 1], subtract a mean, divide by a standard deviation.
 
     Args:
         image: RGB image.
+        mean: of red, green and blue; the default is ImageNet's.
+        std: of red, green and blue; the default is ImageNet's.
 
     Returns:
         The image, (3, H, W) float32, contiguous.
     """
     # channels first from the start: arithmetic along a last axis of three numbers takes four times as long
     pixels = np.asarray(image).transpose(2, 0, 1).astype(np.float32, order="C") / 255  # (3, H, W)
-    return (pixels - IMAGE_MEAN[:, None, None]) / IMAGE_STD[:, None, None]
+    return (pixels - of_channels(mean)) / of_channels(std)
+
+
+def of_channels(numbers: Sequence[float]) -> np.ndarray:
+    """Three numbers as float32 (3, 1, 1), for arithmetic with images (3, H, W)."""
+    return np.asarray(numbers, np.float32).reshape(3, 1, 1)
 
 
 def rectangle_sides(area: float, aspect: float) -> tuple[int, int]:
@@ -179,12 +202,12 @@ def erase(pixels: np.ndarray, rectangle: Rectangle | None) -> np.ndarray:
         The image, a new array where something was filled.
 
     Note:
-        The fill values are the ImageNet means, put in after normalisation as in the released code: not the colour
-        of the mean image, which would be 0.
+        The fill values are the ImageNet means, put in after normalisation as in the released code, whatever images are
+        normalised by: not the colour of the mean image, which would be 0.
     """
     if rectangle is None:
         return pixels
     top, left, height, width = rectangle
     filled = pixels.copy()
-    filled[:, top : top + height, left : left + width] = IMAGE_MEAN[:, None, None]
+    filled[:, top : top + height, left : left + width] = of_channels(IMAGE_MEAN)
     return filled

@@ -10,7 +10,7 @@ import paddle
 from paddle import Tensor, nn
 
 from ppreid.base.errors import ConfigError
-from ppreid.datasets.transforms import IMAGE_MEAN, IMAGE_STD
+from ppreid.datasets.transforms import of_channels
 from ppreid.export.exported import DESCRIPTION_KEY, WEIGHTS_FILE
 from ppreid.export.inference import PADDLE_ERRORS, save_network, silenced, structure_file
 
@@ -23,13 +23,15 @@ class PixelNetwork(nn.Layer):
 
     Args:
         network: normalised images (B, 3, H, W) to features (B, D).
+        mean: of the colours that the network wants, see `transforms.normalise`.
+        std: see `transforms.normalise`.
     """
 
-    def __init__(self, network: nn.Layer) -> None:
+    def __init__(self, network: nn.Layer, *, mean: Sequence[float], std: Sequence[float]) -> None:
         super().__init__()
         self.network = network
-        for name, values in (("mean", IMAGE_MEAN), ("std", IMAGE_STD)):
-            self.register_buffer(name, paddle.to_tensor(values.reshape(1, 3, 1, 1)))
+        for name, values in (("mean", mean), ("std", std)):
+            self.register_buffer(name, paddle.to_tensor(of_channels(values)[None]))  # (1, 3, 1, 1)
 
     def forward(self, images: Tensor) -> Tensor:
         """RGB pixels (B, H, W, 3) uint8, resized already, to features (B, D)."""

@@ -11,7 +11,7 @@ from PIL import Image
 
 import ppreid
 from ppreid.base.errors import ConfigError
-from ppreid.datasets.transforms import IMAGE_MEAN, IMAGE_STD, normalise, resize
+from ppreid.datasets.transforms import normalise, resize
 from ppreid.demo.generated import draw_people
 from ppreid.disk.checks import make_folder
 from ppreid.disk.files import explained, file_sha256, replacing, write_text
@@ -48,6 +48,8 @@ def write_export(
     *,
     height: int,
     width: int,
+    mean: Sequence[float],
+    std: Sequence[float],
     backbone: str,
     weights_sha256: str,
     formats: Sequence[str],
@@ -61,6 +63,8 @@ def write_export(
         output: folder to make; an export that is there is replaced.
         height: of the images, in pixels.
         width: of the images, in pixels.
+        mean: of the colours that the network was trained with, see `transforms.normalise`.
+        std: see `transforms.normalise`.
         backbone: its name, for the description.
         weights_sha256: of the file of the weights, for the description.
         formats: "paddle" (Paddle Inference), "onnx", or both.
@@ -73,24 +77,25 @@ def write_export(
         WeightsError: the network gives every image the same features.
         WriteError: the folder cannot be written.
     """
-    network = PixelNetwork(model)
+    network = PixelNetwork(model, mean=mean, std=std)
     network.eval()
     description = Description(
         ppreid=ppreid.__version__,
         paddle=paddle.__version__,
         backbone=backbone,
         weights_sha256=weights_sha256,
-        input=InputDescription(shape=("batch", height, width, 3), mean=_plain(IMAGE_MEAN), std=_plain(IMAGE_STD)),
+        input=InputDescription(shape=("batch", height, width, 3), mean=_three(mean), std=_three(std)),
         output=OutputDescription(shape=("batch", model.feature_dim)),
     )
     batches = _check_batches(height, width)
     different = [pixels for _, pixels in batches if len(pixels) > 1]
-    check_not_collapsed(np.concatenate(list(map(_features_by(model), different))), min_rows=2)
+    original = _features_by(model, mean, std)
+    check_not_collapsed(np.concatenate(list(map(original, different))), min_rows=2)
     with temporary_folder(Path(gettempdir(), "ppreid")) as folder:
         export_paddle(network, folder, height=height, width=width)
         if "onnx" in formats:
             (folder / ONNX_FILE).write_bytes(convert_to_onnx(folder, description.model_dump_json()))
-        rows = compare_runtimes(_features_by(model), _opened(folder, formats, batches[0][1]), batches)
+        rows = compare_runtimes(original, _opened(folder, formats, batches[0][1]), batches)
         logger.info("features of the exported network beside those of the original\n%s", parity_table(rows))
         require_parity(rows)
         wanted = [name for kind in formats for name in FILES[kind] if (folder / name).exists()]
@@ -112,12 +117,14 @@ def _opened(folder: Path, formats: Sequence[str], example: np.ndarray) -> dict[s
     return runtimes
 
 
-def _features_by(model: paddle.nn.Layer) -> Callable[[np.ndarray], np.ndarray]:
+def _features_by(
+    model: paddle.nn.Layer, mean: Sequence[float], std: Sequence[float]
+) -> Callable[[np.ndarray], np.ndarray]:
     """The original network behind the image transforms of ppreid: pixels (B, H, W, 3) uint8 to features (B, D)."""
 
     @paddle.no_grad()
     def features(pixels: np.ndarray) -> np.ndarray:
-        images = np.stack([normalise(Image.fromarray(image)) for image in pixels])  # (B, 3, H, W)
+        images = np.stack([normalise(Image.fromarray(image), mean=mean, std=std) for image in pixels])  # (B, 3, H, W)
         return model(paddle.to_tensor(images)).numpy()
 
     return features
@@ -145,7 +152,6 @@ def _write(output: Path, description: Description, files: dict[str, bytes]) -> N
         write_text(output / MANIFEST_FILE, manifest.model_dump_json(indent=2) + "\n")
 
 
-def _plain(numbers: np.ndarray) -> tuple[float, float, float]:
-    """Three float32 numbers with the digits that they were written with."""
-    red, green, blue = (round(float(number), 6) for number in numbers)
+def _three(numbers: Sequence[float]) -> tuple[float, float, float]:
+    red, green, blue = numbers
     return red, green, blue

@@ -8,6 +8,7 @@ from paddle import Tensor, nn
 
 from ppreid.contracts import Pooling
 from ppreid.models.batch_norm import FrozenBiasBatchNorm, interleave_chunks, restore_chunks, use_ghost_batch_norm
+from ppreid.models.drop_path import StepDraws
 
 
 def average_pool(maps: Tensor) -> Tensor:
@@ -58,18 +59,33 @@ class GeMPool(nn.Layer):
         return powers.mean(axis=[2, 3]) ** (1.0 / self.p)  # (B, C)
 
 
+def no_pooling(vectors: Tensor) -> Tensor:
+    """What stands in place of a pooling where the backbone gives vectors, as a ViT does.
+
+    Args:
+        vectors: (B, C).
+
+    Returns:
+        The same.
+    """
+    return vectors
+
+
 class ReIDNet(nn.Layer):
     """Images to unit feature vectors; the same vector serves the loss, clustering and retrieval.
 
     Args:
-        backbone: images (B, 3, H, W) to feature maps (B, backbone.feature_dim, h, w), e.g. from `resnet`.
-        pooling: feature maps (B, C, h, w) to (B, C): average_pool, max_pool or a GeMPool.
+        backbone: images (B, 3, H, W) to feature maps (B, backbone.feature_dim, h, w), e.g. from `resnet`, or to vectors
+            (B, backbone.feature_dim), e.g. from `vit`.
+        pooling: feature maps (B, C, h, w) to (B, C): average_pool, max_pool or a GeMPool; no_pooling for vectors.
         embedding_dim: size of a linear layer (without bias) between pooling and neck; 0 is none.
         bn_chunks: training batches are normalised in this many contiguous chunks of equal size, as so many GPUs
             would (see batch_norm.py); 1 is ordinary batch normalisation.
+        draws: random numbers that the backbone takes in training beside the images; None: it takes none.
 
     Attributes:
         feature_dim: D, the length of the feature vectors.
+        draws: see above; `start_draws` begins a step.
 
     Reference:
         The neck: Luo et al.: Bag of Tricks and a Strong Baseline for Deep Person Re-identification, CVPRW 2019,
@@ -86,9 +102,11 @@ class ReIDNet(nn.Layer):
         pooling: Pooling = average_pool,
         embedding_dim: int = 0,
         bn_chunks: int = 1,
+        draws: StepDraws | None = None,
     ) -> None:
         super().__init__()
         self.bn_chunks = bn_chunks
+        self.draws = draws
         self.feature_dim = embedding_dim or backbone.feature_dim
         self.backbone = backbone
         self.pooling = pooling
@@ -120,7 +138,7 @@ class ReIDNet(nn.Layer):
         return F.normalize(self._restore_order(self.neck(embedded)), axis=1, epsilon=1e-12)
 
     def pooled(self, images: Tensor) -> Tensor:
-        """Pooled feature maps, before embedding and neck.
+        """Pooled feature maps, or the vectors of a backbone that gives such, before embedding and neck.
 
         Args:
             images: as in `forward`.
@@ -131,9 +149,12 @@ class ReIDNet(nn.Layer):
         return self._restore_order(self._pooled_in_chunk_order(images))
 
     def _pooled_in_chunk_order(self, images: Tensor) -> Tensor:
+        inputs = [images]
+        if self.training and self.draws is not None:
+            inputs.append(self.draws.take(images.shape[0]))  # (B, K)
         if self._normalises_in_chunks():
-            images = interleave_chunks(images, self.bn_chunks)
-        return self.pooling(self.backbone(images))
+            inputs = [interleave_chunks(rows, self.bn_chunks) for rows in inputs]
+        return self.pooling(self.backbone(*inputs))
 
     def _restore_order(self, rows: Tensor) -> Tensor:
         return restore_chunks(rows, self.bn_chunks) if self._normalises_in_chunks() else rows

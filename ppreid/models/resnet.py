@@ -19,7 +19,8 @@ IBN_DEPTHS = (50, 101)
 IBN_STAGES = 3  # layer4 keeps plain batch normalisation, which holds what tells identities apart
 
 
-def _conv(in_channels: int, out_channels: int, kernel_size: int, stride: int = 1) -> nn.Conv2D:
+def conv(in_channels: int, out_channels: int, kernel_size: int, stride: int = 1) -> nn.Conv2D:
+    """Convolution without bias whose maps are in_channels' size / stride, drawn from N(0, 2 / fan_out)."""
     fan_out = out_channels * kernel_size**2
     return nn.Conv2D(
         in_channels,
@@ -35,7 +36,7 @@ def _conv(in_channels: int, out_channels: int, kernel_size: int, stride: int = 1
 def _shortcut(in_channels: int, out_channels: int, stride: int) -> nn.Layer | None:
     if stride == 1 and in_channels == out_channels:
         return None
-    return nn.Sequential(_conv(in_channels, out_channels, 1, stride), nn.BatchNorm2D(out_channels))
+    return nn.Sequential(conv(in_channels, out_channels, 1, stride), nn.BatchNorm2D(out_channels))
 
 
 class InstanceBatchNorm(nn.Layer):
@@ -67,9 +68,9 @@ class BasicBlock(nn.Layer):
 
     def __init__(self, in_channels: int, width: int, stride: int, first_norm: type[nn.Layer]) -> None:
         super().__init__()
-        self.conv1 = _conv(in_channels, width, 3, stride)
+        self.conv1 = conv(in_channels, width, 3, stride)
         self.bn1 = first_norm(width)
-        self.conv2 = _conv(width, width, 3)
+        self.conv2 = conv(width, width, 3)
         self.bn2 = nn.BatchNorm2D(width)
         self.downsample = _shortcut(in_channels, width, stride)
 
@@ -89,11 +90,11 @@ class Bottleneck(nn.Layer):
     def __init__(self, in_channels: int, width: int, stride: int, first_norm: type[nn.Layer]) -> None:
         super().__init__()
         out_channels = width * self.expansion
-        self.conv1 = _conv(in_channels, width, 1)
+        self.conv1 = conv(in_channels, width, 1)
         self.bn1 = first_norm(width)
-        self.conv2 = _conv(width, width, 3, stride)
+        self.conv2 = conv(width, width, 3, stride)
         self.bn2 = nn.BatchNorm2D(width)
-        self.conv3 = _conv(width, out_channels, 1)
+        self.conv3 = conv(width, out_channels, 1)
         self.bn3 = nn.BatchNorm2D(out_channels)
         self.downsample = _shortcut(in_channels, out_channels, stride)
 
@@ -117,7 +118,7 @@ class ResNet(nn.Layer):
         super().__init__()
         block = BasicBlock if depth in BASIC_STAGES else Bottleneck
         num_blocks = (BASIC_STAGES | BOTTLENECK_STAGES)[depth]
-        self.conv1 = _conv(3, base_width, 7, stride=2)
+        self.conv1 = conv(3, base_width, 7, stride=2)
         self.bn1 = nn.BatchNorm2D(base_width)
         in_channels = base_width
         # The pooling before layer1 has already halved the resolution, so layer1 keeps it.

@@ -135,10 +135,11 @@ def _problem(detail: Any) -> str:  # noqa: ANN401 - pydantic's
 
 
 MAX_TENSORS = 20
+DIRECTIONS = ("moment", "velocity")  # of Adam and of SGD: as large as the parameter; the rest are single numbers
 
 
 def optimizer_arrays(model: nn.Layer, optimizer: paddle.optimizer.Optimizer) -> dict[str, np.ndarray]:
-    """Adam's moments under the structured names of the model ("conv1.weight/moment1_0").
+    """The optimizer's moments under the structured names of the model ("conv1.weight/moment1_0").
 
     Paddle keys them by automatic tensor names, which depend on what else the process has created before.
     """
@@ -201,14 +202,19 @@ def _differences(found: Mapping[str, tuple[int, ...]], expected: Mapping[str, tu
             yield f"{name}: {sides[0]} in the file, {sides[1]} in the network"
 
 
+def _kind(key: str) -> str:
+    """What of a parameter the optimizer knows under a key, such as "moment1_0"."""
+    return key.rpartition("/")[2]
+
+
 def _moment_differences(model: nn.Layer, moments: Mapping[str, np.ndarray]) -> Iterator[str]:
     """The same for the optimizer, which knows for every trained parameter the same kinds of numbers, or nothing yet."""
-    kinds = {key.rpartition("/")[2] for key in moments}
+    kinds = {_kind(key) for key in moments}
     trained = {name: tuple(value.shape) for name, value in model.named_parameters() if value.trainable}
     expected = {
-        f"{name}/{kind}": shape if kind.startswith("moment") else (1,)
+        f"{name}/{kind}": shape if kind.startswith(DIRECTIONS) else (1,)
         for name, shape in trained.items()
         for kind in kinds
     }
-    found = {key: value.shape if "/moment" in key else (1,) for key, value in moments.items()}
+    found = {key: value.shape if _kind(key).startswith(DIRECTIONS) else (1,) for key, value in moments.items()}
     yield from _differences(found, expected)

@@ -32,6 +32,8 @@ EFFECTS: dict[str, Effect] = {
     **dict.fromkeys(("data.track_pattern", "data.frame_rate", "data.clock"), "from here on"),  # tracks are not
     "model.weights": "none",  # what training started from is in the checkpoint
     "model.weights_sha256": "none",
+    "model.position_ratio": "none",  # of that file
+    "model.drop_path": "from here on",
     "augment": "from here on",
     "batch.accumulate": "from here on",  # sums round differently
     "labels": "from here on",
@@ -41,6 +43,7 @@ EFFECTS: dict[str, Effect] = {
     "solver.on_nonfinite": "none",
     "solver.max_nonfinite": "none",
     "amp": "from here on",
+    "solver.optimizer": "refused",  # the moments of one are not those of another
     "solver.iters": "refused",  # steps are counted in it
     "eval": "from here on",  # batch size, engine and precision round differently
     "eval.every": "none",

@@ -1,4 +1,4 @@
-"""How gradients become weights: the optimizer of the released recipe, its learning rate, and mixed precision.
+"""How gradients become weights: the optimizers of the released recipes, their learning rate, and mixed precision.
 
 Parameters stay float32 and are converted where an operation uses them, so they are their own master weights:
 checkpoints and the optimizer are the same with and without mixed precision.
@@ -31,9 +31,30 @@ def adam_with_l2(model: nn.Layer, *, lr: float, weight_decay: float) -> paddle.o
     Returns:
         The optimizer: betas 0.9 and 0.999, epsilon 1e-8.
     """
+    return paddle.optimizer.Adam(learning_rate=lr, parameters=_trained(model), weight_decay=weight_decay)
+
+
+def sgd_with_l2(model: nn.Layer, *, lr: float, weight_decay: float, momentum: float) -> paddle.optimizer.Momentum:
+    """Gradient descent with momentum whose weight decay is added to the gradient, on every trainable tensor.
+
+    Args:
+        model: see `adam_with_l2`; class token and positions of a ViT are included as well.
+        lr: learning rate; `set_lr` changes it during training.
+        weight_decay: L2 coefficient.
+        momentum: share, in [0, 1), of the last direction that is kept.
+
+    Returns:
+        The optimizer, without dampening: direction = momentum * direction + gradient, weights -= lr * direction.
+
+    Reference:
+        The recipe of TransReID-SSL (Luo et al., 2021) for training without labels.
+    """
+    return paddle.optimizer.Momentum(lr, momentum, _trained(model), weight_decay=weight_decay)
+
+
+def _trained(model: nn.Layer) -> list[paddle.Tensor]:
     # the bias of the neck is frozen in the released recipe: it stays out, and with it out of the checkpoint's moments
-    parameters = [parameter for parameter in model.parameters() if not parameter.stop_gradient]
-    return paddle.optimizer.Adam(learning_rate=lr, parameters=parameters, weight_decay=weight_decay)
+    return [parameter for parameter in model.parameters() if not parameter.stop_gradient]
 
 
 def learning_rate(step: int, *, iters: int, lr: float, lr_step: int, lr_gamma: float, warmup_iters: int = 0) -> float:

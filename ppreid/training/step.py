@@ -9,6 +9,7 @@ from paddle import Tensor, nn
 from ppreid.base.errors import ConfigError
 from ppreid.contracts import Memory, Objective
 from ppreid.models.batch_norm import remember_running_statistics, running_statistics_kept
+from ppreid.models.drop_path import start_draws
 from ppreid.processes.collectives import batch_of_all, sum_gradients
 from ppreid.processes.ranks import Ranks
 from ppreid.training.finite import FiniteGuard, StepBatch
@@ -50,6 +51,7 @@ def training_step(
     Raises:
         TrainingError: a number is not finite.
     """
+    start_draws(model, batch.step, len(batch.rows))
     # before the first pass, because normalisation in training moves its statistics whether or not the step counts
     undo_statistics = remember_running_statistics(model) if guard.decides_at_once else None
     if forward is None:

@@ -13,7 +13,8 @@ from ppreid.verbs.command import add_config_arguments, add_overwrite, read_confi
 
 NAMINGS_HELP = (
     "ppreid, paddle-vision, paddleclas-recmodel, paddleclas-backbone, torchvision, torchvision-parallel, "
-    "ise-reid, ise-reid-parallel, fast-reid, reid-strong-baseline or person-reid-baseline; see docs/weights.md"
+    "ise-reid, ise-reid-parallel, fast-reid, reid-strong-baseline, person-reid-baseline, torchreid, pass, transreid or "
+    "transreid-supervised; see docs/weights.md"
 )
 EXAMPLES = """\
   python tools/convert_weights.py model_best.pth.tar ise_market.safetensors
@@ -69,21 +70,24 @@ def convert_weights(
         overwrite: replace an existing target.
 
     Raises:
-        ConfigError: a naming is unknown, or the target exists or is the source.
+        ConfigError: a naming is unknown or for other networks, or the target exists or is the source.
         WriteError: the target has no folder, or cannot be written.
         WeightsError: the source cannot be read or does not fit the network, or the target has another suffix.
     """
     from ppreid import wiring
     from ppreid.weights.files import write_tensors
     from ppreid.weights.match import BEHIND_BACKBONE, match_weights
-    from ppreid.weights.names import NAMINGS, from_ppreid_names
+    from ppreid.weights.name_rules import NAMINGS
+    from ppreid.weights.names import from_ppreid_names, namings_of
 
     for option, naming in (("--from", from_naming), ("--to", to_naming)):
         if naming is not None and naming not in NAMINGS:
             raise ConfigError(unknown_choice(option, naming, NAMINGS))
     _check_target(target, source, overwrite=overwrite)
     logger.info("network: %s (-o model.backbone and the other keys of model choose another)", cfg.model.backbone)
-    model = wiring.reid_net(cfg.model)
+    model = wiring.reid_net(cfg.model, image_size=cfg.data.size)
+    if to_naming not in (fitting := namings_of(model.state_dict())):
+        raise ConfigError(unknown_choice(f"--to for {cfg.model.backbone}", to_naming, fitting))
     tensors, report = match_weights(model, source, allow_missing=BEHIND_BACKBONE, naming=from_naming)
     logger.info("read: %s", report)
     write_tensors(target, from_ppreid_names(tensors, to_naming))

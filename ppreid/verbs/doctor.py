@@ -111,7 +111,7 @@ def _check_machine(cfg: Config) -> list[Finding]:
         images += cfg.batch.identities * cfg.batch.images  # the workers of training wait while others extract features
         every, keep = cfg.checkpoint.every, cfg.checkpoint.keep
         kept = min(cfg.solver.epochs // every, keep or cfg.solver.epochs) if every else 0
-        checkpoints = (CHECKPOINT_FILES + kept) * checkpoint_bytes(wiring.reid_net(cfg.model))
+        checkpoints = (CHECKPOINT_FILES + kept) * checkpoint_bytes(wiring.reid_net(cfg.model, image_size=cfg.data.size))
     workers, image_bytes = cfg.data.num_workers, 3 * cfg.data.height * cfg.data.width * 4  # (3, H, W) float32
     return [
         check_processor(onednn=paddle.base.core.is_compiled_with_mkldnn()),
@@ -170,15 +170,15 @@ def _estimate(cfg: Config) -> list[Finding]:
             "epochs": cfg.solver.epochs,
             "autocast": autocast(cfg.amp.level, cfg.amp.dtype),
         }
-    model = wiring.reid_net(cfg.model, bn_chunks=chunks)
-    image_shape = (3, cfg.data.height, cfg.data.width)
+    model = wiring.reid_net(cfg.model, image_size=cfg.data.size, bn_chunks=chunks)
+    image_shape = (3, *cfg.data.size)
     return [estimate_run_time(model, image_shape=image_shape, batch=cfg.eval.batch_size, **training)]
 
 
 def _check_weights(cfg: Config) -> Finding:
     """Load the weights into the network that will use them; ImageNet weights only where they are already here."""
     from ppreid import wiring
-    from ppreid.verbs.inputs import load_initial_weights, trained_network
+    from ppreid.verbs.network import load_initial_weights, trained_network
     from ppreid.weights.match import imagenet_cache
 
     advice = "see docs/weights.md for the files that are accepted"
@@ -188,9 +188,9 @@ def _check_weights(cfg: Config) -> Finding:
                 text = f"the ImageNet weights of {cfg.model.backbone} are not here yet; the run will download them"
                 put = f"without a network, put the file at {imagenet_cache(cfg.model.backbone)}"
                 return warning("weights", text, put)
-            load_initial_weights(wiring.reid_net(cfg.model), cfg.model)
+            load_initial_weights(wiring.reid_net(cfg.model, image_size=cfg.data.size), cfg.model)
         else:
-            trained_network(cfg.model)
+            trained_network(cfg.model, cfg.data)
     except PpreidError as error:
         return problem("weights", str(error), advice)
     return ok("weights", f"model.weights {cfg.model.weights} can be used")

@@ -73,7 +73,8 @@ def _evaluate(cfg: Config, ranks: Ranks, *, overwrite: bool) -> RankingResult | 
     from ppreid.models.reid_net import FlipAveraged
     from ppreid.run.folder import BAD_IMAGES, CAMERAS, RESULTS
     from ppreid.training.extract import evaluate_model
-    from ppreid.verbs.inputs import read_split, trained_network
+    from ppreid.verbs.inputs import read_split
+    from ppreid.verbs.network import trained_network
 
     folder = Path(cfg.output_dir)
     make_folder(folder)
@@ -84,7 +85,7 @@ def _evaluate(cfg: Config, ranks: Ranks, *, overwrite: bool) -> RankingResult | 
             "data.camera_folder.query and .gallery (docs/own-cameras.md), or look at the label-free health in the "
             "metrics.jsonl of the training run"
         )
-    model, weights = trained_network(cfg.model)
+    model, weights = trained_network(cfg.model, cfg.data)
     data_set = f"{cfg.data.name}_{Path(cfg.data.root).resolve().name}"  # as that name stands for many folders
     name = data_set if DATASETS[cfg.data.name].any_folder else cfg.data.name
     files = [folder / RESULTS, folder / results_file(name, weights.path, weights.sha256)]

@@ -80,16 +80,18 @@ def export(cfg: Config, output: Path, *, formats: Sequence[str] = FORMATS, overw
     """
     from ppreid.export.write import write_export
     from ppreid.processes.device import use_device
-    from ppreid.verbs.inputs import trained_network
+    from ppreid.verbs.network import trained_network
 
     _check_request(output, formats, Path(cfg.model.weights), overwrite)
     use_device("cpu")
-    model, weights = trained_network(cfg.model)
+    model, weights = trained_network(cfg.model, cfg.data)
     return write_export(
         model,
         output,
         height=cfg.data.height,
         width=cfg.data.width,
+        mean=cfg.data.mean,
+        std=cfg.data.std,
         backbone=cfg.model.backbone,
         weights_sha256=weights.sha256,
         formats=formats,

@@ -73,7 +73,8 @@ def extract(
     """
     from ppreid.processes.device import use_device
     from ppreid.verbs.features import write_colour_features, write_image_features
-    from ppreid.verbs.inputs import own_tables, read_folder, read_split, trained_network
+    from ppreid.verbs.inputs import own_tables, read_folder, read_split
+    from ppreid.verbs.network import trained_network
 
     for path in (output, output.with_suffix(".csv")):
         refuse_inputs("--out", path, [Path(cfg.model.weights)] * bool(cfg.model.weights) + own_tables(cfg.data))
@@ -88,5 +89,5 @@ def extract(
     if features == COLOUR:
         write_colour_features(cfg, records, output, overwrite=overwrite)
         return
-    model, weights = trained_network(cfg.model)
+    model, weights = trained_network(cfg.model, cfg.data)
     write_image_features(cfg, model, weights.sha256, records, output, overwrite=overwrite)

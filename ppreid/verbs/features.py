@@ -8,8 +8,9 @@ from pathlib import Path
 
 import numpy as np
 
-from ppreid import wiring
+from ppreid import tables, wiring
 from ppreid.base.records import ImageRecord
+from ppreid.config.data import DataConfig
 from ppreid.config.schema import Config
 from ppreid.contracts import ImageFeatures
 from ppreid.datasets.summary import contents_digest
@@ -20,6 +21,7 @@ from ppreid.training.extract import feature_blocks
 logger = logging.getLogger("ppreid")
 
 _COLOUR_BLOCK = 256  # images whose colour is written at a time
+COLOURS = "colours"  # a fact of features whose images are not normalised by ImageNet's numbers
 NETWORK_KEYS = {"backbone", "base_width", "last_stride", "pooling", "embedding_dim"}
 
 
@@ -35,11 +37,15 @@ def feature_extractor(cfg: Config, model: ReIDNet) -> ImageFeatures:
 
 def made_with(cfg: Config, weights_sha256: str) -> dict[str, str]:
     """What decides the feature of an image, by name."""
-    return {
+    keys = NETWORK_KEYS | ({"position_ratio"} & set(tables.BACKBONES[cfg.model.backbone].keys))
+    found = {
         "weights": weights_sha256,
-        "network": json.dumps(cfg.model.model_dump(include=NETWORK_KEYS), sort_keys=True),
+        "network": json.dumps(cfg.model.model_dump(include=keys), sort_keys=True),
         "image size": f"{cfg.data.height} x {cfg.data.width}",
     }
+    if cfg.data.normalisation != DataConfig().normalisation:  # earlier files have no such fact
+        found[COLOURS] = json.dumps(cfg.data.normalisation, sort_keys=True)
+    return found
 
 
 def write_image_features(

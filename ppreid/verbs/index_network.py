@@ -14,11 +14,13 @@ from ppreid.disk.files import file_sha256, write_text
 from ppreid.models.reid_net import ReIDNet
 from ppreid.processes.device import use_device
 from ppreid.search.files import CONFIG, NETWORK, Manifest, read_manifest
-from ppreid.verbs.features import made_with
-from ppreid.verbs.inputs import trained_network
+from ppreid.verbs.features import COLOURS, made_with
+from ppreid.verbs.network import trained_network
 from ppreid.weights.files import save_weights
 
 logger = logging.getLogger("ppreid")
+
+STANDARD = "those of ImageNet"  # where the fact COLOURS is missing
 
 
 class OpenIndex(NamedTuple):
@@ -67,9 +69,9 @@ def open_index(folder: Path, overrides: Sequence[str] = ()) -> OpenIndex:
     wanted, found = manifest.made_with, made_with(cfg, manifest.made_with.get("weights", ""))
     if cfg.model.weights != NETWORK:
         raise ConfigError(f"the index {folder} has its own network; leave model.weights out, or make another index")
-    if changed := [name for name in found if found[name] != wanted.get(name)]:
-        detail = ", ".join(f"{name} {wanted.get(name)}, not {found[name]}" for name in changed)
+    if changed := [name for name in dict.fromkeys((*found, COLOURS)) if found.get(name) != wanted.get(name)]:
+        detail = ", ".join(f"{name} {wanted.get(name, STANDARD)}, not {found.get(name, STANDARD)}" for name in changed)
         raise ConfigError(f"the index {folder} was made with {detail}; make another index for that")
     logger.info("device: %s", use_device(cfg.device))
-    model, _ = trained_network(cfg.model.model_copy(update={"weights": str(folder / NETWORK)}))
+    model, _ = trained_network(cfg.model.model_copy(update={"weights": str(folder / NETWORK)}), cfg.data)
     return OpenIndex(manifest, cfg, model)

@@ -1,26 +1,21 @@
-"""What a command reads from the disk: the data set and the weights."""
+"""What a command reads from the disk: the data set."""
 
 import logging
 import warnings
 from collections import Counter
 from pathlib import Path
-from typing import NamedTuple
 
 from ppreid import tables, wiring
-from ppreid.base.errors import ConfigError, PpreidWarning
+from ppreid.base.errors import PpreidWarning
 from ppreid.base.records import DatasetContents, ImageRecord, ReIDSplit
 from ppreid.config.data import DataConfig
-from ppreid.config.method import EvaluationModelConfig, ModelConfig
 from ppreid.datasets.image_dataset import without_unreadable
 from ppreid.datasets.summary import summarise_split
 from ppreid.disk.files import write_text
 from ppreid.disk.outputs import CAMERAS_CSV, SKIPPED_TXT, Output, check_outputs
-from ppreid.models.reid_net import ReIDNet
 from ppreid.run.folder import write_camera_names
 
 logger = logging.getLogger("ppreid")
-
-SAME_WEIGHTS_OTHER_FEATURES = ("model.last_stride", "model.pooling")  # what no shape of a tensor shows
 
 
 def read_split(
@@ -145,71 +140,3 @@ def _readable(found: ReIDSplit, cfg: DataConfig, skipped_list: Path | None, *, o
             text += "; with another query or gallery, results do not compare with those of others"
         warnings.warn(text, PpreidWarning, stacklevel=3)
     return found
-
-
-def load_initial_weights(model: ReIDNet, cfg: ModelConfig) -> None:
-    """Weights to start training from; a file of a backbone alone leaves the neck as it is."""
-    if cfg.weights == "none":
-        logger.info("weights: random")
-        return
-    from ppreid.weights.match import BEHIND_BACKBONE, imagenet_weights_path, load_weights
-
-    path = imagenet_weights_path(cfg.backbone) if cfg.weights == "imagenet" else Path(cfg.weights)
-    report = load_weights(model, path, allow_missing=BEHIND_BACKBONE, sha256=cfg.weights_sha256 or None)
-    logger.info("weights: %s", report)
-
-
-class WeightsOrigin(NamedTuple):
-    """Where the weights of a network came from, for the results.
-
-    Attributes:
-        path: of the file.
-        sha256: of its content.
-    """
-
-    path: str
-    sha256: str
-
-
-class TrainedNetwork(NamedTuple):
-    """A network to use, not to train.
-
-    Attributes:
-        model: with its weights.
-        weights: where these came from.
-    """
-
-    model: ReIDNet
-    weights: WeightsOrigin
-
-
-def trained_network(cfg: EvaluationModelConfig) -> TrainedNetwork:
-    """The network of a configuration with the weights that model.weights names, every tensor of it from the file.
-
-    Raises:
-        ConfigError: model.weights names no file.
-        WeightsError: the file is missing or damaged, does not fit the network, or is not the pinned one.
-    """
-    if cfg.weights in ("none", "imagenet"):
-        raise ConfigError(
-            f"model.weights is {cfg.weights!r}, which is no trained network; "
-            "pass -o model.weights=output/.../checkpoint_best.safetensors, or the folder of a run instead of -c"
-        )
-    from ppreid.weights.match import load_weights
-
-    model = wiring.reid_net(cfg)
-    report = load_weights(model, cfg.weights, sha256=cfg.weights_sha256 or None)
-    logger.info("weights: %s", report)
-    _warn_if_trained_otherwise(report.path, cfg)
-    return TrainedNetwork(model, WeightsOrigin(str(report.path), report.sha256))
-
-
-def _warn_if_trained_otherwise(path: Path, cfg: EvaluationModelConfig) -> None:
-    """A checkpoint of ours knows what no shape of a tensor shows, and what would go wrong without a word."""
-    from ppreid.weights.network import own_network
-
-    own, here = own_network(path), {f"model.{key}": str(value) for key, value in cfg.model_dump().items()}
-    for key in SAME_WEIGHTS_OTHER_FEATURES:
-        if own.get(key, here[key]) != here[key]:
-            text = f"{path} was trained with {key}={own[key]}, here it is {here[key]}; pass -o {key}={own[key]}"
-            warnings.warn(text, PpreidWarning, stacklevel=3)

@@ -136,7 +136,8 @@ def _evidence_from_disk(folder: Path, run: RunFiles, overrides: Sequence[str], c
     from ppreid.processes.device import use_device
     from ppreid.report.gather import labels_alone
     from ppreid.run.folder import BEST, CONFIG, LAST
-    from ppreid.verbs.inputs import read_split, trained_network
+    from ppreid.verbs.inputs import read_split
+    from ppreid.verbs.network import trained_network
 
     try:
         cfg = load_config(folder / CONFIG, overrides, alone=True)
@@ -145,7 +146,8 @@ def _evidence_from_disk(folder: Path, run: RunFiles, overrides: Sequence[str], c
         logger.info("device: %s", use_device(cfg.device))
         split = read_split(cfg.data, skipped_list=None)
         file = folder / {"last": LAST, "best": BEST}[checkpoint]
-        model, _ = trained_network(cfg.model.model_copy(update={"weights": str(file), "weights_sha256": ""}))
+        own = cfg.model.model_copy(update={"weights": str(file), "weights_sha256": ""})
+        model, _ = trained_network(own, cfg.data)
         return _evidence(cfg, split, model, run, network=f"the {checkpoint} network of the run")
     except PpreidError as error:
         if overrides and isinstance(error, ConfigError):

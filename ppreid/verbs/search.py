@@ -105,14 +105,15 @@ def build_index(
     from ppreid.search.index import SKIPPED, first_part, make_room, require_new
     from ppreid.verbs.features import made_with, write_image_features
     from ppreid.verbs.index_network import write_network
-    from ppreid.verbs.inputs import read_index_images, trained_network
+    from ppreid.verbs.inputs import read_index_images
+    from ppreid.verbs.network import trained_network
 
     if not overwrite:
         require_new(folder, may_hold=[LOCK, MANIFEST])
     logger.info("device: %s", use_device(cfg.device))
     with run_lock(folder):
         contents = read_index_images(cfg.data, images, skipped_list=folder / SKIPPED.format(0))
-        model, weights = trained_network(cfg.model)
+        model, weights = trained_network(cfg.model, cfg.data)
         facts = {**made_with(cfg, weights.sha256), "weights file": weights.path}
         if make_room(folder, contents, method=method, made_with=facts, overwrite=overwrite):
             write_network(folder, cfg, model)

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from ppreid.base.environment import ask_for_determinism
 from ppreid.config.load import config_text
-from ppreid.config.schema import TrainingConfig, bn_chunks_per_pass, scaled_to_devices
+from ppreid.config.schema import TrainingConfig, scaled_to_devices
 from ppreid.run.log import logger
 from ppreid.verbs.command import add_config_arguments, read_training_config
 
@@ -91,8 +91,8 @@ def train(cfg: TrainingConfig, *, overwrite: bool = False, resume: str = "") -> 
     from ppreid.run.metrics import require_visualdl
     from ppreid.run.opening import open_run, read_beginning, write_facts
     from ppreid.training import loop
-    from ppreid.training.optimizer import adam_with_l2
-    from ppreid.verbs.inputs import load_initial_weights, read_split
+    from ppreid.verbs.inputs import read_split
+    from ppreid.verbs.network import load_initial_weights
 
     if cfg.log.visualdl:
         require_visualdl()
@@ -112,8 +112,8 @@ def train(cfg: TrainingConfig, *, overwrite: bool = False, resume: str = "") -> 
             checkpoint = read_beginning(opened, resume, config=config, defaults=defaults, images=images)
         write_facts(opened, config_text(cfg), split.train, checkpoint)
         paddle.seed(cfg.seed)
-        model = wiring.reid_net(cfg.model, bn_chunks=bn_chunks_per_pass(cfg, devices=ranks.count))
-        optimizer = adam_with_l2(model, lr=cfg.solver.lr, weight_decay=cfg.solver.weight_decay)
+        model = wiring.training_net(cfg, ranks)
+        optimizer = wiring.optimizer(cfg.solver, model)
         if checkpoint is None and ranks.is_first:
             load_initial_weights(model, cfg.model)
         label_loader = wiring.feature_loader(split.train, cfg.data, cfg.eval, ranks=ranks)

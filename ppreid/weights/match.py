@@ -1,5 +1,6 @@
 """Weights into a model: every tensor of the file finds its place, or loading stops and says which do not."""
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import NamedTuple
 
@@ -8,11 +9,13 @@ from paddle import nn
 from paddle.utils import download
 from paddle.vision.models.resnet import model_urls
 
-from ppreid.base.errors import WeightsError, unknown_choice
+from ppreid.base.errors import WeightsError, printable, unknown_choice
 from ppreid.disk.files import file_sha256
 from ppreid.weights.checks import check_numbers
 from ppreid.weights.files import listed, read_tensors
-from ppreid.weights.names import NAMINGS, detect_naming, find_wrapper, to_ppreid_names
+from ppreid.weights.name_rules import NAMINGS
+from ppreid.weights.names import find_naming, prefixes_of_networks, to_ppreid_names
+from ppreid.weights.positions import fit_positions, join_class_position
 from ppreid.weights.report import COUNTER, MAX_NAMES, LoadReport, advice, mismatches
 
 # What stands behind the feature vector, or beside the network, in the files of others; nothing that features need.
@@ -22,6 +25,13 @@ CLASSIFIERS = (
     "base.fc.",
     "model.fc.",  # of ImageNet, left in place by Person_reID_baseline_pytorch
     "head.",
+    "head_dist.",  # of the distilled networks of DeiT, as the token that it reads
+    "dist_token",
+    "pre_logits.",
+    "part_token",  # of PASS
+    "part1_pos",
+    "part2_pos",
+    "part3_pos",
     "classifier.",
     "module.fc.",
     "module.classifier.",
@@ -47,6 +57,7 @@ def load_weights(
     *,
     drop: tuple[str, ...] = CLASSIFIERS,
     allow_missing: tuple[str, ...] = (),
+    as_start: bool = False,
     sha256: str | None = None,
 ) -> LoadReport:
     """Copy a weights file into a model; whatever does not match is an error.
@@ -56,6 +67,7 @@ def load_weights(
         path: see `match_weights`, as the other arguments.
         drop: prefixes of names in the file that are left out.
         allow_missing: prefixes of names in the model that keep their value if the file does not have them.
+        as_start: see `match_weights`.
         sha256: expected digest of the file, or None.
 
     Returns:
@@ -64,7 +76,9 @@ def load_weights(
     Raises:
         WeightsError: see `match_weights`.
     """
-    tensors, report = match_weights(model, path, drop=drop, allow_missing=allow_missing, sha256=sha256)
+    tensors, report = match_weights(
+        model, path, drop=drop, allow_missing=allow_missing, as_start=as_start, sha256=sha256
+    )
     # Files in half precision are widened; set_state_dict itself insists on the model's type, and on all names.
     loaded = {name: array.astype(np.float32) for name, array in tensors.items()}
     model.set_state_dict({**model.state_dict(), **loaded})
@@ -77,6 +91,7 @@ def match_weights(
     *,
     drop: tuple[str, ...] = CLASSIFIERS,
     allow_missing: tuple[str, ...] = (),
+    as_start: bool = False,
     sha256: str | None = None,
     naming: str | None = None,
 ) -> MatchedWeights:
@@ -88,6 +103,8 @@ def match_weights(
         drop: prefixes of names in the file that are left out; torch's counters of batches always are.
         allow_missing: prefixes of names in the model that may be missing in the file, e.g. BEHIND_BACKBONE for
             ImageNet weights.
+        as_start: training starts from it: what is BEHIND_BACKBONE may be missing, and is left out where the release of
+            the naming has a new neck for every training.
         sha256: expected digest of the file, or None.
         naming: whose parameter names the file uses, a key of NAMINGS; None recognises it.
 
@@ -107,18 +124,23 @@ def match_weights(
             "fetch the file again, or correct the pin (model.weights_sha256, empty for none)"
         )
     check_numbers(path, tensors)
-    wrapper = find_wrapper(tensors)
+    wrapper, recognised = find_naming(tensors)
     inside = {name.removeprefix(wrapper): array for name, array in tensors.items() if name.startswith(wrapper)}
-    naming = naming or detect_naming(inside)
+    inside = join_class_position(inside)
+    naming = naming or recognised
     if naming is None:
-        raise WeightsError(
-            f"the parameter names in {path} follow no known naming ({', '.join(NAMINGS)}); it holds: "
-            f"{listed(tensors, MAX_NAMES)}. If it is a network that ppreid has (model.backbone), rename its tensors to "
-            "one of them, see docs/weights.md"
-        )
+        raise WeightsError(_unknown_naming(path, tensors))
     state = model.state_dict()
     found, unknown = to_ppreid_names(inside, state, naming)
+    left_out: list[str] = []
+    if as_start:
+        allow_missing += BEHIND_BACKBONE
+        if NAMINGS[naming].starts_anew:
+            left_out = [name for name in found if name.startswith(BEHIND_BACKBONE)]
+            found = {name: array for name, array in found.items() if name not in left_out}
+    found = fit_positions(path, found, model)
     beside = [name for name in unknown if name.startswith(drop) or name.endswith(COUNTER)]
+    beside += NAMINGS[naming].names(left_out).values()
     dropped = (*(wrapper + name for name in beside), *(name for name in tensors if not name.startswith(wrapper)))
     kept = tuple(name for name in state if name not in found and name.startswith(allow_missing))
     expected = {name: tuple(tensor.shape) for name, tensor in state.items() if name not in kept}
@@ -132,6 +154,17 @@ def match_weights(
         )
     report = LoadReport(path, digest, entry, naming, len(found), dropped, kept, NAMINGS[naming].difference)
     return MatchedWeights(found, report)
+
+
+def _unknown_naming(path: Path, tensors: Mapping[str, np.ndarray]) -> str:
+    """A sentence about a file whose names are nobody's."""
+    prefixes = sorted(prefix for prefix in prefixes_of_networks(tensors) if prefix)
+    behind = f" A network may be in it, behind the unknown prefix {printable(prefixes[0])!r}." if prefixes else ""
+    return (
+        f"the parameter names in {path} follow no known naming ({', '.join(NAMINGS)}); it holds: "
+        f"{listed(tensors, MAX_NAMES)}.{behind} If it is a network that ppreid has (model.backbone), rename its "
+        "tensors to one of them, see docs/weights.md"
+    )
 
 
 def imagenet_weights_path(backbone: str) -> Path:

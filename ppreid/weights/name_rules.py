@@ -1,11 +1,12 @@
-"""How other code bases name the parameters of the same network: functions from our names to theirs.
+"""How other code bases name the parameters of the same network: functions from our names to theirs, and their table.
 
-Each is one-to-one, so its inverse reads a file and the function itself writes one. Our names are those of
+Each function is one-to-one, so its inverse reads a file and the function itself writes one. Our names are those of
 `ReIDNet.state_dict()`, e.g. backbone.layer1.0.conv1.weight, pooling.p, embedding.weight, neck._mean.
 """
 
 import re
 from collections.abc import Callable, Iterable
+from typing import NamedTuple
 
 NamesFunction = Callable[[Iterable[str]], dict[str, str]]  # all our names to {ours: theirs}
 
@@ -62,7 +63,7 @@ def paddleclas_backbone_names(names: Iterable[str]) -> dict[str, str]:
 
 
 def torchvision_names(names: Iterable[str]) -> dict[str, str]:
-    """Naming of torchvision's ResNet, and IBN-Net's, which follows it."""
+    """Naming of torchvision's ResNet, and of IBN-Net's and torchreid's OSNet, which call nothing by another name."""
     return {name: _torch_leaf(name.removeprefix("backbone.")) for name in names}
 
 
@@ -78,6 +79,11 @@ def ise_torch_names(names: Iterable[str]) -> dict[str, str]:
         return _torch_leaf(re.sub(r"^pooling\.", "gap.", name))
 
     return {name: rename(name) for name in names}
+
+
+def transreid_names(names: Iterable[str]) -> dict[str, str]:
+    """TransReID's ViT, and timm's, whose names it has: the backbone without prefix."""
+    return {name: _torch_leaf(re.sub(r"^neck\.", "bottleneck.", name.removeprefix("backbone."))) for name in names}
 
 
 def fast_reid_names(names: Iterable[str]) -> dict[str, str]:
@@ -122,3 +128,82 @@ def _neck_place(names: Iterable[str]) -> int:
 def _torch_leaf(name: str) -> str:
     name = name.replace("._mean", ".running_mean").replace("._variance", ".running_var")
     return name.replace(".IN.scale", ".IN.weight")
+
+
+# what we call the first tensors of a network; their names tell whose file it is
+_RESNET = ("backbone.conv1.weight", "backbone.bn1._mean")
+_OSNET = ("backbone.conv1.conv.weight", "backbone.conv1.bn._mean")
+VIT = ("backbone.cls_token", "backbone.blocks.0.attn.qkv.weight")
+
+
+class Naming(NamedTuple):
+    """One naming of parameters.
+
+    Attributes:
+        names: all our names to {ours: theirs}.
+        first: our names of tensors that a file of this naming has under theirs, for each kind of network.
+        from_torch: matrices of linear layers are stored transposed, (out, in), and counters of batches exist.
+        sign: a name beside the first layers that a file of this naming has; "" where they suffice.
+        embedding_bias: of the linear layer before the neck, which ours does not have; "" where theirs has none either.
+        is_convolution: the embedding is stored as a convolution, (out, in, 1, 1).
+        difference: in what their network differs from ours with the same parameters; "" is nothing.
+        starts_anew: training that starts from such a file has a new neck, as its release does.
+    """
+
+    names: NamesFunction
+    first: tuple[tuple[str, ...], ...] = (_RESNET,)
+    from_torch: bool = False
+    sign: str = ""
+    embedding_bias: str = ""
+    is_convolution: bool = False
+    difference: str = ""
+    starts_anew: bool = False
+
+
+def _from_data_parallel(naming: Naming) -> Naming:
+    """The same names as torch.nn.DataParallel saves them, with the prefix "module."."""
+    bias = naming.embedding_bias and f"module.{naming.embedding_bias}"
+    return naming._replace(
+        names=lambda names: {ours: f"module.{theirs}" for ours, theirs in naming.names(names).items()},
+        embedding_bias=bias,
+    )
+
+
+_TORCHVISION = Naming(torchvision_names, from_torch=True)
+_ISE = Naming(ise_torch_names, from_torch=True, embedding_bias="feat.bias")
+
+NAMINGS = {
+    # a ViT of ours and one of DINO call their tensors the same; but for ours the neck belongs to the network
+    "ppreid": Naming(ppreid_names, first=(_RESNET, _OSNET, (*VIT, "neck._mean"))),
+    "paddle-vision": Naming(paddle_vision_names),
+    "paddleclas-recmodel": Naming(paddleclas_rec_names),
+    "paddleclas-backbone": Naming(paddleclas_backbone_names),
+    "torchvision": _TORCHVISION,
+    "torchvision-parallel": _from_data_parallel(_TORCHVISION),
+    "ise-reid": _ISE,
+    "ise-reid-parallel": _from_data_parallel(_ISE),
+    "fast-reid": Naming(fast_reid_names, from_torch=True, is_convolution=True),
+    "reid-strong-baseline": Naming(
+        strong_baseline_names,
+        from_torch=True,
+        difference="their network has no ReLU behind the first normalisation, ours has: features differ from theirs",
+    ),
+    "person-reid-baseline": Naming(
+        person_baseline_names,
+        from_torch=True,
+        sign="classifier.add_block.0.weight",
+        embedding_bias="classifier.add_block.0.bias",
+    ),
+    "torchreid": Naming(torchvision_names, first=(_OSNET,), from_torch=True),
+    "pass": Naming(
+        transreid_names,
+        first=(VIT,),
+        from_torch=True,
+        sign="part_token1",
+        difference="their network has three part tokens beside the class token, ours has none: features differ from "
+        "theirs until it is trained",
+        starts_anew=True,
+    ),
+    "transreid": Naming(transreid_names, first=(VIT,), from_torch=True, starts_anew=True),
+    "transreid-supervised": Naming(strong_baseline_names, first=(VIT,), from_torch=True, starts_anew=True),
+}

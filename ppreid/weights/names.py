@@ -2,87 +2,36 @@
 
 import re
 from collections.abc import Iterable, Mapping
-from typing import NamedTuple
 
 import numpy as np
 
-from ppreid.weights.name_rules import (
-    NamesFunction,
-    fast_reid_names,
-    ise_torch_names,
-    paddle_vision_names,
-    paddleclas_backbone_names,
-    paddleclas_rec_names,
-    person_baseline_names,
-    ppreid_names,
-    strong_baseline_names,
-    torchvision_names,
-)
+from ppreid.weights.name_rules import NAMINGS, VIT, Naming
 
 # What programs put before all names of a network that they wrap: DataParallel, torch.compile, Lightning's attribute,
-# momentum contrast (of whose two networks the one with the gradient is taken).
-_WRAPPERS = re.compile(r"((module|_orig_mod|model|network|net|encoder_q)\.)*")
-_SIGNS = ("backbone.conv1.weight", "backbone.bn1._mean")
+# momentum contrast (of whose two networks the one with the gradient is taken), DINO (beside whose backbone is a head).
+_WRAPPERS = re.compile(r"((module|_orig_mod|model|network|net|encoder_q|backbone)\.)*")
 
 
-class Naming(NamedTuple):
-    """One naming of parameters.
+def namings_of(names: Iterable[str]) -> list[str]:
+    """The namings that a network can be written in.
 
-    Attributes:
-        names: all our names to {ours: theirs}.
-        from_torch: matrices of linear layers are stored transposed, (out, in), and counters of batches exist.
-        sign: a name beside the first layers that a file of this naming has; "" where they suffice.
-        embedding_bias: of the linear layer before the neck, which ours does not have; "" where theirs has none either.
-        is_convolution: the embedding is stored as a convolution, (out, in, 1, 1).
-        difference: in what their network differs from ours with the same parameters; "" is nothing.
+    Args:
+        names: all our names of its tensors.
+
+    Returns:
+        Keys of NAMINGS.
     """
-
-    names: NamesFunction
-    from_torch: bool = False
-    sign: str = ""
-    embedding_bias: str = ""
-    is_convolution: bool = False
-    difference: str = ""
-
-
-def _from_data_parallel(naming: Naming) -> Naming:
-    """The same names as torch.nn.DataParallel saves them, with the prefix "module."."""
-    bias = naming.embedding_bias and f"module.{naming.embedding_bias}"
-    return naming._replace(
-        names=lambda names: {ours: f"module.{theirs}" for ours, theirs in naming.names(names).items()},
-        embedding_bias=bias,
-    )
-
-
-_TORCHVISION = Naming(torchvision_names, from_torch=True)
-_ISE = Naming(ise_torch_names, from_torch=True, embedding_bias="feat.bias")
-
-NAMINGS = {
-    "ppreid": Naming(ppreid_names),
-    "paddle-vision": Naming(paddle_vision_names),
-    "paddleclas-recmodel": Naming(paddleclas_rec_names),
-    "paddleclas-backbone": Naming(paddleclas_backbone_names),
-    "torchvision": _TORCHVISION,
-    "torchvision-parallel": _from_data_parallel(_TORCHVISION),
-    "ise-reid": _ISE,
-    "ise-reid-parallel": _from_data_parallel(_ISE),
-    "fast-reid": Naming(fast_reid_names, from_torch=True, is_convolution=True),
-    "reid-strong-baseline": Naming(
-        strong_baseline_names,
-        from_torch=True,
-        difference="their network has no ReLU behind the first normalisation, ours has: features differ from theirs",
-    ),
-    "person-reid-baseline": Naming(
-        person_baseline_names,
-        from_torch=True,
-        sign="classifier.add_block.0.weight",
-        embedding_bias="classifier.add_block.0.bias",
-    ),
-}
+    ours = set(names)
+    return [
+        key
+        for key, naming in NAMINGS.items()
+        if any(ours.issuperset(first) for first in naming.first)
+        and (not naming.sign or naming.sign in naming.names(ours).values())
+    ]
 
 
 def detect_naming(names: Iterable[str]) -> str | None:
-    """Recognise a naming by what a file calls the first convolution and the mean behind it.
+    """Recognise a naming by what a file calls the first tensors of a network.
 
     Args:
         names: the tensor names of the file, without what wraps them (see `find_wrapper`).
@@ -92,9 +41,10 @@ def detect_naming(names: Iterable[str]) -> str | None:
     """
     present = set(names)
     for key, naming in NAMINGS.items():
-        signs = {*naming.names(_SIGNS).values(), *([naming.sign] if naming.sign else [])}
-        if signs <= present:
-            return key
+        for first in naming.first:
+            signs = {*naming.names(first).values(), *([naming.sign] if naming.sign else [])}
+            if signs <= present:
+                return key
     return None
 
 
@@ -108,13 +58,35 @@ def find_wrapper(names: Iterable[str]) -> str:
         The shortest prefix without which a naming is recognised; "" if none is needed, or none helps.
     """
     names = list(names)
-    firsts = {naming.names(_SIGNS)[_SIGNS[0]] for naming in NAMINGS.values()}
-    found = {name.removesuffix(first) for name in names for first in firsts if name.endswith(first)}
+    found = prefixes_of_networks(names)
     for prefix in sorted({"", *found}, key=len):
         inside = (name.removeprefix(prefix) for name in names if name.startswith(prefix))
         if _WRAPPERS.fullmatch(prefix) and detect_naming(inside):
             return prefix
     return ""
+
+
+def find_naming(tensors: Mapping[str, np.ndarray]) -> tuple[str, str | None]:
+    """What wraps the network in a file, and whose names it has.
+
+    Args:
+        tensors: {name in the file: array}.
+
+    Returns:
+        See `find_wrapper` and `detect_naming`.
+    """
+    # ViTs of DINO and of ours have the same names where a neck is missing; but a matrix is (in, out) in ours
+    weight = tensors.get(VIT[1])
+    if weight is not None and weight.ndim == 2 and weight.shape[1] == 3 * weight.shape[0]:
+        return "", "ppreid"
+    wrapper = find_wrapper(tensors)
+    return wrapper, detect_naming(name.removeprefix(wrapper) for name in tensors if name.startswith(wrapper))
+
+
+def prefixes_of_networks(names: Iterable[str]) -> set[str]:
+    """What stands before names that end like the first tensor of a network, in any naming."""
+    firsts = {naming.names(first)[first[0]] for naming in NAMINGS.values() for first in naming.first}
+    return {name.removesuffix(first) for name in names for first in firsts if name.endswith(first)}
 
 
 def to_ppreid_names(

@@ -4,11 +4,15 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+from ppreid.datasets.transforms import IMAGE_MEAN, IMAGE_STD
 from ppreid.disk.tensor_file import read_facts
 from ppreid.models.resnet import BASIC_STAGES, BOTTLENECK_STAGES, IBN_DEPTHS, IBN_STAGES
-from ppreid.weights.names import NAMINGS
+from ppreid.weights.name_rules import NAMINGS
 
 _NORM = ("weight", "bias", "_mean", "_variance")
+_STEM = "backbone.conv1.weight"
+_TOKEN = "backbone.cls_token"
+VIT_BASE_DIM = 768
 _EMBEDDING, _NECK, _POWER = "embedding.weight", "neck.weight", "pooling.p"
 # of a configuration, as far as they decide which weights fit, or what the same weights compute
 NETWORK_KEYS = ("backbone", "base_width", "last_stride", "pooling", "embedding_dim")
@@ -37,8 +41,14 @@ def network_of(shapes: Shapes, naming: str) -> dict[str, str]:
             fitting[len(theirs)] = backbone
     if fitting:
         found["model.backbone"] = fitting[max(fitting)]
-    if first := shapes.get(rules.names(["backbone.conv1.weight"])["backbone.conv1.weight"]):
-        found["model.base_width"] = str(first[0])
+    if token := shapes.get(rules.names([_TOKEN])[_TOKEN]):
+        # a ViT-B is nothing but a wide ViT-S: numbers of a head and of heads do not show
+        is_base = token[-1] == VIT_BASE_DIM
+        found = {key: name.replace("small", "base") if is_base else name for key, name in found.items()}
+        found["model.base_width"] = str(token[-1] // (12 if is_base else 6))
+    for first in (_STEM, _STEM.replace("conv1.", "conv1.conv.")):  # of a ResNet and of OSNet
+        if shape := shapes.get(rules.names([first])[first]):
+            found["model.base_width"] = str(shape[0])
     if is_backbone_only(shapes, naming):
         return found
     embedding = shapes.get(rules.names([_EMBEDDING, _NECK])[_EMBEDDING], ())
@@ -55,22 +65,58 @@ def is_backbone_only(shapes: Shapes, naming: str) -> bool:
     return not behind & set(shapes)
 
 
-def own_network(path: Path) -> dict[str, str]:
-    """The keys that a training checkpoint of ours knows of its own network; nothing for other files."""
+def own_settings(path: Path) -> dict[str, str]:
+    """The keys that a training checkpoint of ours knows of its own network and images; nothing for other files."""
     config: Any = read_facts(path).get("config")
-    model = config.get("model") if isinstance(config, dict) else None
-    if not isinstance(model, dict):
+    if not isinstance(config, dict) or not isinstance(config.get("model"), dict):
         return {}
-    values = {key: model[key] for key in NETWORK_KEYS if type(model.get(key)) in (str, int)}
-    return {f"model.{key}": str(value)[:40] for key, value in values.items()}
+    model, data = config["model"], config.get("data")
+    values = {f"model.{key}": model[key] for key in NETWORK_KEYS if type(model.get(key)) in (str, int)}
+    for key, default in (("mean", IMAGE_MEAN), ("std", IMAGE_STD)):
+        # before there was such a key, it was ImageNet's numbers
+        values[f"data.{key}"] = data.get(key, list(default)) if isinstance(data, dict) else list(default)
+    return {key: str(value)[:40] for key, value in values.items()}
 
 
 def _backbones() -> Iterator[tuple[str, list[str]]]:
-    """Every residual network by its name in a configuration, with the names of all its tensors."""
+    """Networks by their names in a configuration, with the names of all their tensors."""
+    yield "osnet", list(_osnet_names())
+    yield "vit_small", list(_vit_names("proj"))
+    yield "vit_small_ics", list(_vit_names(*STEM))
     for depth, stages in (BASIC_STAGES | BOTTLENECK_STAGES).items():
         yield f"resnet{depth}", list(_resnet_names(stages, num_convs=2 if depth in BASIC_STAGES else 3, ibn=False))
         if depth in IBN_DEPTHS:
             yield f"resnet{depth}_ibn_a", list(_resnet_names(stages, num_convs=3, ibn=True))
+
+
+STEM = ("conv.0", "conv.1.IN", "conv.1.BN", "conv.3", "conv.4.IN", "conv.4.BN", "conv.6", "conv.7", "proj")
+
+
+def _vit_names(*stem: str) -> Iterator[str]:
+    yield from (
+        _TOKEN,
+        "backbone.pos_embed",
+        *(f"backbone.patch_embed.{layer}.weight" for layer in stem if ".IN" not in layer),
+    )
+    yield from (f"backbone.patch_embed.{layer}.scale" for layer in stem if ".IN" in layer)
+    for layer in (f"blocks.{block}.{part}" for block in range(12) for part in VIT_LAYERS):
+        yield from (f"backbone.{layer}.weight", f"backbone.{layer}.bias")
+
+
+def _osnet_names() -> Iterator[str]:
+    for place in ("conv1", "conv5", "conv2.2.0", "conv3.2.0"):
+        yield from (f"backbone.{place}.conv.weight", *(f"backbone.{place}.bn.{leaf}" for leaf in _NORM))
+    for block in (f"backbone.conv{stage}.{number}" for stage in (2, 3, 4) for number in (0, 1)):
+        for place in ("conv1", "conv3", *(("downsample",) if block.endswith("0") else ())):
+            yield from (f"{block}.{place}.conv.weight", *(f"{block}.{place}.bn.{leaf}" for leaf in _NORM))
+        for stream, depth in zip("abcd", (1, 2, 3, 4), strict=True):
+            for light in (f"{block}.conv2{stream}" + f".{number}" * (depth > 1) for number in range(depth)):
+                yield from (f"{light}.conv1.weight", f"{light}.conv2.weight")
+                yield from (f"{light}.bn.{leaf}" for leaf in _NORM)
+        yield from (f"{block}.gate.{layer}.{leaf}" for layer in ("fc1", "fc2") for leaf in ("weight", "bias"))
+
+
+VIT_LAYERS = ("norm1", "attn.qkv", "attn.proj", "norm2", "mlp.fc1", "mlp.fc2")
 
 
 def _resnet_names(stages: tuple[int, ...], *, num_convs: int, ibn: bool) -> Iterator[str]:

@@ -8,8 +8,8 @@ import numpy as np
 
 from ppreid.base.errors import printable
 from ppreid.weights.files import listed
-from ppreid.weights.names import NAMINGS
-from ppreid.weights.network import Shapes, is_backbone_only, network_of, own_network
+from ppreid.weights.name_rules import NAMINGS
+from ppreid.weights.network import Shapes, is_backbone_only, network_of, own_settings
 
 COUNTER = "num_batches_tracked"  # torch's, in every normalisation; nothing reads it
 MAX_OF_A_GROUP = 4  # names; of larger groups, e.g. a second network, the number is said
@@ -73,6 +73,7 @@ def _layer(name: str) -> str:
     return ".".join(parts[: depth + 1])
 
 
+_TOKEN, _STEM = "backbone.cls_token", "patch_embed.conv."
 MAX_NAMES = 4  # of each kind of difference; which network it is says more than all names
 MAX_SHAPES = 2  # which are long
 
@@ -118,18 +119,21 @@ def advice(path: Path, shapes: Shapes, naming: str, state: Mapping[str, np.ndarr
         state: of the model, by our names.
 
     Yields:
-        At most two lines.
+        At most three lines.
     """
-    theirs = {**network_of(shapes, naming), **own_network(path)}
+    theirs = {**network_of(shapes, naming), **own_settings(path)}
     ours = network_of({name: tuple(tensor.shape) for name, tensor in state.items()}, "ppreid")
     if is_backbone_only(shapes, naming) and NAMINGS[naming].names(["neck.weight"])["neck.weight"] not in shapes:
         yield (
             "it holds a backbone only, without the layers behind it: training can start from it (train -o "
             f"model.weights={printable(str(path))}), for anything else give the file of a trained network"
         )
+    if _TOKEN in state and any(_STEM in name for name in shapes) != any(_STEM in name for name in state):
+        other = ("", "vit_small_ics") if any(_STEM in name for name in shapes) else ("no ", "vit_small")
+        yield f"the file has {other[0]}{_STEM}*: use {theirs.get('model.backbone', other[1])}"
     differing = {key: value for key, value in theirs.items() if ours.get(key, value) != value}
     if "model.backbone" not in theirs:
-        yield "it is of a network that ppreid does not have: no residual network has these layers"
+        yield "it is of a network that ppreid does not have: none of its networks has these layers"
     elif differing:
         names = {side: _in_words(keys) for side, keys in (("file", theirs), ("model", ours))}
         wanted = " ".join(f"-o {key}={printable(value)}" for key, value in differing.items())

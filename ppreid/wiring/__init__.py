@@ -20,34 +20,22 @@ from ppreid.wiring.evaluation import extractor as extractor
 from ppreid.wiring.evaluation import prepared as prepared
 from ppreid.wiring.evaluation import ranking as ranking
 from ppreid.wiring.graph import TrackGraph, track_graph
+from ppreid.wiring.network import optimizer as optimizer
+from ppreid.wiring.network import reid_net as reid_net
+from ppreid.wiring.network import training_net as training_net
 
 if TYPE_CHECKING:
     import numpy as np
     from scipy.sparse import csr_matrix
 
     from ppreid.base.records import ImageRecord
-    from ppreid.config.method import EvaluationModelConfig, ISEConfig, LabelsConfig
+    from ppreid.config.method import ISEConfig, LabelsConfig
     from ppreid.config.run import AmpConfig, BatchConfig
     from ppreid.config.schema import TrainingConfig
     from ppreid.contracts import Clusterer, Distance, Objective
-    from ppreid.models.reid_net import ReIDNet
     from ppreid.run.progress import Schedule
     from ppreid.training.loop import Method
     from ppreid.training.step import Forward
-
-
-def reid_net(cfg: EvaluationModelConfig, *, bn_chunks: int = 1) -> ReIDNet:
-    """The network with random weights."""
-    from ppreid.models.reid_net import ReIDNet
-
-    row, pooling = tables.BACKBONES[cfg.backbone], tables.POOLINGS[cfg.pooling]
-    pool = tables.resolve(pooling.function)
-    return ReIDNet(
-        tables.resolve(row.function)(base_width=cfg.base_width, last_stride=cfg.last_stride, **row.settings),
-        pooling=pool() if pooling.is_layer else pool,
-        embedding_dim=cfg.embedding_dim,
-        bn_chunks=bn_chunks,
-    )
 
 
 def distance(

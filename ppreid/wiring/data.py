@@ -55,7 +55,7 @@ def feature_loader(
     """All images from a row on, once, in order, without augmentation; of several processes each reads a share."""
     from ppreid.datasets import image_dataset, loader, transforms
 
-    transform = partial(transforms.eval_transform, height=data.height, width=data.width)
+    transform = partial(transforms.eval_transform, height=data.height, width=data.width, mean=data.mean, std=data.std)
     dataset = image_dataset.ImageDataset(records, transform)
     return loader.eval_loader(
         dataset,
@@ -78,6 +78,8 @@ def train_loader(records: Sequence[ImageRecord], cfg: TrainingConfig, ranks: Ran
         height=cfg.data.height,
         width=cfg.data.width,
         **cfg.augment.model_dump(),
+        mean=cfg.data.mean,
+        std=cfg.data.std,
     )
     return loader.TrainLoader(
         image_dataset.ImageDataset(records, transform, seed=cfg.seed),

@@ -180,6 +180,48 @@ def test_every_file_under_configs_loads_and_has_a_header(checkout):
             assert any(line.startswith(f"# {word}") for line in header), f"{file.name} lacks {word}"
 
 
+def test_the_recipe_of_transreid_ssl(checkout):
+    for dataset, eps, chunks in (("market1501", 0.6, 4), ("msmt17", 0.7, 2)):
+        for stem in ("", "_ics"):
+            cfg = load_config(checkout / "configs" / f"transreid_ssl{stem}_{dataset}.yaml")
+            solver = cfg.solver.model_dump(
+                include={"optimizer", "momentum", "lr", "weight_decay", "lr_step", "lr_gamma"}
+            )
+            assert solver == {
+                "optimizer": "sgd",
+                "momentum": 0.9,
+                "lr": 3.5e-4,
+                "weight_decay": 5e-4,
+                "lr_step": 20,
+                "lr_gamma": 0.1,
+            }
+            assert (cfg.solver.epochs, cfg.solver.iters, cfg.batch.identities, cfg.batch.images) == (50, 200, 32, 8)
+            assert (cfg.data.name, cfg.data.size, cfg.data.mean, cfg.data.std) == (
+                dataset,
+                (256, 128),
+                [0.5] * 3,
+                [0.5] * 3,
+            )
+            assert (cfg.model.backbone, cfg.model.bn_chunks) == (f"vit_small{stem}", chunks)
+            assert (cfg.model.drop_path, cfg.model.position_ratio) == (0.3, 2)
+            assert (cfg.labels.eps, cfg.labels.min_samples, cfg.labels.k1, cfg.labels.k2) == (eps, 4, 30, 6)
+            assert (cfg.memory.update, cfg.memory.momentum, cfg.ise.objective) == ("hard", 0.2, "baseline")
+        ise = load_config(checkout / "configs" / f"ise_vit_{dataset}.yaml")
+        wanted = load_config(checkout / "configs" / f"ise_{dataset}.yaml").ise
+        assert ise.ise == wanted
+        assert ise.model_copy(update={"ise": cfg.ise, "output_dir": cfg.output_dir}) == cfg
+    for stem in ("", "_ics"):
+        infer = load_config(checkout / "configs" / f"transreid_ssl{stem}_infer.yaml")
+        trained = load_config(checkout / "configs" / f"transreid_ssl{stem}_market1501.yaml")
+        assert (infer.data.size, infer.data.mean, infer.data.std) == (
+            trained.data.size,
+            trained.data.mean,
+            trained.data.std,
+        )
+        assert infer.model.backbone == trained.model.backbone
+        assert infer.model.position_ratio == trained.model.position_ratio
+
+
 PAPER_RECIPES = {
     "market1501": {"eps": 0.4, "update": "hard", "momentum": 0.2, "lp_weight": 0.1, "epochs": 70, "lr_step": 30},
     "msmt17": {"eps": 0.7, "update": "sequential", "momentum": 0.1, "lp_weight": 0.01, "epochs": 50, "lr_step": 20},

@@ -36,7 +36,7 @@ def config_with_weights(tiny_config, folder, *overrides):
     """The tiny configuration with weights of a random network whose running statistics are not the initial ones."""
     cfg = load_config(tiny_config, overrides)
     paddle.seed(3)
-    model = wiring.reid_net(cfg.model)
+    model = wiring.reid_net(cfg.model, image_size=cfg.data.size)
     model.train()
     model(paddle.rand([8, 3, 32, 16]) * 4 - 2)
     save_weights(folder / "net.safetensors", model)
@@ -91,9 +91,9 @@ def test_the_onnx_file_has_a_free_batch_and_the_description_inside(exported):
 
 
 def test_pixels_are_normalised_inside():
-    network = PixelNetwork(paddle.nn.Flatten())
+    network = PixelNetwork(paddle.nn.Flatten(), mean=(0.485, 0.456, 0.406), std=(0.5, 0.224, 0.225))
     found = network(paddle.to_tensor(np.array([[[[0, 128, 255]]]], np.uint8))).numpy()
-    expected = [(0 - 0.485) / 0.229, (128 / 255 - 0.456) / 0.224, (1 - 0.406) / 0.225]
+    expected = [(0 - 0.485) / 0.5, (128 / 255 - 0.456) / 0.224, (1 - 0.406) / 0.225]
     np.testing.assert_allclose(found, [expected], atol=1e-6)
 
 
@@ -103,6 +103,8 @@ def test_pixels_are_normalised_inside():
     [
         ["model.pooling=gem", "model.embedding_dim=16"],
         ["model.backbone=resnet50_ibn_a", "model.pooling=max", "model.last_stride=2"],
+        ["model.backbone=vit_small", "model.base_width=2"],
+        ["model.backbone=vit_small_ics", "model.base_width=2", "data.mean=[0.5, 0.4, 0.3]", "data.std=[0.5, 0.6, 0.7]"],
     ],
 )
 def test_every_kind_of_network_exports(tiny_config, tmp_path, overrides):
@@ -111,13 +113,15 @@ def test_every_kind_of_network_exports(tiny_config, tmp_path, overrides):
     assert len(rows) == 4 * len(BOTH)
     assert max(row.difference for row in rows) < 1e-5
     assert {row.batch for row in rows} == {1, 3, 4}
+    description = read_manifest(tmp_path / "net").input
+    assert (list(description.mean), list(description.std)) == (cfg.data.mean, cfg.data.std)
 
 
 def test_nothing_is_left_behind_when_the_copy_computes_something_else(tiny_config, tmp_path, monkeypatch):
     cfg = config_with_weights(tiny_config, tmp_path)
 
-    def other_network(network):
-        other = PixelNetwork(network)
+    def other_network(network, **normalisation):
+        other = PixelNetwork(network, **normalisation)
         other.mean.set_value(other.mean + 0.1)
         return other
 

@@ -66,9 +66,11 @@ def test_inference_gives_the_features_of_the_network(settings):
     np.testing.assert_allclose(found, eager, atol=1e-5)
 
 
-def test_instance_normalisation_can_be_exported():
-    model = wiring.reid_net(EvaluationModelConfig(backbone="resnet50_ibn_a", base_width=8))
+@pytest.mark.parametrize("backbone", ["resnet50_ibn_a", "vit_small", "vit_small_ics"])
+def test_other_kinds_of_networks_can_be_exported(backbone):
     loader = NoiseLoader(3)
+    size = tuple(loader.images.shape[2:])
+    model = wiring.reid_net(EvaluationModelConfig(backbone=backbone, base_width=8), image_size=size)
     expected = extract_features(model, loader, engine="eager")
     np.testing.assert_allclose(extract_features(model, loader, engine="inference"), expected, atol=1e-5)
 

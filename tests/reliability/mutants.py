@@ -271,10 +271,10 @@ CHANGES: tuple[tuple[str, str, tuple[tuple[str, str], ...]], ...] = (
         "datasets/transforms.py",
         "datasets/test_transforms.py",
         (
-            ("= IMAGE_MEAN[:, None, None]\n    return filled", "= 0\n    return filled"),
+            ("= of_channels(IMAGE_MEAN)\n    return filled", "= 0\n    return filled"),
             ("2 * pad, endpoint=True", "2 * pad"),
             ("math.sqrt(area * aspect)), round(math.sqrt(area / aspect))", "math.sqrt(area)), round(math.sqrt(area))"),
-            ("/ IMAGE_STD[:, None, None]", "/ 1"),
+            ("/ of_channels(std)", "/ 1"),
         ),
     ),
     (

@@ -7,6 +7,7 @@ import signal
 import threading
 from importlib import import_module
 
+import numpy as np
 import pytest
 from faults import VARIABLE
 
@@ -50,6 +51,44 @@ def test_a_run_stopped_after_any_step_goes_on_bit_for_bit(
     assert (progress.epoch, progress.steps) == ((step - 1) // 3, (step - 1) % 3 + 1)
     train(cfg, resume=AUTO)
     assert_equals_twin(tmp_path / "run")
+
+
+VIT = [
+    "model.backbone=vit_small_ics",
+    "model.base_width=2",
+    "model.drop_path=0.5",
+    "model.bn_chunks=4",
+    "solver.optimizer=sgd",
+    "data.mean=[0.5, 0.5, 0.5]",
+]
+
+
+@pytest.mark.parametrize("step", [1, 5])
+def test_a_vit_with_drop_path_and_momentum_goes_on_bit_for_bit(tiny_config, tmp_path, stop_at, step):
+    twin = load_config(tiny_config, [*VIT, f"output_dir={tmp_path / 'twin'}"])
+    train(twin)
+    in_parts = load_config(tiny_config, VIT)
+    stop_at(in_parts, step)
+    train(in_parts, resume=AUTO)
+    found, expected = (load_tensors(tmp_path / name / LAST).tensors for name in ("run", "twin"))
+    assert found.keys() == expected.keys()
+    for name, array in expected.items():
+        assert array.tobytes() == found[name].tobytes(), name
+
+
+def test_parts_of_a_batch_go_without_the_same_branches(tiny_config, tmp_path):
+    for parts in (1, 2):
+        folder = tmp_path / f"in_{parts}"
+        train(load_config(tiny_config, [*VIT, "solver.epochs=1", f"batch.accumulate={parts}", f"output_dir={folder}"]))
+    whole, in_parts = (load_tensors(tmp_path / f"in_{parts}" / LAST).tensors for parts in (1, 2))
+    for name, array in whole.items():
+        np.testing.assert_allclose(in_parts[name], array, rtol=1e-3, atol=1e-3, err_msg=name)
+
+
+def test_another_optimizer_is_refused(tiny_config, tmp_path):
+    train(load_config(tiny_config, ["solver.epochs=1"]))
+    with pytest.raises(ConfigError, match=r"solver\.optimizer: 'adam' then, 'sgd' now"):
+        train(load_config(tiny_config, ["solver.optimizer=sgd"]), resume=AUTO)
 
 
 def test_a_run_stopped_after_every_step_goes_on_bit_for_bit(tiny_config, tmp_path, stop_at, assert_equals_twin):

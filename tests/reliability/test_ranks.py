@@ -44,6 +44,23 @@ def two_process_twin(checkout, write_tiny_config, tmp_path_factory):
     return folder / "run", done.stdout, (folder / "log" / "workerlog.1").read_text()
 
 
+VIT = ("model.backbone=vit_small", "model.base_width=2", "model.drop_path=0.5", "solver.optimizer=sgd")
+
+
+@pytest.mark.slow
+def test_two_processes_train_a_vit_as_one_does(checkout, write_tiny_config, tmp_path):
+    (tmp_path / "two").mkdir()
+    launch = ["-m", "paddle.distributed.launch", "--nproc_per_node", 2, "--log_dir", tmp_path / "log"]
+    overrides = (*VIT, "solver.epochs=1")
+    arguments = [*launch, *command(checkout, write_tiny_config(tmp_path / "two"), *overrides, options=())]
+    done = subprocess.run([sys.executable, *map(str, arguments)], capture_output=True, text=True, timeout=LIMIT)
+    assert done.returncode == 0, done.stdout + done.stderr
+    train(load_config(write_tiny_config(tmp_path), [IN_TWO_PARTS, *overrides]))
+    alone, together = (load_tensors(folder / LAST).tensors for folder in (tmp_path / "run", tmp_path / "two" / "run"))
+    for name, array in alone.items():
+        np.testing.assert_allclose(together[name], array, rtol=1e-3, atol=1e-3, err_msg=name)
+
+
 @pytest.mark.slow
 def test_two_processes_train_as_one_does(two_process_twin, tiny_config, tmp_path):
     together, output, output_of_rank_1 = two_process_twin

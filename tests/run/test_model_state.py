@@ -8,7 +8,7 @@ import pytest
 
 from ppreid.base.errors import WeightsError
 from ppreid.run.checkpoint_parts import optimizer_arrays, restore_arrays
-from ppreid.training.optimizer import adam_with_l2
+from ppreid.training.optimizer import adam_with_l2, sgd_with_l2
 
 
 @pytest.fixture
@@ -85,3 +85,21 @@ def test_before_the_first_step_there_are_no_moments(trained):
     fresh = adam_with_l2(model, lr=0.01, weight_decay=5e-4)
     restore_arrays(Path("last"), model, fresh, weights=weights, moments={})
     assert optimizer_arrays(model, fresh) == {}
+
+
+def test_the_directions_of_gradient_descent_are_kept(trained):
+    model, _, weights, _ = trained
+    optimizer = sgd_with_l2(model, lr=0.01, weight_decay=5e-4, momentum=0.9)
+    model(paddle.ones([2, 3])).sum().backward()
+    optimizer.step()
+    directions = optimizer_arrays(model, optimizer)
+    assert directions["0.weight/velocity_0"].shape == (3, 4)
+    again = sgd_with_l2(model, lr=0.01, weight_decay=5e-4, momentum=0.9)
+    restore_arrays(Path("last"), model, again, weights=weights, moments=directions)
+    found = optimizer_arrays(model, again)
+    assert found.keys() == directions.keys()
+    for name, value in directions.items():
+        np.testing.assert_array_equal(found[name], value)
+    lost = without(directions, "1.weight/velocity_0")
+    with pytest.raises(WeightsError, match=r"1\.weight/velocity_0: missing in the file"):
+        restore_arrays(Path("last"), model, again, weights=weights, moments=lost)

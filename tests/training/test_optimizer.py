@@ -16,6 +16,7 @@ from ppreid.training.optimizer import (
     autocast,
     learning_rate,
     require_half_precision,
+    sgd_with_l2,
 )
 from ppreid.training.step import training_step, whole_batch
 
@@ -47,6 +48,26 @@ def test_a_frozen_parameter_stays_and_weight_decay_moves_one_without_gradient():
     assert model.bias.numpy().tolist() == [1.0, 1.0]
     # Adam's first step has the size of the learning rate whatever the gradient, here weight_decay * 1
     assert model.weight.numpy() == pytest.approx(0.9, abs=1e-5)
+
+
+def test_gradient_descent_with_momentum_by_hand():
+    model = paddle.nn.Linear(2, 1)
+    model.bias.stop_gradient = True
+    model.weight.set_value(np.array([[1.0], [-2.0]], np.float32))
+    bias = model.bias.numpy().copy()
+    optimizer = sgd_with_l2(model, lr=0.1, weight_decay=0.5, momentum=0.9)
+    weight, direction = np.array([1.0, -2.0]), np.zeros(2)
+    for step in range(4):
+        rate = 0.1 if step < 2 else 0.01  # the direction is kept when the rate falls
+        gradient = np.array([3.0, 0.0]) * step
+        optimizer.set_lr(rate)
+        (model.weight[:, 0] * paddle.to_tensor(gradient.astype(np.float32))).sum().backward()
+        optimizer.step()
+        optimizer.clear_grad()
+        direction = 0.9 * direction + gradient + 0.5 * weight
+        weight = weight - rate * direction
+        np.testing.assert_allclose(model.weight.numpy()[:, 0], weight, rtol=1e-6)
+    np.testing.assert_array_equal(model.bias.numpy(), bias)
 
 
 def test_the_scale_doubles_after_many_good_steps_and_halves_down_to_one():

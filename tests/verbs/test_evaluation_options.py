@@ -16,7 +16,8 @@ from ppreid.neighbours.camera_centre import CameraCentres
 from ppreid.run.folder import BAD_IMAGES, RESULTS
 from ppreid.training.extract import evaluate_model, extract_features
 from ppreid.verbs import evaluate as verb
-from ppreid.verbs.inputs import read_split, trained_network
+from ppreid.verbs.inputs import read_split
+from ppreid.verbs.network import trained_network
 from ppreid.verbs.train import train
 from ppreid.weights.files import save_weights
 
@@ -60,7 +61,7 @@ def arrays_of(tiny_config, tmp_path):
     def extract(wrap=lambda model: model):
         cfg = load_config(tiny_config, [f"model.weights={tmp_path / 'weights.safetensors'}"])
         split = read_split(cfg.data, skipped_list=tmp_path / BAD_IMAGES)
-        model, _ = trained_network(cfg.model)
+        model, _ = trained_network(cfg.model, cfg.data)
         loader = wiring.feature_loader(split.query + split.gallery, cfg.data, cfg.eval)
         features = extract_features(wrap(model), loader)
         pids, camids = zip(ids(split.query), ids(split.gallery), strict=True)

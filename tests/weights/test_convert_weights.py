@@ -15,7 +15,10 @@ from ppreid.models.reid_net import ReIDNet
 from ppreid.models.resnet import resnet
 from ppreid.verbs.convert_weights import NAMINGS_HELP
 from ppreid.weights.files import read_tensors, save_weights, write_tensors
-from ppreid.weights.names import NAMINGS, from_ppreid_names
+from ppreid.weights.name_rules import NAMINGS
+from ppreid.weights.names import from_ppreid_names, namings_of
+
+RESNET_NAMINGS = namings_of(ReIDNet(resnet(18, base_width=2)).state_dict())
 
 MODEL = ["-o", "model.backbone=resnet18", "-o", "model.base_width=8"]
 
@@ -37,6 +40,13 @@ def trained_net(depth=18, seed=3, **options):
     return net
 
 
+def test_a_naming_of_other_networks_is_refused(in_folder, capsys):
+    save_weights("ours.safetensors", trained_net())
+    assert convert("ours.safetensors", "theirs.safetensors", "--to", "transreid") == 2
+    message = capsys.readouterr().err
+    assert "--to for resnet18 is 'transreid'" in message and "torchvision" in message and "pass" not in message
+
+
 def arrays(net):
     return {name: tensor.numpy() for name, tensor in net.state_dict().items()}
 
@@ -52,7 +62,7 @@ def convert(*arguments, model=MODEL):
     return main(["convert-weights", *map(str, arguments), *model])
 
 
-@pytest.mark.parametrize("naming", NAMINGS)
+@pytest.mark.parametrize("naming", RESNET_NAMINGS)
 @pytest.mark.parametrize("suffix", [".safetensors", ".pdparams"])
 def test_there_and_back_is_exact(in_folder, naming, suffix, capsys):
     net = trained_net(embedding_dim=6)

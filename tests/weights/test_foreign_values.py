@@ -10,13 +10,15 @@ import numpy as np
 import pytest
 from safetensors.numpy import load_file, save_file
 
+import ppreid
 from ppreid import wiring
 from ppreid.base.errors import PpreidWarning, WeightsError
 from ppreid.cli import main
+from ppreid.config.data import DataConfig
 from ppreid.config.load import load_config
 from ppreid.disk.tensor_file import load_tensors, save_tensors
 from ppreid.run.checkpoint import read_checkpoint
-from ppreid.verbs.inputs import trained_network
+from ppreid.verbs.network import trained_network
 from ppreid.weights.checks import check_numbers
 from ppreid.weights.files import save_weights
 
@@ -152,14 +154,14 @@ def test_the_doctor_finds_every_bad_file(bad, command, weights, capsys):
 
 def test_weights_have_one_door():
     """Whatever is looked at there is looked at for every command, also for those that come later (report, ablate)."""
-    package = Path(wiring.__file__).parent
+    package = Path(ppreid.__file__).parent
     doors = re.compile(r"\b(load_weights|match_weights|read_tensors|load_torch|load_arrays)\(")
     users = {
         file.relative_to(package).as_posix()
         for file in package.rglob("*.py")
         if file.parent.name != "weights" and doors.search(file.read_text(encoding="utf-8"))
     }
-    assert users == {"verbs/inputs.py", "verbs/convert_weights.py"}
+    assert users == {"verbs/network.py", "verbs/convert_weights.py"}
 
 
 def test_the_good_file_is_taken_by_every_command(command, weights, tmp_path):
@@ -262,5 +264,5 @@ def test_a_checkpoint_warns_of_what_no_shape_shows(key, here, there, weights, tm
         save_tensors(weights, tensors, {"config": {"model": {key: value}}})
         with warnings.catch_warnings(record=True) as caught:
             warnings.simplefilter("always", PpreidWarning)
-            trained_network(cfg)
+            trained_network(cfg, DataConfig())
         assert [w for w in caught if text in str(w.message)] if value == there else not caught

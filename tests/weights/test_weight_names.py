@@ -9,14 +9,10 @@ from paddle.vision import models as paddle_models
 
 from ppreid.models.reid_net import GeMPool, ReIDNet
 from ppreid.models.resnet import resnet
-from ppreid.weights.names import (
-    NAMINGS,
-    detect_naming,
-    from_ppreid_names,
-    paddle_vision_names,
-    paddleclas_rec_names,
-    to_ppreid_names,
-)
+from ppreid.weights.name_rules import NAMINGS, paddle_vision_names, paddleclas_rec_names
+from ppreid.weights.names import detect_naming, from_ppreid_names, namings_of, to_ppreid_names
+
+RESNET_NAMINGS = namings_of(ReIDNet(resnet(18, base_width=2)).state_dict())
 
 PADDLECLAS = Path(__file__).parents[1] / "data" / "paddleclas_recmodel_resnet50.txt"
 
@@ -74,7 +70,7 @@ def test_ibn_names_follow_ibn_net():
     assert {"layer1.0.bn1.IN.weight", "layer1.0.bn1.IN.bias", "layer1.0.bn1.BN.running_var"} <= theirs
 
 
-@pytest.mark.parametrize("naming", NAMINGS)
+@pytest.mark.parametrize("naming", RESNET_NAMINGS)
 @pytest.mark.parametrize("depth", [18, 50])
 def test_there_and_back_is_exact(naming, depth):
     net = ReIDNet(resnet(depth, base_width=8, ibn=depth == 50), pooling=GeMPool(), embedding_dim=4)
@@ -116,3 +112,31 @@ def test_every_naming_is_one_to_one_and_leaves_no_mixture(resnet50_net):
         assert len(set(theirs)) == len(theirs), key
         if naming.from_torch:
             assert not [name for name in theirs if re.search(r"_mean$|_variance$", name) and "running" not in name]
+
+
+def ibn_net_names(stages):
+    """As IBN-Net names a ResNet-IBN-a: in layers 1 to 3 two norms stand in the place of the first of a block."""
+    batch_norm = ("weight", "bias", "running_mean", "running_var")
+    yield from ("conv1.weight", *(f"bn1.{leaf}" for leaf in batch_norm))
+    for stage, num_blocks in enumerate(stages, start=1):
+        for block in range(num_blocks):
+            place = f"layer{stage}.{block}"
+            yield from (f"{place}.conv{number}.weight" for number in (1, 2, 3))
+            first = [f"bn1.{leaf}" for leaf in batch_norm]
+            if stage < 4:
+                first = ["bn1.IN.weight", "bn1.IN.bias", *(f"bn1.BN.{leaf}" for leaf in batch_norm)]
+            norms = [*first, *(f"bn{number}.{leaf}" for number in (2, 3) for leaf in batch_norm)]
+            yield from (f"{place}.{name}" for name in norms)
+            if block == 0:
+                yield f"{place}.downsample.0.weight"
+                yield from (f"{place}.downsample.1.{leaf}" for leaf in batch_norm)
+
+
+@pytest.mark.parametrize(("depth", "stages"), [(50, (3, 4, 6, 3)), (101, (3, 4, 23, 3))])
+def test_ibn_net_names_are_those_of_ibn_net(depth, stages):
+    net = ReIDNet(resnet(depth, base_width=4, ibn=True))
+    ours = {name: tensor.numpy() for name, tensor in net.state_dict().items() if name.startswith("backbone.")}
+    theirs = from_ppreid_names(ours, "torchvision")
+    assert set(theirs) == set(ibn_net_names(stages))
+    published = {f"module.{name}": array for name, array in theirs.items()}
+    assert detect_naming(published) == "torchvision-parallel"

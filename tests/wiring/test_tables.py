@@ -15,7 +15,6 @@ ROWS = [(key, name) for key, table in tables.CHOICES.items() for name in table]
 # what wiring hands to the functions of a table: (number of positional arguments, names)
 COMMON = {"max_distance", "method", "num_probes", "stopwatch"}
 CALLS = {
-    "model.backbone": (0, {"base_width", "last_stride"}),
     "memory.update": (3, {"momentum"}),
     "ise.objective": (4, {"topk", "temperature", "lp_temperature", "lp_weight"}),
     "report.projection": (1, {"seed"}),
@@ -35,6 +34,11 @@ def call_of(key, row):
             return (2 if row.needs_cameras else 1), COMMON | names
         case tables.Clusterer():
             return 1, {"min_samples", "eps"} if row.looks_at_eps else {"min_samples"}
+        case tables.Backbone():
+            size = {"height", "width"} if row.has_positions else set()
+            return 0, {*row.keys, *size, *row.settings}
+        case tables.Optimizer():
+            return 1, {"lr", "weight_decay", *row.keys}
         case tables.Pooling():
             return (0 if row.is_layer else 1), set()
         case tables.Protocol():

@@ -37,7 +37,8 @@ def test_a_data_set_from_outside_gets_its_root_and_the_keys_of_its_section(tmp_p
 @pytest.mark.parametrize("backbone", sorted(tables.BACKBONES))
 def test_every_backbone_builds(backbone):
     model = wiring.reid_net(EvaluationModelConfig(backbone=backbone, base_width=8))
-    assert model.feature_dim == (64 if backbone in ("resnet18", "resnet34") else 256)
+    dims = {"resnet18": 64, "resnet34": 64, "osnet": 64} | {f"vit_small{stem}": 48 for stem in ("", "_ics")}
+    assert model.feature_dim == (dims | {f"vit_base{stem}": 96 for stem in ("", "_ics")}).get(backbone, 256)
 
 
 def test_the_schedule_counts_steps_over_all_epochs():
