@@ -18,7 +18,7 @@ NOTES = ".unfinished"
 _FORMAT = 1
 
 
-def check_folder(
+def check_crops(
     folder: Path, made_from: Mapping[str, Any], *, overwrite: bool, may_hold: Sequence[str]
 ) -> dict[str, Any] | None:
     """Find out, before any work, whether there may be crops in a folder.
@@ -49,16 +49,16 @@ def check_folder(
 
 
 def open_folder(folder: Path, made_from: Mapping[str, Any], *, overwrite: bool, may_hold: Sequence[str]) -> Path:
-    """Make room for crops, or find those that the same command has not finished; see `check_folder`.
+    """Make room for crops, or find those that the same command has not finished; see `check_crops`.
 
     Returns:
         Folder of notes, which is gone when all is done.
 
     Raises:
-        ConfigError, DataError: see `check_folder`.
+        ConfigError, DataError: see `check_crops`.
         WriteError: it cannot be written.
     """
-    found = check_folder(folder, made_from, overwrite=overwrite, may_hold=may_hold)
+    found = check_crops(folder, made_from, overwrite=overwrite, may_hold=may_hold)
     if found is not None and (found["is_complete"] or found["made_from"] != made_from):
         remove_crops(folder, found)
         found = None

@@ -10,8 +10,8 @@ from ppreid.base.optional import opencv
 from ppreid.recordings.boxes import without_doubles
 
 _WINDOW = 128  # pixels: the detector's window is 64 x 128, and people fill a part of it
-# what of the window a person takes: left, top, width, height; measured on drawn recordings, see docs/recordings.md
-_PERSON = np.array([0.19, 0.08, 0.62, 0.86])
+# what of the window is cut out: left, top, width, height; a little more than a person takes
+_PERSON = np.array([0.19, 0.06, 0.62, 0.88])
 _MAX_ENLARGED = 2.0  # beyond that there is nothing more to be seen
 _MAX_IOU = 0.45
 

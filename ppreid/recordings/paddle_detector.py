@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from ppreid.base.errors import WeightsError
+from ppreid.base.errors import DataError, WeightsError
 from ppreid.base.plain_yaml import parse_yaml
 from ppreid.disk.text import read_text
 from ppreid.export.inference import PADDLE_ERRORS, silenced
@@ -58,6 +58,8 @@ def open_paddle(place: Path, *, min_score: float | None, wanted: str) -> Callabl
 def _read_settings(file: Path) -> Mapping[str, Any]:
     try:
         settings, _ = parse_yaml(read_text(file))
+    except DataError as error:
+        raise WeightsError(str(error)) from None
     except ValueError as error:
         raise WeightsError(f"{file} is no YAML: {error}") from None
     if not isinstance(settings, dict) or not isinstance(settings.get("Preprocess"), list):

@@ -14,12 +14,13 @@ import numpy as np
 
 from ppreid.base.errors import ConfigError, DataError, printable
 from ppreid.base.optional import opencv
-from ppreid.base.reading import reading
+from ppreid.base.reading import is_there, reading
 from ppreid.datasets.folder_layout import IMAGE_SUFFIXES
 from ppreid.datasets.image_file import load_image
 
 _URL = re.compile(r"(rtsps?|https?|rtmp|udp|tcp|srt)://", re.IGNORECASE)
-_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")  # of a camera: it becomes a folder
+_LONGEST = 100  # letters of a camera's name
+_NAME = re.compile(rf"[A-Za-z0-9][A-Za-z0-9._-]{{0,{_LONGEST - 1}}}")  # it becomes a folder
 _USUAL_RATE = 25.0  # frames per second, where a container says nothing that can be true
 _MOST_FAILURES = 100  # frames one after the other that cannot be read: the end of the file
 _CONTAINERS = {"MP4 or MOV": (4, b"ftyp"), "AVI": (8, b"AVI "), "Matroska or WebM": (0, b"\x1aE\xdf\xa3")}
@@ -65,7 +66,7 @@ def name_cameras(sources: Sequence[str], names: Sequence[str]) -> list[str]:
 
 def _usual_name(source: str) -> str:
     name = urlsplit(source).hostname or "" if _URL.match(source) else Path(source.rstrip("/")).stem
-    return re.sub(r"[^A-Za-z0-9._-]+", "_", name).strip("._-")
+    return re.sub(r"[^A-Za-z0-9._-]+", "_", name).strip("._-")[:_LONGEST]
 
 
 class Recording:
@@ -138,8 +139,9 @@ class Recording:
     def _open_video(self, source: str, timeout: float) -> None:
         is_url = bool(_URL.match(source))
         if not is_url:
-            with reading(source, DataError):
-                if not os.stat(source).st_size:
+            is_there(source, DataError)  # says what is no file; one that is missing is noticed when it is opened
+            with reading(source, DataError), open(source, "rb") as file:
+                if not os.fstat(file.fileno()).st_size:
                     raise DataError(f"{source} is empty (0 bytes); was the recording stopped or the copy broken off?")
         os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")  # what is wrong is said below, in one sentence
         cv2 = opencv("reading videos")

@@ -12,8 +12,8 @@ from itertools import starmap
 from pathlib import Path
 from typing import Any
 
-from ppreid.base.errors import ConfigError
-from ppreid.base.reading import reading
+from ppreid.base.errors import ConfigError, DataError, PpreidError, WeightsError
+from ppreid.base.reading import is_there, reading
 from ppreid.disk.files import file_sha256
 from ppreid.recordings.boxes import BoxesFile, read_boxes
 from ppreid.recordings.camera import Camera
@@ -44,17 +44,23 @@ def _seconds_of(text: str) -> float:
     return (moment if moment.tzinfo else moment.replace(tzinfo=timezone.utc)).timestamp()
 
 
-def settings_of(args: argparse.Namespace, names: Sequence[str], place: Path | None) -> dict[str, Any]:
+def settings_of(args: argparse.Namespace, names: Sequence[str], network: Path | None) -> dict[str, Any]:
     """All that decides what the crops are, for a command that goes on."""
     keys = ("detector", "wanted", "min_score", "per_second", "min_size", "min_sharpness", "max_overlap", "min_track")
     settings: dict[str, Any] = {key: getattr(args, key) for key in (*keys, "max_gap", "frame_rate", "start")}
     settings["detector"] = settings["detector"] if not args.boxes else "boxes of a file"
     settings["seconds"] = None if math.isinf(args.seconds) else args.seconds
     sizes = [os.path.getsize(source) if os.path.isfile(source) else -1 for source in args.sources]
-    files = [*args.boxes, *([place] if place and place.is_file() else [])]
-    with reading(files[0] if files else "", ConfigError):
-        digests = [file_sha256(file) for file in files]
+    digests = [_digest(file, DataError) for file in args.boxes]
+    digests += [_digest(network, WeightsError)] if network and not args.boxes else []
     return {"cameras": list(names), "sources": args.sources, "bytes": sizes, "files": digests, **settings}
+
+
+def _digest(file: Path, error: type[PpreidError]) -> str:
+    """SHA-256 of a file that is read later on, so that a command does not go on with another one."""
+    is_there(file, error)  # says what is no file; one that is missing is noticed when it is opened
+    with reading(file, error):
+        return file_sha256(file)
 
 
 def open_cameras(args: argparse.Namespace, names: Sequence[str]) -> list[Camera]:

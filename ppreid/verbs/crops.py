@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ppreid.base.errors import ConfigError, DataError, Interrupted, unknown_choice
+from ppreid.disk.checks import check_folder
 from ppreid.disk.outputs import SHEET, Output, check_outputs
 from ppreid.run.log import leave_standard_output_to, log_result, logger
 from ppreid.tables import DETECTORS, TRACKERS, Detector, resolve
@@ -67,12 +68,13 @@ _START = "when a recording began, once or once for each source, e.g. 2024-05-01T
 def run(args: argparse.Namespace) -> None:
     """Do what the command line asks for."""
     _check_numbers(args)
+    check_folder(args.out)
     if args.sheet:
         inputs = [*map(Path, args.sources), *args.boxes]
         check_outputs([Output("--sheet", args.sheet, SHEET)], overwrite=args.overwrite, inputs=inputs)
     leave_standard_output_to(args.sheet)
     row, place = _detector(args.detector)
-    from ppreid.recordings.folder import check_folder, open_folder, was_killed_at_the_end
+    from ppreid.recordings.folder import check_crops, open_folder, was_killed_at_the_end
     from ppreid.recordings.sources import name_cameras
     from ppreid.run.lock import LOCK, run_lock
     from ppreid.run.stop import stop_signals
@@ -80,11 +82,11 @@ def run(args: argparse.Namespace) -> None:
 
     for_each(args.sources, args.boxes, "--boxes")
     names = name_cameras(args.sources, args.camera)
-    made_from = settings_of(args, names, place)
+    made_from = settings_of(args, names, place if row.place == "FILE" else None)
     if not args.overwrite and was_killed_at_the_end(args.out, made_from):
         logger.info("%s was complete already", args.out)
         return
-    check_folder(args.out, made_from, overwrite=args.overwrite, may_hold=[LOCK])
+    check_crops(args.out, made_from, overwrite=args.overwrite, may_hold=[LOCK])
     cameras = open_cameras(args, names)
     looking = _looking(args, row, place)
     with run_lock(args.out), stop_signals() as stop:

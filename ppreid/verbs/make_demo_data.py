@@ -115,6 +115,7 @@ def _draw_recordings(args: argparse.Namespace) -> None:
 
     if args.sheet or args.unlabelled:
         raise ConfigError("--sheet and --unlabelled are about drawn images; leave them out with --recordings")
+    check_folder(args.recordings.expanduser())
     is_new = not (args.recordings.expanduser() / RECORDINGS_FILE).exists()
     if is_new:
         logger.info("drawing recordings for %s ...", args.recordings)

@@ -293,7 +293,6 @@ def test_a_sheet_on_standard_output_is_alone_there(drawn, tmp_path):
         (["--max-overlap", "2"], "--max-overlap 2"),
         (["--start", "yesterday"], "--start is 'yesterday'"),
         (["--boxes", "a.txt", "--boxes", "b.txt"], "--boxes was given 2 times"),
-        (["--boxes", "missing.txt"], "missing.txt"),
         (["--camera", "a/b"], "letters, digits"),
     ],
 )

@@ -2,6 +2,7 @@
 
 import http.server
 import io
+import os
 import re
 import struct
 import threading
@@ -114,6 +115,7 @@ def mp4_without_its_end(path):
 
 BAD = {
     "missing": (lambda path: None, "cannot read .*a.mp4: No such file"),
+    "pipe": (os.mkfifo, "it is a pipe, socket or device"),
     "empty": (lambda path: path.touch(), r"a.mp4 is empty \(0 bytes\)"),
     "text": (lambda path: path.write_text("hello " * 99), "is no video that OpenCV knows; give a video file"),
     "cut off": (

@@ -92,6 +92,11 @@ READS = {
     "doctor -c": Row(["doctor", "-c", BAD], 2, ".yaml"),
     "doctor data.root": Row(["doctor", *tiny(*ROOT), "--data-only"], 3, "/"),
     "doctor model.weights": Row(["doctor", "-c", "tiny.yaml", *WEIGHTS, "--environment-only"], 1, ".safetensors"),
+    "crops SOURCE": Row(["crops", BAD, "--out", "x"], 3, ".mp4"),
+    "crops FOLDER": Row(["crops", BAD, "--out", "x"], 3, "/"),
+    "crops --boxes": Row(["crops", "images/hall", "--boxes", BAD, "--out", "x"], 3, ".txt"),
+    "crops --detector onnx": Row(["crops", "images/hall", "--detector", f"onnx:{BAD}", "--out", "x"], 4, ".onnx"),
+    "crops --detector paddle": Row(["crops", "images/hall", "--detector", f"paddle:{BAD}", "--out", "x"], 4, "/"),
     "config -c": Row(["config", "-c", BAD], 2, ".yaml"),
 }
 OF_IMAGES = {
@@ -101,7 +106,13 @@ OF_IMAGES = {
 }
 """How messages about images say it."""
 EITHER = {"train --resume", "train --resume FOLDER", "predict IMAGES", "predict FOLDER", "search query IMAGE"}
-EITHER |= {"search query FOLDER", "train camera_folder.query", "train camera_folder.gallery"}
+EITHER |= {
+    "crops SOURCE",
+    "crops FOLDER",
+    "search query FOLDER",
+    "train camera_folder.query",
+    "train camera_folder.gallery",
+}
 """Options that take files and folders."""
 every_row = pytest.mark.parametrize("row", READS.values(), ids=READS)
 
