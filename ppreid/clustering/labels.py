@@ -46,7 +46,7 @@ def dbscan_labels(distances: sparse.csr_matrix, *, eps: float, min_samples: int 
 
 
 def require_clusters(
-    labels: np.ndarray, *, eps: float | None = None, min_samples: int, key: str = "labels.min_samples"
+    labels: np.ndarray, *, eps: float | None = None, min_samples: int, of_tracks: bool = False
 ) -> None:
     """Refuse labels without any cluster.
 
@@ -54,14 +54,16 @@ def require_clusters(
         labels: (N,) pseudo labels; -1 is an outlier.
         eps: what the labels were made with, for the message; None for a clusterer without eps.
         min_samples: likewise.
-        key: of the configuration that min_samples came from.
+        of_tracks: min_samples counted tracks, and is another key of the configuration.
 
     Raises:
         ClusteringError: all images are outliers.
     """
     if np.any(labels >= 0):
         return
-    found = f"no cluster found: all {len(labels):,} images are outliers at {key}={min_samples}"
+    key = "labels.track.min_samples" if of_tracks else "labels.min_samples"
+    found = f"no cluster found: all {len(labels):,} images are outliers at labels.min_samples={min_samples}"
+    found = found.replace("labels.min_samples", key)  # written out above, since people look for the sentence
     if eps is None:
         raise ClusteringError(f"{found}; lower {key}")
     raise ClusteringError(

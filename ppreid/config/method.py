@@ -84,11 +84,6 @@ class LabelsConfig(Section):
             return self
         return self.model_copy(update=self.track.model_dump(exclude={"min_images"}))
 
-    @property
-    def min_samples_key(self) -> str:
-        """Name of the key that says how many nodes make a core point."""
-        return "labels.min_samples" if self.unit == "image" else "labels.track.min_samples"
-
     def of_epoch(self, keys: Collection[str], epoch: int) -> dict[str, Any]:
         """Values of keys, and of those of sections among them, by name; NAME_first stands for NAME in epoch 0."""
         values = self.model_dump(include=set(keys))

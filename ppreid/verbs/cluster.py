@@ -95,8 +95,8 @@ def cluster(
     labels, _ = assign_pseudo_labels(
         data.features, data.camids, distance=distance, clusterer=clusterer, stopwatch=watch
     )
-    min_samples, key = cfg.labels.of_unit().min_samples, cfg.labels.min_samples_key
-    require_clusters(labels, eps=cfg.labels.eps, min_samples=min_samples, key=key)
+    own = cfg.labels.of_unit()
+    require_clusters(labels, eps=own.eps, min_samples=own.min_samples, of_tracks=own.unit == "track")
     clusters, outliers, largest = clustering_statistics(labels)
     logger.info("%d clusters, %d outliers, largest %d", clusters, outliers, largest)
     log_giant_cluster(labels, eps=cfg.labels.eps if tables.CLUSTERERS[cfg.labels.clusterer].looks_at_eps else None)

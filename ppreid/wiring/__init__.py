@@ -162,6 +162,6 @@ def _at_least_one(distances: csr_matrix, *, cfg: LabelsConfig, graph: TrackGraph
     from ppreid.clustering.labels import log_giant_cluster, require_clusters
 
     labels = graph.clusterer(clusterer(cfg))(distances) if graph else clusterer(cfg)(distances)
-    require_clusters(labels, eps=cfg.eps, min_samples=cfg.of_unit().min_samples, key=cfg.min_samples_key)
+    require_clusters(labels, eps=cfg.eps, min_samples=cfg.of_unit().min_samples, of_tracks=cfg.unit == "track")
     log_giant_cluster(labels, eps=cfg.eps if tables.CLUSTERERS[cfg.clusterer].looks_at_eps else None)
     return labels

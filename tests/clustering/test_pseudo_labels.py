@@ -180,6 +180,8 @@ def test_require_clusters():
         require_clusters(np.full(1598, -1), eps=0.2, min_samples=4)
     with pytest.raises(ClusteringError, match=r"labels\.min_samples=4; lower labels\.min_samples"):
         require_clusters(np.full(3, -1), min_samples=4)
+    with pytest.raises(ClusteringError, match=r"at labels\.track\.min_samples=4; lower labels\.track\.min_samples"):
+        require_clusters(np.full(3, -1), min_samples=4, of_tracks=True)
 
 
 def test_a_cluster_of_more_than_a_quarter_of_the_images_is_said_in_the_log(caplog):
