@@ -90,6 +90,7 @@ class Evidence(NamedTuple):
         feature_map: of training images.
         notes: what is missing, and why.
         network: which one was looked at, e.g. "the network after epoch 14".
+        without_labels: what tracks tell of the network, as lines of text; empty where they tell nothing.
     """
 
     ranking: RankingEvidence | None = None
@@ -97,6 +98,7 @@ class Evidence(NamedTuple):
     feature_map: MapEvidence | None = None
     notes: Sequence[str] = ()
     network: str = ""
+    without_labels: str = ""
 
 
 def ranking_evidence(

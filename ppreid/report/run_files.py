@@ -74,7 +74,7 @@ def read_run(folder: Path, *, is_running: bool) -> RunFiles:
         [row for row in rows if row["event"] == "evaluation"],
         _mapping(folder / ENVIRONMENT) if is_there(folder / ENVIRONMENT, DataError) else {},
         _labels(folder / LABELS) if is_there(folder / LABELS, DataError) else None,
-        _cameras(folder / CAMERAS) if is_there(folder / CAMERAS, DataError) else {},
+        camera_names(folder / CAMERAS),
         RUNNING if is_running else FINISHED if finished else STOPPED,
     )
 
@@ -141,7 +141,14 @@ def _labels(path: Path) -> LabelsFile:
     return LabelsFile([row.cells["path"] for row in rows], np.array(clusters, dtype=np.int64))
 
 
-def _cameras(path: Path) -> dict[int, str]:
+def camera_names(path: Path) -> dict[int, str]:
+    """Names of the cameras by number, from the file that a run writes; none where there is no such file.
+
+    Raises:
+        DataError: it is damaged.
+    """
+    if not is_there(path, DataError):
+        return {}
     return {cell_number(row, "camid", path): row.cells["name"].strip() for row in read_csv(path, ["camid", "name"])}
 
 

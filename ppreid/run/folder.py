@@ -27,9 +27,9 @@ CONFIG, METRICS, LOG, LABELS = "config.yaml", "metrics.jsonl", "log.txt", "label
 LAST, BEST, BAD_IMAGES = "checkpoint_last.safetensors", "checkpoint_best.safetensors", "bad_images.txt"
 RESULTS, CAMERAS, ENVIRONMENT, REPORT = "results.json", "cameras.csv", "environment.json", "report.html"
 PREVIOUS, _EPOCH = "checkpoint_previous.safetensors", "checkpoint_epoch_{}.safetensors"
-NONFINITE = "nonfinite_step_{}.json"
+NONFINITE, WITHOUT_LABELS, THRESHOLD = "nonfinite_step_{}.json", "without_labels.json", "threshold.json"
 REPLACED = "replaced_run"  # an earlier run, until the one that replaces it has a checkpoint
-_OTHERS = (BAD_IMAGES, RESULTS, CAMERAS, CURVES, ENVIRONMENT, REPORT)
+_OTHERS = (BAD_IMAGES, RESULTS, CAMERAS, CURVES, ENVIRONMENT, REPORT, WITHOUT_LABELS, THRESHOLD)
 OWN_FILES = (CONFIG, METRICS, LOG, LABELS, LAST, PREVIOUS, BEST, *_OTHERS)
 # what would be lost; a start that failed, for example for want of data, leaves only the others
 _WORTH_KEEPING = (METRICS, LABELS, LAST, PREVIOUS, BEST)

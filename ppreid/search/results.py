@@ -6,7 +6,7 @@ import json
 import logging
 from collections.abc import Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from ppreid.base.errors import printable
 from ppreid.base.numbers import fixed
@@ -21,11 +21,13 @@ class Match(NamedTuple):
         path: of the image.
         similarity: cosine between its feature and the query's.
         camera: name; empty is unknown.
+        verdict: "same person", "not sure" or "other"; empty where the threshold of the network is not known.
     """
 
     path: str
     similarity: float
     camera: str
+    verdict: str = ""
 
 
 class SearchResult(NamedTuple):
@@ -50,7 +52,8 @@ def results_table(results: Sequence[SearchResult]) -> str:
         width = max((len(printable(match.camera)) for match in result.matches), default=0)
         for rank, match in enumerate(result.matches, start=1):
             camera = f"  {printable(match.camera):<{width}}" if width else ""
-            lines.append(f"{rank:>6}  {fixed(match.similarity, 3):>6}{camera}  {printable(match.path)}")
+            verdict = f"  {match.verdict:<11}" if match.verdict else ""
+            lines.append(f"{rank:>6}  {fixed(match.similarity, 3):>6}{verdict}{camera}  {printable(match.path)}")
         if not result.matches:
             lines.append("        nothing was found")
     return "\n".join(lines)
@@ -58,21 +61,33 @@ def results_table(results: Sequence[SearchResult]) -> str:
 
 def results_json(results: Sequence[SearchResult]) -> str:
     """A JSON array with an object for each query; ASCII, which has an escape for every file name."""
+    fields = _fields(results)
     rows = [
-        {**result._asdict(), "matches": [{"rank": rank, **match._asdict()} for rank, match in _ranked(result)]}
+        {**result._asdict(), "matches": [{"rank": rank, **_first(match, fields)} for rank, match in _ranked(result)]}
         for result in results
     ]
     return json.dumps(rows, indent=2) + "\n"
 
 
 def results_csv(results: Sequence[SearchResult]) -> str:
-    """A CSV with a line for each match: query, rank, path, similarity, camera."""
+    """A CSV with a line for each match: query, rank, path, similarity, camera and, where known, verdict."""
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(["query", "rank", *Match._fields])
+    fields = _fields(results)
+    writer.writerow(["query", "rank", *fields])
     for result in results:
-        writer.writerows([result.query, rank, *match] for rank, match in _ranked(result))
+        writer.writerows([result.query, rank, *_first(match, fields).values()] for rank, match in _ranked(result))
     return text.getvalue()
+
+
+def _fields(results: Sequence[SearchResult]) -> tuple[str, ...]:
+    """What is written of a match: the verdict only where there is one."""
+    judged = any(match.verdict for result in results for match in result.matches)
+    return Match._fields if judged else Match._fields[:-1]
+
+
+def _first(match: Match, fields: Sequence[str]) -> dict[str, Any]:
+    return dict(zip(fields, match, strict=False))
 
 
 def _ranked(result: SearchResult) -> enumerate[Match]:

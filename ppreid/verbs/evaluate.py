@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 EXAMPLES = """\
   python tools/eval.py output/demo
   python tools/eval.py output/demo --last -o eval.rerank=true
+  python tools/eval.py output/recordings --without-labels
   python tools/eval.py -c ResNet50_UReID_infer.yaml
   python tools/eval.py -c ResNet50_UReID_infer.yaml -o data.name=msmt17 -o model.weights=FILE
 """
@@ -35,12 +36,21 @@ PLAIN, RERANKED = "plain", "re-ranked"  # rows of the table
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """What the command line takes."""
     add_run_arguments(parser)
+    parser.add_argument(
+        "--without-labels", action="store_true", help="error rates and threshold from tracks, which need no labels"
+    )
     add_overwrite(parser, "files in output_dir that are in the place of the results, whatever they are")
 
 
 def run(args: argparse.Namespace) -> None:
     """Do what the command line asks for."""
-    evaluate(read_config(args), overwrite=args.overwrite)
+    cfg = read_config(args)
+    if args.without_labels:
+        from ppreid.verbs.without_labels import evaluate_without_labels
+
+        evaluate_without_labels(cfg, overwrite=args.overwrite)
+    else:
+        evaluate(cfg, overwrite=args.overwrite)
 
 
 def evaluate(cfg: Config, *, overwrite: bool = False) -> RankingResult | None:
@@ -82,8 +92,8 @@ def _evaluate(cfg: Config, ranks: Ranks, *, overwrite: bool) -> RankingResult | 
     if not (split.query and split.gallery):
         raise EvaluationError(
             f"data set {cfg.data.name} has no labelled query and gallery images, so that nothing can be measured; set "
-            "data.camera_folder.query and .gallery (docs/own-cameras.md), or look at the label-free health in the "
-            "metrics.jsonl of the training run"
+            "data.camera_folder.query and .gallery (docs/own-cameras.md), or, where tracks are known, pass "
+            "--without-labels; or look at the label-free health in the metrics.jsonl of the training run"
         )
     model, weights = trained_network(cfg.model, cfg.data)
     data_set = f"{cfg.data.name}_{Path(cfg.data.root).resolve().name}"  # as that name stands for many folders

@@ -1,7 +1,8 @@
 """The network of a search index and how its images are read: written with the index, and read with it again."""
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
@@ -14,8 +15,10 @@ from ppreid.disk.files import file_sha256, write_text
 from ppreid.models.reid_net import ReIDNet
 from ppreid.processes.device import use_device
 from ppreid.search.files import CONFIG, NETWORK, Manifest, read_manifest
+from ppreid.search.results import SearchResult
+from ppreid.search.threshold import THRESHOLD, judged, read_threshold, write_threshold
 from ppreid.verbs.features import COLOURS, made_with
-from ppreid.verbs.network import trained_network
+from ppreid.verbs.network import WeightsOrigin, trained_network
 from ppreid.weights.files import save_weights
 
 logger = logging.getLogger("ppreid")
@@ -49,6 +52,25 @@ def write_network(folder: Path, cfg: Config, model: ReIDNet) -> None:
     }
     own = EvaluationConfig.model_validate(values)
     write_text(folder / CONFIG, config_text(own))
+
+
+def keep_threshold(folder: Path, weights: WeightsOrigin) -> None:
+    """Copy the threshold that lies beside the weights into the folder of an index, if it is of these weights."""
+    found = read_threshold(Path(weights.path).parent / THRESHOLD, weights.sha256)
+    if found:
+        write_threshold(folder / THRESHOLD, found)
+        logger.info("same person from %.3f on, other below %.3f", found.same, found.other)
+    else:
+        (folder / THRESHOLD).unlink(missing_ok=True)  # of the index that was replaced
+
+
+def judge(folder: Path, manifest: Manifest) -> Callable[[Sequence[SearchResult]], list[SearchResult]]:
+    """Results to results whose matches have a verdict, where the index has the threshold of its network.
+
+    Raises:
+        DataError: the threshold is damaged.
+    """
+    return partial(judged, threshold=read_threshold(folder / THRESHOLD, manifest.made_with["weights"]))
 
 
 def open_index(folder: Path, overrides: Sequence[str] = ()) -> OpenIndex:

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ppreid.base.errors import ConfigError, DataError, PpreidError, PpreidWarning
+from ppreid.base.errors import ConfigError, DataError, EvaluationError, PpreidError, PpreidWarning
 from ppreid.config.load import load_config
 from ppreid.config.schema import TrainingConfig
 from ppreid.disk.files import write_text
@@ -17,10 +17,12 @@ from ppreid.verbs.command import add_override, add_overwrite
 
 if TYPE_CHECKING:
     from ppreid.base.records import ReIDSplit
+    from ppreid.contracts import ImageFeatures
     from ppreid.models.reid_net import ReIDNet
     from ppreid.report.evidence import Evidence
     from ppreid.report.run_files import RunFiles
 
+MAX_TRACKED = 3000  # images that are extracted for what tracks tell, about as many as for the map
 EXAMPLES = """\
   python tools/report.py output/demo
   python tools/report.py output/demo -o data.root=/datasets -o report.projection=tsne --out demo.html
@@ -163,10 +165,11 @@ def _evidence(cfg: TrainingConfig, split: ReIDSplit, model: ReIDNet, run: RunFil
     from ppreid.report.gather import gather_evidence
     from ppreid.verbs.features import feature_extractor
 
+    extract = feature_extractor(cfg, model)
     evidence = gather_evidence(
         run,
         split,
-        extract=feature_extractor(cfg, model),
+        extract=extract,
         rank=wiring.ranking(cfg.eval),
         prepare=wiring.prepared(cfg.eval, split, wiring.colour(split.query + split.gallery, cfg.data)),
         project=tables.resolve(tables.PROJECTIONS[cfg.report.projection].function),
@@ -177,7 +180,23 @@ def _evidence(cfg: TrainingConfig, split: ReIDSplit, model: ReIDNet, run: RunFil
         ignore_camera=cfg.eval.ignore_camera,
         seed=cfg.seed,
     )
-    return evidence._replace(network=network)
+    text, note = _of_tracks(cfg, split, extract, run)
+    return evidence._replace(network=network, without_labels=text, notes=[*evidence.notes, *note])
+
+
+def _of_tracks(cfg: TrainingConfig, split: ReIDSplit, extract: ImageFeatures, run: RunFiles) -> tuple[str, list[str]]:
+    """What the tracks of a data set tell of the network, or why they tell nothing; nothing where there are none."""
+    if not any(record.track >= 0 for part in split for record in part):
+        return "", []
+    from ppreid.evaluation.without_labels import format_without_labels
+    from ppreid.verbs.without_labels import measured, some_tracks, tracked_images
+
+    try:
+        records = some_tracks(tracked_images(split, cfg.data), MAX_TRACKED)
+        result = measured(extract(records, description="report: tracks"), records)
+    except EvaluationError as error:
+        return "", [f"There is nothing from tracks: {error}"]
+    return format_without_labels(result, run.cameras), []
 
 
 def _reference() -> dict:

@@ -103,13 +103,14 @@ def build_index(
     from ppreid.run.lock import LOCK, run_lock
     from ppreid.search.files import MANIFEST
     from ppreid.search.index import SKIPPED, first_part, make_room, require_new
+    from ppreid.search.threshold import THRESHOLD
     from ppreid.verbs.features import made_with, write_image_features
-    from ppreid.verbs.index_network import write_network
+    from ppreid.verbs.index_network import keep_threshold, write_network
     from ppreid.verbs.inputs import read_index_images
     from ppreid.verbs.network import trained_network
 
     if not overwrite:
-        require_new(folder, may_hold=[LOCK, MANIFEST])
+        require_new(folder, may_hold=[LOCK, MANIFEST, THRESHOLD])
     logger.info("device: %s", use_device(cfg.device))
     with run_lock(folder):
         contents = read_index_images(cfg.data, images, skipped_list=folder / SKIPPED.format(0))
@@ -119,6 +120,7 @@ def build_index(
             write_network(folder, cfg, model)
             extract = partial(write_image_features, cfg, model, weights.sha256)
             first_part(folder, contents, extract=extract, method=method, made_with=facts)
+        keep_threshold(folder, weights)
     return len(contents.split.train)
 
 
@@ -166,9 +168,10 @@ class Searcher:
         """
         from ppreid.search.query import IndexSearch
         from ppreid.verbs.features import feature_extractor
-        from ppreid.verbs.index_network import open_index
+        from ppreid.verbs.index_network import judge, open_index
 
         manifest, cfg, model = open_index(Path(folder), overrides)
+        self._judged = judge(Path(folder), manifest)
         self._index = IndexSearch(
             Path(folder),
             manifest,
@@ -188,7 +191,7 @@ class Searcher:
         num_probes: int | None = None,
     ) -> list[SearchResult]:
         """Find the most similar images of the index for every query, see `ppreid.search.query.IndexSearch.search`."""
-        return self._index.search(
+        found = self._index.search(
             queries,
             k=k,
             min_similarity=min_similarity,
@@ -196,6 +199,7 @@ class Searcher:
             other_cameras=other_cameras,
             num_probes=num_probes,
         )
+        return self._judged(found)
 
 
 def search(
@@ -211,10 +215,5 @@ def search(
 ) -> list[SearchResult]:
     """Find images in an index once; `Searcher` keeps the index open for more. The arguments are those of both."""
     return Searcher(folder, overrides=overrides).search(
-        queries,
-        k=k,
-        min_similarity=min_similarity,
-        camera=camera,
-        other_cameras=other_cameras,
-        num_probes=num_probes,
+        queries, k=k, min_similarity=min_similarity, camera=camera, other_cameras=other_cameras, num_probes=num_probes
     )

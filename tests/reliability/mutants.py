@@ -94,6 +94,55 @@ CHANGES: tuple[tuple[str, str, tuple[tuple[str, str], ...]], ...] = (
         ),
     ),
     (
+        "clustering/tracks.py",
+        "clustering/test_track_labels.py",
+        (
+            (">= min_images)", "> min_images)"),
+            ("upper.row, upper.data))", "upper.row, -upper.data))"),
+            ("within[large] |= within[small]", "within[large] |= set()"),
+            ("names.max() + 1 + parts", "names.max() + parts"),
+            ("groups[members].tolist(), enemies, eps), min_samples)", "groups[members].tolist(), enemies, eps))"),
+            ("tracks.max(initial=-1) + 1 + np", "tracks.max(initial=-1) + np"),
+        ),
+    ),
+    (
+        "datasets/track_times.py",
+        "datasets/test_track_times.py",
+        (
+            ("np.diff(times) > max_gap", "np.diff(times) >= max_gap"),
+            ('ends, side="right")', 'ends, side="left")'),
+            ("(np.diff(tracks) != 0) | (np.diff(camids) != 0)", "(np.diff(tracks) != 0)"),
+        ),
+    ),
+    (
+        "evaluation/track_pairs.py",
+        "evaluation/test_without_labels.py",
+        (
+            ("gaps >= gaps.max() / 2", "gaps >= gaps.max() / 3"),
+            ("& (gaps > 0)", ""),
+            ("> max(rivals)", "> min(rivals)"),
+        ),
+    ),
+    (
+        "evaluation/without_labels.py",
+        "evaluation/test_without_labels.py",
+        (
+            ('target * matched[-1], side="right"', 'target * matched[-1], side="left"'),
+            ("times[ends[:, 0]] * times[ends[:, 1]]", "times[ends[:, 0]] + times[ends[:, 1]]"),
+            ("(below + up_to).mean() / 2", "below.mean()"),
+            ("other=min(threshold, ", "other=max(threshold, "),
+        ),
+    ),
+    (
+        "search/threshold.py",
+        "search/test_threshold.py",
+        (
+            ("similarity >= self.same", "similarity > self.same"),
+            ("similarity < self.other", "similarity <= self.other"),
+            ("if found.weights_sha256 == weights_sha256 else None", "or None"),
+        ),
+    ),
+    (
         "clustering/quality.py",
         "clustering/test_label_quality.py",
         (

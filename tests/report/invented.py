@@ -58,4 +58,4 @@ def invented_evidence(records) -> Evidence:
     rows = np.arange(0, len(records), 2)
     feature_map = MapEvidence(records, rows, rng.random((len(rows), 2)), labels[rows], "pca")
     clusters = cluster_evidence(labels, records, per_kind=3, seed=0)
-    return Evidence(ranking, clusters, feature_map, ["A note with <b>markup</b>."], "a network")
+    return Evidence(ranking, clusters, feature_map, ["A note with <b>markup</b>."], "a network", f"camera {HOSTILE}")
