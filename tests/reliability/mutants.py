@@ -517,6 +517,34 @@ CHANGES: tuple[tuple[str, str, tuple[tuple[str, str], ...]], ...] = (
             ("F.normalize(self._restore_order(self.neck(embedded)), axis=1, epsilon=1e-12)", "self.neck(embedded)"),
         ),
     ),
+    (
+        "models/drop_path.py",
+        "models/test_drop_path.py",
+        (
+            ("paddle.floor(kept + draws) / kept", "paddle.floor(kept + draws)"),
+            ("rows[self._rank * share : (self._rank + 1) * share]", "rows[:share]"),
+            ("[self._seed, step, _SALT]", "[self._seed, 0, _SALT]"),
+            ("self._given = (self._given + num_images) % len(self._rows)", "self._given = 0"),
+        ),
+    ),
+    (
+        "models/vit_block.py",
+        "models/test_vit.py",
+        (
+            ("if self.weight.stop_gradient or self.bias.stop_gradient:", "if False:"),
+            ("size**-0.5", "size**-0.4"),
+            ("EPSILON = 1e-6", "EPSILON = 1e-5"),
+        ),
+    ),
+    (
+        "weights/positions.py",
+        "weights/test_vit_weights.py",
+        (
+            ("align_corners=False", "align_corners=True"),
+            ("columns = rows // ratio", "columns = rows"),
+            ("if rows * columns != count or not count:", "if False:"),
+        ),
+    ),
 )
 MUTANTS = [Mutant(file, right, wrong, tests) for file, tests, pairs in CHANGES for right, wrong in pairs]
 
