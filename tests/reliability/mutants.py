@@ -361,7 +361,8 @@ CHANGES: tuple[tuple[str, str, tuple[tuple[str, str], ...]], ...] = (
         (
             ("(step // iters // lr_step)", "((step + 1) // iters // lr_step)"),
             ("(step + 1) / warmup_iters", "step / warmup_iters"),
-            ("weight_decay=weight_decay)", "weight_decay=0.0)"),
+            ("parameters=_trained(model), weight_decay=weight_decay)", "parameters=_trained(model), weight_decay=0.0)"),
+            ("Momentum(lr, momentum, _trained(model), weight", "Momentum(lr, 0.0, _trained(model), weight"),
         ),
     ),
     (
