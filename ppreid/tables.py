@@ -16,6 +16,8 @@ from ppreid.base.table_rows import (
     Dataset,
     Detector,
     Distance,
+    ExportTarget,
+    Layout,
     MemoryUpdate,
     Neighbours,
     Objective,
@@ -33,6 +35,8 @@ __all__ = [
     "Dataset",
     "Detector",
     "Distance",
+    "ExportTarget",
+    "Layout",
     "MemoryUpdate",
     "Neighbours",
     "Objective",
@@ -188,4 +192,18 @@ CHOICES: dict[str, Mapping[str, Any]] = {
     "solver.optimizer": OPTIMIZERS,
     "report.projection": PROJECTIONS,
     "eval.protocol": PROTOCOLS,
+}
+
+# what an exported network takes; the first one is the default
+LAYOUTS = {
+    "nhwc-uint8": Layout(channels_first=False, dtype="uint8"),
+    "nchw-float": Layout(channels_first=True, dtype="float32"),
+    "nchw-normalised": Layout(channels_first=True, dtype="float32", normalises=False),
+}
+
+EXPORT_TARGETS = {
+    "ultralytics": ExportTarget("nchw-float", "ppreid.export.inputs:bilinear"),
+    "boxmot": ExportTarget(
+        "nchw-normalised", "ppreid.export.inputs:bilinear_8bit", sidecar="ppreid.export.trackers:boxmot_sidecar"
+    ),
 }

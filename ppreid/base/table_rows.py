@@ -173,3 +173,31 @@ class Tracker(NamedTuple):
     """How boxes become tracks: function(*, max_gap) -> contracts.Tracker."""
 
     function: Function
+
+
+class Layout(NamedTuple):
+    """What an exported network takes.
+
+    Attributes:
+        channels_first: (batch, 3, height, width); otherwise (batch, height, width, 3).
+        dtype: "uint8", pixels from 0 to 255, or "float32", pixels from 0 to 1.
+        normalises: mean and standard deviation are inside the network; otherwise its caller sees to them.
+    """
+
+    channels_first: bool
+    dtype: str
+    normalises: bool = True
+
+
+class ExportTarget(NamedTuple):
+    """A program that takes a network as one ONNX file.
+
+    Attributes:
+        layout: that it wants, a key of LAYOUTS.
+        resize: (image, *, height, width) -> pixels (height, width, 3), 0 to 255: how it resizes crops.
+        sidecar: (description, onnx_sha256) -> text of the file that it reads beside; None reads nothing.
+    """
+
+    layout: str
+    resize: Function
+    sidecar: Function | None = None

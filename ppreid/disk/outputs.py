@@ -69,6 +69,14 @@ ABLATION_JSON = OutputKind(
     "a JSON file of an ablation", (".json",), re.compile(rb'\{\n  "dataset": "[^\n]*\n  "epochs": ')
 )
 
+# protobuf: field 1, the version of the format, then field 2, the producer
+ONNX_NETWORK = OutputKind("an ONNX file of ppreid", (".onnx",), re.compile(rb"\x08.\x12\x06ppreid", re.DOTALL))
+ONNX_SIDECAR = OutputKind(
+    "what boxmot reads beside an ONNX file",
+    (".json",),
+    re.compile(rb'\{\n  "schema_version": 1,\n  "source": "ppreid '),
+)
+
 
 def check_outputs(outputs: Sequence[Output], *, overwrite: bool, inputs: Iterable[Path] = ()) -> None:
     """Refuse names for outputs that would destroy something, or that nothing can be written to.

@@ -6,13 +6,15 @@ from pathlib import Path
 from typing import Annotated, Literal, NamedTuple
 
 import numpy as np
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from ppreid.base.errors import ConfigError, WeightsError, unknown_choice
 from ppreid.base.reading import is_there, reading
 from ppreid.disk.files import file_sha256
+from ppreid.export.inputs import pixels_into
+from ppreid.tables import LAYOUTS
 
-MAX_BYTES = 1 << 16  # of export.json, which has about 1,500; what comes behind them is not read
+MAX_BYTES = 1 << 16  # of export.json, which has about 1,500; what comes behind is not read
 MANIFEST_FILE, ONNX_FILE = "export.json", "model.onnx"
 STRUCTURE_FILES = ("model.json", "model.pdmodel")  # of Paddle Inference, as paddle 3 and paddle 2 name it
 WEIGHTS_FILE = "model.pdiparams"
@@ -20,7 +22,8 @@ FILES = {"paddle": (*STRUCTURE_FILES, WEIGHTS_FILE), "onnx": (ONNX_FILE,)}  # by
 Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 # the only names an export has; a manifest from elsewhere cannot lead out of its folder
 FileName = Literal["model.json", "model.pdmodel", "model.pdiparams", "model.onnx"]
-Side = Annotated[int, Field(ge=16, le=1024)]
+Side = Annotated[int, Field(ge=3, le=1024)]
+LEAST_SIDE = 16  # of images; channels are three
 
 
 class _Part(BaseModel):
@@ -28,21 +31,37 @@ class _Part(BaseModel):
 
 
 class InputDescription(_Part):
-    """What the caller gives: pixels, resized but otherwise as they are in the file."""
+    """What the caller gives: pixels, resized but otherwise as they are in the file, unless the layout says more."""
 
     name: Literal["images"] = "images"
-    shape: tuple[Literal["batch"], Side, Side, Literal[3]]
-    """Batch (any), height, width, channels."""
-    dtype: Literal["uint8"] = "uint8"
+    layout: str = "nhwc-uint8"
+    """A key of LAYOUTS: the order of the axes, 0 to 255 or 0 to 1, and who subtracts the mean."""
+    shape: tuple[Literal["batch"], Side, Side, Side]
+    """Batch (any), height, width, channels; or batch, channels, height, width."""
+    dtype: str = "uint8"
     colour: Literal["RGB"] = "RGB"
     resize: Literal["bicubic, antialiased (Pillow's Image.resize with BICUBIC)"] = (
         "bicubic, antialiased (Pillow's Image.resize with BICUBIC)"
     )
     """How an image of another size becomes height x width; the proportions are not kept."""
     mean: tuple[float, float, float]
-    """Subtracted inside the network, after a division by 255."""
     std: tuple[float, float, float]
-    """By which the network divides then."""
+    """After a division by 255, mean is subtracted and std divides: inside the network, with nchw-normalised outside."""
+
+    @model_validator(mode="after")
+    def _fits_its_layout(self) -> "InputDescription":
+        row = LAYOUTS.get(self.layout)
+        if row is None:
+            raise ValueError(f"layout is {self.layout[:40]!r}")
+        channels = self.shape[1] if row.channels_first else self.shape[3]
+        if channels != 3 or min(self.size) < LEAST_SIDE or self.dtype != row.dtype:
+            raise ValueError(f"shape {list(self.shape)} and type {self.dtype[:40]!r} are none of layout {self.layout}")
+        return self
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """Height and width of the images."""
+        return self.shape[2:] if LAYOUTS[self.layout].channels_first else self.shape[1:3]
 
 
 class OutputDescription(_Part):
@@ -118,10 +137,10 @@ class ExportedNetwork(NamedTuple):
     Attributes:
         manifest: its description.
         runtime: what runs it, a key of RUNTIMES.
-        forward: RGB pixels (B, H, W, 3) uint8 to unit features (B, D) float32, for any B.
+        forward: RGB pixels (B, H, W, 3) uint8 to unit features (B, D) float32, for any B and whatever its layout.
     """
 
-    manifest: Manifest
+    manifest: Description
     runtime: str
     forward: Callable[[np.ndarray], np.ndarray]
 
@@ -157,12 +176,12 @@ def open_exported(folder: Path, *, runtime: str = "auto") -> ExportedNetwork:
 
 
 def _open(runtime: str, folder: Path, manifest: Manifest) -> Callable[[np.ndarray], np.ndarray]:
-    example = np.zeros((1, *manifest.input.shape[1:]), np.uint8)
-    if runtime == "onnx":
-        return open_onnx_file(folder, example)
-    from ppreid.export.inference import open_paddle_files  # imports paddle, which onnx does without
+    opener = open_onnx_file
+    if runtime != "onnx":
+        from ppreid.export.inference import open_paddle_files  # imports paddle, which onnx does without
 
-    return open_paddle_files(folder, example)
+        opener = open_paddle_files
+    return pixels_into(opener, folder, layout=manifest.input.layout, size=manifest.input.size)
 
 
 DESCRIPTION_KEY = "ppreid"  # among the model's metadata

@@ -10,11 +10,14 @@ import paddle
 from paddle import Tensor, nn
 
 from ppreid.base.errors import ConfigError
-from ppreid.datasets.transforms import of_channels
+from ppreid.datasets.transforms import IMAGE_MEAN, IMAGE_STD, of_channels
 from ppreid.export.exported import DESCRIPTION_KEY, WEIGHTS_FILE
 from ppreid.export.inference import PADDLE_ERRORS, save_network, silenced, structure_file
+from ppreid.export.inputs import input_shape
+from ppreid.tables import LAYOUTS
 
 TOLERANCE = 1e-4  # largest difference of a number in a unit feature vector
+PRODUCER = "ppreid"  # by which `outputs.ONNX_NETWORK` knows a file
 OPSET = 17  # of ONNX; runtimes since 2022 know it
 
 
@@ -23,20 +26,37 @@ class PixelNetwork(nn.Layer):
 
     Args:
         network: normalised images (B, 3, H, W) to features (B, D).
+        layout: what it is to take, a key of LAYOUTS.
         mean: of the colours that the network wants, see `transforms.normalise`.
         std: see `transforms.normalise`.
+
+    Note:
+        Where callers normalise, they do it by ImageNet's numbers; for a network that wants others this is undone.
     """
 
-    def __init__(self, network: nn.Layer, *, mean: Sequence[float], std: Sequence[float]) -> None:
+    def __init__(
+        self, network: nn.Layer, layout: str = "nhwc-uint8", *, mean: Sequence[float], std: Sequence[float]
+    ) -> None:
         super().__init__()
         self.network = network
-        for name, values in (("mean", mean), ("std", std)):
+        self.layout = layout
+        self.has_other_colours = (tuple(mean), tuple(std)) != (IMAGE_MEAN, IMAGE_STD)
+        numbers = {"mean": mean, "std": std, "given_mean": IMAGE_MEAN, "given_std": IMAGE_STD}
+        for name, values in numbers.items():
             self.register_buffer(name, paddle.to_tensor(of_channels(values)[None]))  # (1, 3, 1, 1)
 
     def forward(self, images: Tensor) -> Tensor:
-        """RGB pixels (B, H, W, 3) uint8, resized already, to features (B, D)."""
-        pixels = images.astype("float32").transpose([0, 3, 1, 2]) / 255  # (B, 3, H, W)
-        return self.network((pixels - self.mean) / self.std)
+        """RGB images in the layout, resized already, to features (B, D)."""
+        row = LAYOUTS[self.layout]
+        if row.dtype == "uint8":
+            images = images.astype("float32") / 255
+        if not row.channels_first:
+            images = images.transpose([0, 3, 1, 2])  # (B, 3, H, W)
+        if not row.normalises and self.has_other_colours:
+            images = images * self.given_std + self.given_mean
+        if row.normalises or self.has_other_colours:
+            images = (images - self.mean) / self.std
+        return self.network(images)
 
 
 class ParityRow(NamedTuple):
@@ -67,21 +87,25 @@ def export_paddle(network: PixelNetwork, folder: Path, *, height: int, width: in
     Raises:
         ConfigError: paddle cannot export the network.
     """
-    inputs = paddle.static.InputSpec([None, height, width, 3], "uint8", name="images")
+    shape = input_shape(network.layout, height=height, width=width)
+    inputs = paddle.static.InputSpec([None, *shape], LAYOUTS[network.layout].dtype, name="images")
     try:
         save_network(network, inputs, folder)
     except PADDLE_ERRORS as error:
         raise ConfigError(f"paddle cannot export this network: {error}") from error
 
 
-def require_onnx() -> None:
+def require_onnx(*, otherwise: str = "") -> None:
     """Check that a network can be converted to ONNX here.
+
+    Args:
+        otherwise: what a user without the packages may do instead, for the message.
 
     Raises:
         ConfigError: a package is missing, or does not fit the version of paddle.
     """
     fitting = "paddle2onnx<2" if paddle.__version__.startswith("2.") else "paddle2onnx>=2"
-    install = f"pip install '{fitting}' onnx onnxruntime, or leave onnx out of --formats"
+    install = f"pip install '{fitting}' onnx onnxruntime (the extra ppreid[onnx]){otherwise}"
     if sys.version_info >= (3, 12):
         install += "; paddle2onnx has no wheels for Python 3.12 and newer, but what 3.11 exports runs there as well"
     try:
@@ -120,6 +144,7 @@ def convert_to_onnx(folder: Path, description: str) -> bytes:
             model = onnx.load_model_from_string(paddle2onnx.export(*files, opset_version=OPSET, verbose=False))
         _rename(model.graph)
         onnx.helper.set_model_props(model, {DESCRIPTION_KEY: description})
+        model.producer_name = PRODUCER
         onnx.checker.check_model(model, full_check=True)
     except (*PADDLE_ERRORS, onnx.checker.ValidationError) as error:
         raise ConfigError(f"paddle2onnx cannot convert this network: {error}") from error

@@ -3,9 +3,10 @@
 import hashlib
 import logging
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -95,7 +96,12 @@ def compare(exported: Path, first: Path, second: Path, *, runtime: str = "auto")
 
 
 def feature_blocks(
-    network: ExportedNetwork, paths: Sequence[str], *, first_row: int = 0, batch_size: int
+    network: ExportedNetwork,
+    paths: Sequence[str],
+    *,
+    first_row: int = 0,
+    batch_size: int,
+    resize: Callable[..., Any] = resize,
 ) -> Iterator[tuple[np.ndarray, np.ndarray]]:
     """Run an exported network over image files, batch by batch.
 
@@ -104,6 +110,7 @@ def feature_blocks(
         paths: (N,) image files.
         first_row: where to start.
         batch_size: images per forward pass.
+        resize: (image, *, height, width) to what numpy reads as (H, W, 3).
 
     Yields:
         Unit features (B, D) float32 and their rows (B,).
@@ -111,7 +118,7 @@ def feature_blocks(
     Raises:
         DataError: an image cannot be read.
     """
-    _, height, width, _ = network.manifest.input.shape
+    height, width = network.manifest.input.size
 
     def pixels(path: str) -> np.ndarray:
         return np.asarray(resize(load_image(path), height=height, width=width))  # (H, W, 3)

@@ -1,7 +1,8 @@
 """Write a network as files for other programs, and prove that they compute the same."""
 
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from tempfile import gettempdir
 
@@ -11,7 +12,7 @@ from PIL import Image
 
 import ppreid
 from ppreid.base.errors import ConfigError
-from ppreid.datasets.transforms import normalise, resize
+from ppreid.datasets.transforms import IMAGE_MEAN, IMAGE_STD, normalise, resize
 from ppreid.demo.generated import draw_people
 from ppreid.disk.checks import make_folder
 from ppreid.disk.files import explained, file_sha256, replacing, write_text
@@ -21,12 +22,14 @@ from ppreid.export.exported import (
     MANIFEST_FILE,
     ONNX_FILE,
     Description,
+    ExportedNetwork,
     InputDescription,
     Manifest,
     OutputDescription,
     open_onnx_file,
 )
 from ppreid.export.inference import open_paddle_files
+from ppreid.export.inputs import input_shape, pixels_into
 from ppreid.export.network import (
     ParityRow,
     PixelNetwork,
@@ -38,8 +41,11 @@ from ppreid.export.network import (
 )
 from ppreid.models.reid_net import ReIDNet
 from ppreid.neighbours.checks import check_not_collapsed
+from ppreid.tables import LAYOUTS
 
 logger = logging.getLogger("ppreid")
+
+RUNTIME_NAMES = {"paddle": "Paddle Inference", "onnx": "ONNX Runtime"}  # by format
 
 
 def write_export(
@@ -53,10 +59,9 @@ def write_export(
     backbone: str,
     weights_sha256: str,
     formats: Sequence[str],
+    layout: str = "nhwc-uint8",
 ) -> list[ParityRow]:
     """Write a network into a folder, unless a format does not compute its features.
-
-    The check runs with noise and with drawn people of the real size.
 
     Args:
         model: with its weights; on the CPU.
@@ -68,6 +73,7 @@ def write_export(
         backbone: its name, for the description.
         weights_sha256: of the file of the weights, for the description.
         formats: "paddle" (Paddle Inference), "onnx", or both.
+        layout: what the exported network takes, a key of LAYOUTS.
 
     Returns:
         How far every format is from the network.
@@ -77,16 +83,72 @@ def write_export(
         WeightsError: the network gives every image the same features.
         WriteError: the folder cannot be written.
     """
-    network = PixelNetwork(model, mean=mean, std=std)
-    network.eval()
-    description = Description(
+    described = describe(
+        model,
+        layout=layout,
+        height=height,
+        width=width,
+        mean=mean,
+        std=std,
+        backbone=backbone,
+        weights_sha256=weights_sha256,
+    )
+    with checked_export(model, described, mean=mean, std=std, formats=formats) as (folder, _, rows):
+        wanted = [name for kind in formats for name in FILES[kind] if (folder / name).exists()]
+        _write(output, described, {name: (folder / name).read_bytes() for name in wanted})
+    logger.info("written: %s (%s, %s)", output, ", ".join(wanted), MANIFEST_FILE)
+    return rows
+
+
+def describe(
+    model: ReIDNet,
+    *,
+    layout: str,
+    height: int,
+    width: int,
+    mean: Sequence[float],
+    std: Sequence[float],
+    backbone: str,
+    weights_sha256: str,
+) -> Description:
+    """What others must know of a network; the arguments are those of `write_export`."""
+    if not LAYOUTS[layout].normalises:
+        mean, std = IMAGE_MEAN, IMAGE_STD  # what callers apply, see `PixelNetwork`
+    shape = input_shape(layout, height=height, width=width)
+    given = {"layout": layout, "shape": ("batch", *shape), "dtype": LAYOUTS[layout].dtype, "mean": mean, "std": std}
+    return Description(
         ppreid=ppreid.__version__,
         paddle=paddle.__version__,
         backbone=backbone,
         weights_sha256=weights_sha256,
-        input=InputDescription(shape=("batch", height, width, 3), mean=_three(mean), std=_three(std)),
+        input=InputDescription.model_validate(given),
         output=OutputDescription(shape=("batch", model.feature_dim)),
     )
+
+
+@contextmanager
+def checked_export(
+    model: ReIDNet, described: Description, *, mean: Sequence[float], std: Sequence[float], formats: Sequence[str]
+) -> Iterator[tuple[Path, dict[str, ExportedNetwork], list[ParityRow]]]:
+    """Export a network into a temporary folder, and prove with noise and drawn people that it computes the same.
+
+    Args:
+        model: with its weights; on the CPU.
+        described: see `describe`.
+        mean: of the colours that the network was trained with, see `transforms.normalise`.
+        std: see `transforms.normalise`.
+        formats: "paddle" (Paddle Inference), "onnx", or both.
+
+    Yields:
+        The folder, the exported network by format, and how far each is from the original.
+
+    Raises:
+        ConfigError: a format cannot run the network, or computes something else.
+        WeightsError: the network gives every image the same features.
+    """
+    height, width = described.input.size
+    network = PixelNetwork(model, described.input.layout, mean=mean, std=std)
+    network.eval()
     batches = _check_batches(height, width)
     different = [pixels for _, pixels in batches if len(pixels) > 1]
     original = _features_by(model, mean, std)
@@ -94,27 +156,23 @@ def write_export(
     with temporary_folder(Path(gettempdir(), "ppreid")) as folder:
         export_paddle(network, folder, height=height, width=width)
         if "onnx" in formats:
-            (folder / ONNX_FILE).write_bytes(convert_to_onnx(folder, description.model_dump_json()))
-        rows = compare_runtimes(original, _opened(folder, formats, batches[0][1]), batches)
+            (folder / ONNX_FILE).write_bytes(convert_to_onnx(folder, described.model_dump_json()))
+        opened = {kind: ExportedNetwork(described, kind, _opened(kind, folder, described)) for kind in formats}
+        runtimes = {RUNTIME_NAMES[kind]: network.forward for kind, network in opened.items()}
+        rows = compare_runtimes(original, runtimes, batches)
         logger.info("features of the exported network beside those of the original\n%s", parity_table(rows))
         require_parity(rows)
-        wanted = [name for kind in formats for name in FILES[kind] if (folder / name).exists()]
-        _write(output, description, {name: (folder / name).read_bytes() for name in wanted})
-    logger.info("written: %s (%s, %s)", output, ", ".join(wanted), MANIFEST_FILE)
-    return rows
+        yield folder, opened, rows
 
 
-def _opened(folder: Path, formats: Sequence[str], example: np.ndarray) -> dict[str, Callable[[np.ndarray], np.ndarray]]:
-    """What runs each format, by its name in the table."""
-    openers = {"paddle": ("Paddle Inference", open_paddle_files), "onnx": ("ONNX Runtime", open_onnx_file)}
-    runtimes = {}
-    for kind in formats:
-        name, opener = openers[kind]
-        try:
-            runtimes[name] = opener(folder, example)
-        except (RuntimeError, ValueError, OSError) as error:
-            raise ConfigError(f"{name} cannot run the exported network: {error}; nothing was written") from error
-    return runtimes
+def _opened(kind: str, folder: Path, described: Description) -> Callable[[np.ndarray], np.ndarray]:
+    """What runs a format, from pixels to features."""
+    try:
+        opener = {"paddle": open_paddle_files, "onnx": open_onnx_file}[kind]
+        return pixels_into(opener, folder, layout=described.input.layout, size=described.input.size)
+    except (RuntimeError, ValueError, OSError) as error:
+        name = RUNTIME_NAMES[kind]
+        raise ConfigError(f"{name} cannot run the exported network: {error}; nothing was written") from error
 
 
 def _features_by(
@@ -150,8 +208,3 @@ def _write(output: Path, description: Description, files: dict[str, bytes]) -> N
         digests = {name: file_sha256(output / name) for name in files}
         manifest = Manifest.model_validate({**description.model_dump(), "files": digests})
         write_text(output / MANIFEST_FILE, manifest.model_dump_json(indent=2) + "\n")
-
-
-def _three(numbers: Sequence[float]) -> tuple[float, float, float]:
-    red, green, blue = numbers
-    return red, green, blue

@@ -11,6 +11,7 @@ from ppreid.base.errors import ConfigError, unknown_choice
 from ppreid.config.schema import Config
 from ppreid.disk.checks import check_folder
 from ppreid.disk.outputs import refuse_inputs
+from ppreid.tables import EXPORT_TARGETS, LAYOUTS
 from ppreid.verbs.command import add_overwrite, add_run_arguments, read_config
 
 if TYPE_CHECKING:
@@ -18,12 +19,15 @@ if TYPE_CHECKING:
 
 EXAMPLES = """\
   python tools/export.py output/demo --out net
+  python tools/export.py output/recordings --for ultralytics --out person.onnx
+  python tools/export.py output/recordings --for boxmot --out person.onnx
   python tools/export.py -c ResNet50_UReID_infer.yaml --out net
   python tools/export.py -c ResNet50_UReID_infer.yaml --out net --formats paddle --overwrite
   python tools/export.py --to fiftyone --features train.npy --labels output/demo/labels.csv --out view
 
 The exported network takes RGB pixels and normalises them itself; export.json beside it says everything a caller must
 know. Nothing is written unless every format computes the features of the network to 1e-4. tools/predict.py runs it.
+--for writes one ONNX file that a tracker takes, and says what the tracker's own way to resize crops costs.
 --to fiftyone writes images (by path), features and labels in a form that FiftyOne loads.
 """
 FORMATS = ("paddle", "onnx")
@@ -35,13 +39,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--to", choices=("network", "fiftyone"), default="network", help="what to export (default: %(default)s)"
     )
-    parser.add_argument("--out", type=Path, required=True, metavar="FOLDER", help="folder to make")
+    parser.add_argument("--out", type=Path, required=True, metavar="FOLDER", help="folder to make; with --for a file")
     parser.add_argument(
-        "--formats",
-        default=",".join(FORMATS),
-        metavar="LIST",
-        help="paddle (Paddle Inference), onnx, or both with a comma (default: %(default)s)",
+        "--for", dest="target", metavar="TRACKER", help=f"one ONNX file for {' or '.join(EXPORT_TARGETS)}"
     )
+    parser.add_argument("--evaluate", action="store_true", help="with --for: also mAP with either way to resize")
+    parser.add_argument(
+        "--formats", metavar="LIST", help=f"paddle (Paddle Inference), onnx, or both (default: {','.join(FORMATS)})"
+    )
+    parser.add_argument("--layout", metavar="NAME", help=f"of the input: {', '.join(LAYOUTS)} (default: the first)")
     parser.add_argument("--features", type=Path, metavar="FILE", help="for fiftyone: of tools/extract.py")
     parser.add_argument("--labels", type=Path, metavar="FILE", help="for fiftyone: CSV with path and cluster")
     add_overwrite(parser, "an earlier export in FOLDER")
@@ -58,10 +64,30 @@ def run(args: argparse.Namespace) -> None:
         return
     if args.features or args.labels:
         raise ConfigError("--features and --labels go with --to fiftyone")
-    export(read_config(args), args.out, formats=args.formats.split(","), overwrite=args.overwrite)
+    if args.target is None:
+        if args.evaluate:
+            raise ConfigError("--evaluate goes with --for; tools/eval.py evaluates a network")
+        formats = FORMATS if args.formats is None else args.formats.split(",")
+        layout = next(iter(LAYOUTS)) if args.layout is None else args.layout
+        export(read_config(args), args.out, formats=formats, layout=layout, overwrite=args.overwrite)
+        return
+    if not (args.formats is None and args.layout is None):
+        raise ConfigError("--for says format and layout; leave --formats and --layout out")
+    if args.target not in EXPORT_TARGETS:
+        raise ConfigError(unknown_choice("--for", args.target, EXPORT_TARGETS))
+    from ppreid.verbs.tracker_export import export_for
+
+    export_for(read_config(args), args.out, target=args.target, evaluate=args.evaluate, overwrite=args.overwrite)
 
 
-def export(cfg: Config, output: Path, *, formats: Sequence[str] = FORMATS, overwrite: bool = False) -> list[ParityRow]:
+def export(
+    cfg: Config,
+    output: Path,
+    *,
+    formats: Sequence[str] = FORMATS,
+    layout: str = "nhwc-uint8",
+    overwrite: bool = False,
+) -> list[ParityRow]:
     """Write a trained network as files that run without ppreid; nothing is written unless they compute the same.
 
     The check runs on the CPU, whatever `device` says, with noise and with drawn people of the real size.
@@ -70,6 +96,7 @@ def export(cfg: Config, output: Path, *, formats: Sequence[str] = FORMATS, overw
         cfg: the network and the size of its images; of a training configuration only the keys that evaluation reads.
         output: folder to make.
         formats: "paddle" (Paddle Inference), "onnx", or both.
+        layout: what the exported network takes, a key of LAYOUTS.
         overwrite: replace an earlier export in `output`.
 
     Returns:
@@ -82,6 +109,8 @@ def export(cfg: Config, output: Path, *, formats: Sequence[str] = FORMATS, overw
     from ppreid.processes.device import use_device
     from ppreid.verbs.network import trained_network
 
+    if layout not in LAYOUTS:
+        raise ConfigError(unknown_choice("--layout", layout, LAYOUTS))
     _check_request(output, formats, Path(cfg.model.weights), overwrite)
     use_device("cpu")
     model, weights = trained_network(cfg.model, cfg.data)
@@ -95,6 +124,7 @@ def export(cfg: Config, output: Path, *, formats: Sequence[str] = FORMATS, overw
         backbone=cfg.model.backbone,
         weights_sha256=weights.sha256,
         formats=formats,
+        layout=layout,
     )
 
 
@@ -115,4 +145,4 @@ def _check_request(output: Path, formats: Sequence[str], weights: Path, overwrit
     for name in earlier:
         refuse_inputs("--out", output / name, [weights])
     if "onnx" in formats:
-        require_onnx()
+        require_onnx(otherwise=", or leave onnx out of --formats")

@@ -18,6 +18,7 @@ from ppreid.export import write
 from ppreid.export.exported import open_exported, read_manifest
 from ppreid.export.network import ParityRow, PixelNetwork, compare_runtimes, require_onnx, require_parity
 from ppreid.export.predict import compare
+from ppreid.tables import LAYOUTS
 from ppreid.verbs.export import export
 from ppreid.verbs.extract import extract
 from ppreid.weights.files import save_weights
@@ -50,6 +51,22 @@ def exported(write_tiny_config, tmp_path_factory):
     cfg = config_with_weights(write_tiny_config(folder), folder)
     export(cfg, folder / "net", formats=BOTH)
     return cfg, folder / "net"
+
+
+@pytest.mark.parametrize("layout", list(LAYOUTS)[1:])
+def test_prediction_takes_a_network_of_any_layout(exported, layout, tiny_root, tmp_path):
+    cfg, net = exported
+    arguments = ["-c", "demo.yaml", "-o", f"model.weights={cfg.model.weights}", "-o", "model.base_width=8"]
+    size = ["-o", "data.height=32", "-o", "data.width=16"]
+    made = ["export", *arguments, *size, "--out", str(tmp_path / "net"), "--layout", layout, "--formats", BOTH[-1]]
+    assert main(made) == 0
+    assert read_manifest(tmp_path / "net").input.shape == ("batch", 3, 32, 16)
+    images = sorted((tiny_root / "demo" / "query").iterdir())[:2]
+    assert compare(tmp_path / "net", *images) == pytest.approx(compare(net, *images), abs=1e-4)
+    manifest = json.loads((tmp_path / "net" / "export.json").read_text())
+    edit(tmp_path / "net", input={**manifest["input"], "shape": ["batch", 32, 16, 3]})
+    with pytest.raises(WeightsError, match=f"are none of layout {layout}"):
+        read_manifest(tmp_path / "net")
 
 
 @pytest.mark.parametrize("runtime", BOTH)
@@ -120,8 +137,8 @@ def test_every_kind_of_network_exports(tiny_config, tmp_path, overrides):
 def test_nothing_is_left_behind_when_the_copy_computes_something_else(tiny_config, tmp_path, monkeypatch):
     cfg = config_with_weights(tiny_config, tmp_path)
 
-    def other_network(network, **normalisation):
-        other = PixelNetwork(network, **normalisation)
+    def other_network(network, layout, **normalisation):
+        other = PixelNetwork(network, layout, **normalisation)
         other.mean.set_value(other.mean + 0.1)
         return other
 
