@@ -5,7 +5,7 @@ VENV ?= .venv
 # one thread per test process: two processes use two cores better than two threads each would
 PYTEST = OMP_NUM_THREADS=1 $(VENV)/bin/python -m pytest -n auto --maxprocesses 4
 
-.PHONY: demo test lint install install-dev test-paddle-2.6 clean
+.PHONY: demo test lint install install-dev test-paddle-2.6 test-trackers clean
 
 install: $(VENV)/.installed
 install-dev: $(VENV)/.installed-dev
@@ -41,5 +41,19 @@ test-paddle-2.6: .venv-paddle-2.6/.installed
 	    "paddlepaddle==2.6.2" "numpy<2" "paddle2onnx<2" -r requirements.txt -r requirements-dev.txt
 	touch $@
 
+# Does a tracker mix people up less with the network of RUN? The released packages are AGPL, and torch is large (7 GB with
+# its CUDA libraries): both only here, in an environment of their own. They would install what they miss while they run.
+RUN ?= output/demo
+test-trackers: install-dev .venv-trackers/.installed
+	test -f $(RUN)/config.yaml || $(MAKE) demo
+	$(VENV)/bin/python tools/make_demo_data.py --recordings data/recordings
+	$(VENV)/bin/python benchmarks/trackers.py prepare $(RUN) output/trackers
+	YOLO_AUTOINSTALL=false .venv-trackers/bin/python benchmarks/trackers.py track data/recordings output/trackers
+
+.venv-trackers/.installed:
+	$(PYTHON) -m venv .venv-trackers
+	.venv-trackers/bin/python -m pip install --quiet --disable-pip-version-check ultralytics "boxmot[onnx]" motmetrics
+	touch $@
+
 clean:
-	rm -rf .venv .venv-paddle-2.6 output build ppreid.egg-info
+	rm -rf .venv .venv-paddle-2.6 .venv-trackers output build ppreid.egg-info
