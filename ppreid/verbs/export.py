@@ -40,9 +40,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--to", choices=("network", "fiftyone"), default="network", help="what to export (default: %(default)s)"
     )
     parser.add_argument("--out", type=Path, required=True, metavar="FOLDER", help="folder to make; with --for a file")
-    parser.add_argument(
-        "--for", dest="target", metavar="TRACKER", help=f"one ONNX file for {' or '.join(EXPORT_TARGETS)}"
-    )
+    parser.add_argument("--for", dest="target", metavar="TRACKER", help=f"one ONNX file: {' or '.join(EXPORT_TARGETS)}")
     parser.add_argument("--evaluate", action="store_true", help="with --for: also mAP with either way to resize")
     parser.add_argument(
         "--formats", metavar="LIST", help=f"paddle (Paddle Inference), onnx, or both (default: {','.join(FORMATS)})"
