@@ -46,7 +46,7 @@ def prepare(run: Path, output: Path) -> None:
 
     from ppreid import wiring
     from ppreid.verbs.command import run_config
-    from ppreid.verbs.export import export_for
+    from ppreid.verbs.tracker_export import export_for
     from ppreid.weights.files import save_weights
 
     output.mkdir(parents=True, exist_ok=True)

@@ -27,9 +27,11 @@ def add_override(parser: argparse.ArgumentParser, *, what: str = "set one key") 
     )
 
 
-def add_config_arguments(parser: argparse.ArgumentParser, *, default: str | None = None) -> None:
-    """Add -c and -o; -c is required where there is no default."""
-    _add_config(parser, default=default).required = default is None
+def add_config_arguments(
+    parser: argparse.ArgumentParser, *, default: str | None = None, required: bool | None = None
+) -> None:
+    """Add -c and -o; unless `required` says so, -c is required where there is no default."""
+    _add_config(parser, default=default).required = default is None if required is None else required
     add_override(parser)
 
 
@@ -107,11 +109,9 @@ def run_config(folder: Path, overrides: Sequence[str] = (), *, network: str | No
         DataError: its configuration is damaged.
         WeightsError: it has no such network.
     """
-    from ppreid.run.folder import BEST, CONFIG, LAST  # imports paddle
+    from ppreid.run.folder import BEST, LAST  # imports paddle
 
-    if not is_there(folder / CONFIG, ConfigError):
-        raise ConfigError(f"{folder} holds no run: it has no {CONFIG}; give the output_dir of a training, or -c FILE")
-    cfg = load_config(folder / CONFIG, overrides, alone=True)
+    cfg = run_settings(folder, overrides)
     named = {override.partition("=")[0].strip() for override in overrides}
     weights = {"weights": cfg.model.weights, "weights_sha256": cfg.model.weights_sha256}
     if "model.weights" not in named:
@@ -125,9 +125,28 @@ def run_config(folder: Path, overrides: Sequence[str] = (), *, network: str | No
         weights["weights"] = str(found[0])
     if "model.weights_sha256" not in named:
         weights["weights_sha256"] = ""  # the configuration pins what the training began with
-    output = cfg.output_dir if "output_dir" in named else str(folder)
     logger.info("run: %s, network: %s", folder, weights["weights"])
-    return cfg.model_copy(update={"output_dir": output, "model": cfg.model.model_copy(update=weights)})
+    return cfg.model_copy(update={"model": cfg.model.model_copy(update=weights)})
+
+
+def run_settings(folder: Path, overrides: Sequence[str] = ()) -> Config:
+    """The configuration of a run as it was trained, with its folder as output_dir.
+
+    Args:
+        folder: output_dir of a training, wherever it is now.
+        overrides: "a.b=value"; they win over both.
+
+    Raises:
+        ConfigError: the folder holds no run, or an override is wrong.
+        DataError: its configuration is damaged.
+    """
+    from ppreid.run.folder import CONFIG  # imports paddle
+
+    if not is_there(folder / CONFIG, ConfigError):
+        raise ConfigError(f"{folder} holds no run: it has no {CONFIG}; give the output_dir of a training, or -c FILE")
+    cfg = load_config(folder / CONFIG, overrides, alone=True)
+    is_elsewhere = any(override.partition("=")[0].strip() == "output_dir" for override in overrides)
+    return cfg if is_elsewhere else cfg.model_copy(update={"output_dir": str(folder)})
 
 
 def for_training(cfg: Config, source: str) -> TrainingConfig:

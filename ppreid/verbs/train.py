@@ -10,10 +10,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ppreid.base.environment import ask_for_determinism
+from ppreid.base.errors import ConfigError
 from ppreid.config.load import config_text
 from ppreid.config.schema import TrainingConfig, scaled_to_devices
 from ppreid.run.log import logger
-from ppreid.verbs.command import add_config_arguments, read_training_config
+from ppreid.verbs.command import add_config_arguments, for_training, read_training_config, run_settings
 
 if TYPE_CHECKING:
     import numpy as np
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
 EXAMPLES = """\
   python tools/train.py -c demo.yaml
   python tools/train.py -c ise_market1501.yaml -o data.root=/datasets -o output_dir=output/first
+  python tools/train.py --resume output/first
   python tools/train.py -c ise_market1501.yaml --resume
   python tools/train.py -c ise_market1501.yaml -o output_dir=output/second --resume output/first
 
@@ -38,7 +40,7 @@ The files under configs/ are found by name. Every key can be set with -o; a wron
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """What the command line takes."""
-    add_config_arguments(parser)
+    add_config_arguments(parser, required=False)
     group = parser.add_mutually_exclusive_group()
     group.add_argument(
         "--resume",
@@ -46,17 +48,29 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         const="auto",
         default="",
         metavar="auto|DIR|FILE",
-        help="go on from the last checkpoint in output_dir (auto, or nothing behind --resume), in DIR, or from FILE",
+        help="go on from the last checkpoint in output_dir (auto, or nothing behind --resume), in DIR, or from FILE; "
+        "without -c the configuration there goes on as well",
     )
     group.add_argument("--overwrite", action="store_true", help="replace an earlier run in output_dir")
 
 
 def run(args: argparse.Namespace) -> None:
     """Do what the command line asks for."""
-    cfg = read_training_config(args)
+    cfg = read_training_config(args) if args.config else _resumed_config(args)
     if cfg.deterministic:
         ask_for_determinism()
     train(cfg, overwrite=args.overwrite, resume=args.resume)
+
+
+def _resumed_config(args: argparse.Namespace) -> TrainingConfig:
+    """What a run that goes on was configured as."""
+    if args.resume in ("", "auto"):
+        raise ConfigError(
+            "train needs -c FILE; to go on with a run as it was configured, give its folder (--resume DIR)"
+        )
+    path = Path(args.resume)
+    folder = path if path.is_dir() else path.parent
+    return for_training(run_settings(folder, args.overrides), str(folder))
 
 
 def train(cfg: TrainingConfig, *, overwrite: bool = False, resume: str = "") -> list[dict[str, Any]]:

@@ -1,5 +1,6 @@
 """The folder of a run stands for its configuration and its network."""
 
+import json
 import shutil
 
 import paddle
@@ -96,9 +97,23 @@ def test_extraction_takes_a_run(trained):
     assert (short.features == long.features).all()
 
 
+def test_a_training_goes_on_with_its_own_configuration(tiny_config, tmp_path):
+    assert main(["train", "-c", str(tiny_config), "-o", "solver.epochs=1", "-o", "seed=7"]) == 0
+    (tmp_path / "run").rename(tmp_path / "there")
+    assert main(["train", "--resume", str(tmp_path / "there"), "-o", "solver.epochs=2"]) == 0
+    assert not (tmp_path / "run").exists()
+    rows = [json.loads(line) for line in (tmp_path / "there" / "metrics.jsonl").read_text().splitlines()]
+    assert [row["epoch"] for row in rows if row["event"] == "epoch"] == [1, 2]
+    cfg = load_config(tmp_path / "there" / "config.yaml")
+    assert (cfg.seed, cfg.solver.epochs, cfg.output_dir) == (7, 2, str(tmp_path / "there"))
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
+        (["train"], "train needs -c FILE; to go on with a run as it was configured, give its folder"),
+        (["train", "--resume"], "train needs -c FILE"),
+        (["train", "--resume", "nothing/here"], "nothing holds no run: it has no config.yaml"),
         (["eval"], "which network? give the folder of a run (output/demo), or a configuration (-c FILE)"),
         (["eval", "moved", "-c", "demo.yaml"], "moved and -c demo.yaml are two configurations"),
         (["eval", "demo.yaml", "--best"], "--best chooses among the networks of a run"),
