@@ -7,21 +7,15 @@ Exit codes: 0 done; 1 unexpected error, or a problem of the environment (doctor)
 143 ended by SIGTERM.
 """
 
-import argparse
-import atexit
-import platform
+from __future__ import annotations
+
 import signal
 import sys
-from collections.abc import Sequence
-from importlib import import_module
-from importlib.metadata import PackageNotFoundError, version
-from typing import NamedTuple, Protocol, cast
+from typing import TYPE_CHECKING, NamedTuple, Protocol, cast
 
-import ppreid
-from ppreid.base.environment import launched_processes
-from ppreid.base.errors import ConfigError, unknown_choice
-from ppreid.run.log import log_to_console, open_standard_streams
-from ppreid.verbs.ending import Ending
+if TYPE_CHECKING:  # next to nothing is imported before `main` can answer Ctrl-C
+    import argparse
+    from collections.abc import Sequence
 
 
 class Verb(NamedTuple):
@@ -69,6 +63,7 @@ EXIT_CODES = """\
 exit codes: 0 done, 2 configuration or arguments, 3 data, 4 weights, 5 clustering, 6 training, 7 evaluation,
   8 a file that cannot be written, 130 interrupted (Ctrl-C), 143 ended by SIGTERM,
   1 unexpected or (doctor) a problem of the environment"""
+_OF_ALL = ("-h", "--help", "--version")  # what may stand in the place of a command
 SEVERAL_PROCESSES = ("train", "eval")  # commands that paddle.distributed.launch may start
 
 
@@ -81,10 +76,20 @@ def main(argv: Sequence[str] | None = None) -> int:
     Returns:
         Exit code, see the text of this module.
     """
-    open_standard_streams()
     arguments = sys.argv[1:] if argv is None else list(argv)
+    try:
+        import atexit
+
+        from ppreid.run.log import log_to_console, open_standard_streams
+        from ppreid.verbs.ending import Ending
+    except KeyboardInterrupt:
+        return 128 + signal.SIGINT
+    open_standard_streams()
     atexit.register(signal.signal, signal.SIGINT, signal.SIG_DFL)  # a late Ctrl-C ends the process without a traceback
     with Ending(debug="--debug" in arguments) as ending:
+        from ppreid.base.environment import launched_processes
+        from ppreid.base.errors import ConfigError
+
         arguments = [argument for argument in arguments if argument != "--debug"]
         if not arguments:
             parser([]).print_help(sys.stderr)
@@ -99,6 +104,8 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def verb_module(name: str) -> VerbModule:
     """The module of a command, which is imported here."""
+    from importlib import import_module
+
     return cast(VerbModule, import_module(f"ppreid.verbs.{VERBS[name].module}"))
 
 
@@ -109,6 +116,8 @@ def parser(names: Sequence[str] = tuple(VERBS)) -> argparse.ArgumentParser:
         names: commands whose arguments are wanted, which imports their modules; of the others there is only one line
             of help.
     """
+    import argparse
+
     whole = argparse.ArgumentParser(
         prog="ppreid",
         description="Unsupervised person re-identification with ISE.",
@@ -135,10 +144,12 @@ def parser(names: Sequence[str] = tuple(VERBS)) -> argparse.ArgumentParser:
 
 def _parse(arguments: list[str]) -> argparse.Namespace:
     """Arguments as a namespace; a command or an option that does not exist is answered with the nearest one."""
+    from ppreid.base.errors import ConfigError, unknown_choice
+
     if arguments[0] == "help":  # as other programs have it
         arguments = [*arguments[1:], "--help"]
     name = arguments[0]
-    if not name.startswith("-") and name not in VERBS:
+    if name not in VERBS and name not in _OF_ALL:
         raise ConfigError(unknown_choice("the command", name, VERBS))
     args, unknown = parser([name]).parse_known_args(arguments)
     if unknown:
@@ -150,6 +161,11 @@ def _parse(arguments: list[str]) -> argparse.Namespace:
 
 def _versions() -> str:
     """Versions of ppreid, paddle and Python, found without importing paddle."""
+    import platform
+    from importlib.metadata import PackageNotFoundError, version
+
+    import ppreid
+
     found = []
     for package in ("paddlepaddle", "paddlepaddle-gpu"):
         try:

@@ -1,7 +1,7 @@
 """YAML that may come from anywhere: plain values only, and no text makes the reader work for long."""
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import yaml
@@ -111,3 +111,12 @@ def _take_texts(loader: _Loader, node: yaml.Node, key: Key, is_text: Callable[[K
             # a new node, since an alias may stand for the old one under a key that is no text
             node.value[number] = (name, yaml.ScalarNode(_TEXT, value.value, value.start_mark, value.end_mark))
         _take_texts(loader, value, inner, is_text)
+
+
+def key_lines(node: yaml.Node | None, prefix: Key = ()) -> Iterator[tuple[Key, int]]:
+    """Every key path below a YAML node with its line number, counted from 1."""
+    if isinstance(node, yaml.MappingNode):
+        for key_node, value_node in node.value:
+            key = (*prefix, str(key_node.value))
+            yield key, key_node.start_mark.line + 1
+            yield from key_lines(value_node, key)

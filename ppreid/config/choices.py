@@ -1,5 +1,6 @@
 """What all sections have in common, the types of their values, and what is said about a wrong one."""
 
+import re
 from collections.abc import Collection, Iterable, Mapping
 from difflib import get_close_matches
 from typing import Annotated
@@ -76,10 +77,13 @@ def _not_of_another_program(value: object) -> object:
         name, number = "cuda", name
     if name == "cuda":
         raise refusal(f"device is {value!r}; it should be {'gpu:' + number if number else 'gpu'}")
+    if isinstance(value, str) and not re.fullmatch(_DEVICE, value):
+        raise refusal(f"device is {value!r}; it should be auto, cpu, gpu, or gpu:N for one of several")
     return value
 
 
-Device = Annotated[str, Field(pattern=r"^(auto|cpu|gpu(:\d+)?)$"), BeforeValidator(_not_of_another_program)]
+_DEVICE = r"^(auto|cpu|gpu(:\d+)?)$"
+Device = Annotated[str, Field(pattern=_DEVICE), BeforeValidator(_not_of_another_program)]
 
 
 def explain(

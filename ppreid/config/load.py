@@ -6,7 +6,7 @@ both. All problems are reported at once, each with the key, the file and line, w
 
 import os
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
@@ -15,7 +15,7 @@ import yaml
 from pydantic import BaseModel, ValidationError
 
 from ppreid.base.errors import ConfigError, DataError, PpreidWarning, unknown_choice
-from ppreid.base.plain_yaml import MAX_LETTERS, Key, parse_yaml
+from ppreid.base.plain_yaml import MAX_LETTERS, Key, key_lines, parse_yaml
 from ppreid.base.reading import is_there, reading
 from ppreid.config.choices import SHOWN, explain, key_names
 from ppreid.config.schema import Config, EvaluationConfig, TrainingConfig, text_keys
@@ -38,11 +38,21 @@ def load_config(path: str | Path, overrides: Sequence[str] = (), *, alone: bool 
 
     Raises:
         ConfigError: the file cannot be read, or keys or values are wrong (all are listed).
-        DataError: it was to stand alone, and does not.
+        DataError: it was to stand alone, and does not, or something is wrong with it before the overrides.
     """
-    if alone and not is_there(path, DataError):
+    if not alone:
+        return _checked(find_config(path), overrides, alone=False)
+    if not is_there(path, DataError):
         raise DataError(f"{path} does not exist; it belongs to the other files of its folder")
-    file = Path(path) if alone else find_config(path)
+    try:
+        written = _checked(Path(path), (), alone=True)
+    except ConfigError as error:  # nobody who gives the command has written it
+        raise DataError(f"{error}\n{path} was written by a command, and was damaged or changed since") from None
+    return _checked(Path(path), overrides, alone=True) if overrides else written
+
+
+def _checked(file: Path, overrides: Sequence[str], *, alone: bool) -> Config:
+    """The configuration that a file and overrides mean."""
     values, places = _read_yaml(file) if alone else _read_with_bases(file, chain=())
     if alone and "base" in values:
         raise DataError(f"{places[('base',)]}: there is a base:, but commands write complete files; it was changed")
@@ -162,20 +172,11 @@ def _read_yaml(file: Path) -> tuple[dict[str, Any], dict[Key, str]]:
     if not isinstance(values, dict):
         raise ConfigError(f"{file} must hold keys and values, found {type(values).__name__}")
     places: dict[Key, str] = {}
-    for key, line in _lines(node, ()):
+    for key, line in key_lines(node):
         if key in places:
             raise ConfigError(f"{file}:{line}: key {'.'.join(key)!r} stands twice (first at {places[key]})")
         places[key] = f"{file}:{line}"
     return values, places
-
-
-def _lines(node: yaml.Node | None, prefix: Key) -> Iterator[tuple[Key, int]]:
-    """Every key path below a YAML node with its line number, counted from 1."""
-    if isinstance(node, yaml.MappingNode):
-        for key_node, value_node in node.value:
-            key = (*prefix, str(key_node.value))
-            yield key, key_node.start_mark.line + 1
-            yield from _lines(value_node, key)
 
 
 def _merge(base: dict[str, Any], values: dict[str, Any]) -> dict[str, Any]:

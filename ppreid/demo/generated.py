@@ -19,6 +19,7 @@ from ppreid.datasets.folder_layout import BOUNDING_BOX_LAYOUT, read_split
 from ppreid.demo.camera import take_picture
 from ppreid.demo.shots import Shot, camera_numbered, image_stream, person_numbered, plan_shots
 from ppreid.disk.places import followed, temporary_folder
+from ppreid.disk.text import read_json
 
 DESCRIPTION_FILE = "generated.json"
 _DRAWING_VERSION = 1  # raise it when the same arguments give other images
@@ -109,8 +110,8 @@ def _is_already_there(root: Path, description: str, shots: list[Shot]) -> bool:
     if not root.exists() or (root.is_dir() and not any(root.iterdir())):
         return False
     try:
-        found = dict(json.loads((root / DESCRIPTION_FILE).read_text(encoding="utf-8")))
-    except (OSError, ValueError, TypeError) as error:
+        found = read_json(root / DESCRIPTION_FILE)
+    except DataError as error:
         raise DataError(
             f"{root} is not empty and holds no generated data ({DESCRIPTION_FILE} cannot be read: {error}); "
             "choose another folder"

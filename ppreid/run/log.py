@@ -113,7 +113,7 @@ class _Printable(logging.Formatter):
 
 
 class _Results(logging.Handler):
-    """Results on standard output, for as long as somebody reads it; in a service that has none nobody does."""
+    """Results on standard output, for as long as somebody reads it; without one they are left to standard error."""
 
     def emit(self, record: logging.LogRecord) -> None:
         """Write a result; that it cannot be written ends the command."""
@@ -126,8 +126,8 @@ class _Console(logging.Handler):
 
     def emit(self, record: logging.LogRecord) -> None:
         """Write a message, unless it is a result that is shown."""
-        is_shown = hasattr(record, _IS_RESULT) and any(isinstance(handler, _Results) for handler in logger.handlers)
-        if not is_shown:
+        is_result = hasattr(record, _IS_RESULT) and sys.stdout is not None
+        if not (is_result and any(isinstance(handler, _Results) for handler in logger.handlers)):
             print(self.format(record), file=sys.stderr)
 
 

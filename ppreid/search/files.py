@@ -67,11 +67,25 @@ def file_names(num_parts: int, method: str) -> list[str]:
 def write_manifest(folder: Path, manifest: Manifest) -> None:
     """Make the files of an index valid, from one moment to the next; `manifest.files` is filled in here."""
     sums = {name: file_sha256(folder / name) for name in file_names(len(manifest.parts), manifest.method)}
-    content = {"format": FORMAT, "version": VERSION, **manifest._replace(files=sums)._asdict()}
-    text = json.dumps(content, indent=2) + "\n"
+    write_text(folder / MANIFEST, _text(folder, manifest._replace(files=sums)))
+
+
+def require_fit(folder: Path, manifest: Manifest) -> None:
+    """Find out before the features are extracted whether index.json has room for the cameras.
+
+    Raises:
+        DataError: it has not.
+    """
+    names = file_names(len(manifest.parts), manifest.method)
+    _text(folder, manifest._replace(files=dict.fromkeys(names, "0" * 64)))
+
+
+def _text(folder: Path, manifest: Manifest) -> str:
+    text = json.dumps({"format": FORMAT, "version": VERSION, **manifest._asdict()}, indent=2) + "\n"
     if len(text) > MAX_JSON:
-        raise DataError(f"{folder} would have {len(manifest.cameras):,} cameras, more than fit into {MANIFEST}")
-    write_text(folder / MANIFEST, text)
+        cameras = f"{folder} would have {len(manifest.cameras):,} cameras, more than fit into {MANIFEST}"
+        raise DataError(f"{cameras}; is the camera the right part of the paths?")
+    return text
 
 
 def read_manifest(folder: Path) -> Manifest:

@@ -22,6 +22,7 @@ from ppreid.search.files import (
     read_lists,
     read_manifest,
     read_parts,
+    require_fit,
     write_lists,
     write_manifest,
 )
@@ -30,6 +31,7 @@ from ppreid.search.gallery import assign_lists, choose_method, learn_lists
 logger = logging.getLogger("ppreid")
 
 SKIPPED = "part_{:04d}.bad_images.txt"
+_ANY_DIM = 4096  # until the features are there
 Extract = Callable[[Sequence[ImageRecord], Path], None]  # writes the features of images to an .npy file, records beside
 
 
@@ -114,13 +116,15 @@ def first_part(
         Number of images.
     """
     records = _absolute(contents.split.train)
+    method = choose_method(method, len(records))
+    manifest = Manifest([len(records)], _ANY_DIM, method, list(contents.camera_names), dict(made_with), {})
+    require_fit(folder, manifest)
     _remove_unfinished(folder, 0)
     extract(records, folder / part_file(0))
     features = np.load(folder / part_file(0), mmap_mode="r", allow_pickle=False)
-    if (method := choose_method(method, len(records))) == "ivf":
+    if method == "ivf":
         write_lists(folder, 1, *learn_lists(features))
-    cameras = list(contents.camera_names)
-    write_manifest(folder, Manifest([len(records)], features.shape[1], method, cameras, dict(made_with), {}))
+    write_manifest(folder, manifest._replace(dim=features.shape[1]))
     logger.info("%s: %d images, %s search", folder, len(records), method)
     return len(records)
 
@@ -154,13 +158,15 @@ def next_part(folder: Path, manifest: Manifest, contents: DatasetContents, *, ex
     logger.info("%d of %d images are in the index already", num_known, len(contents.split.train))
     if not records:
         return 0
+    longer = manifest._replace(parts=[*manifest.parts, len(records)], cameras=cameras)
+    require_fit(folder, longer)
     _remove_unfinished(folder, number)
     extract(records, folder / part_file(number))
     if manifest.method == "ivf":
         features = np.load(folder / part_file(number), mmap_mode="r", allow_pickle=False)
         centroids, lists = read_lists(folder, manifest)
         write_lists(folder, number + 1, centroids, np.concatenate([lists, assign_lists(centroids, features)]))
-    write_manifest(folder, manifest._replace(parts=[*manifest.parts, len(records)], cameras=cameras))
+    write_manifest(folder, longer)
     for name in set(file_names(number, manifest.method)) - set(file_names(number + 1, manifest.method)):
         (folder / name).unlink()  # the inverted lists of before
     logger.info("%s: %d images added, %d in all", folder, len(records), sum(manifest.parts) + len(records))

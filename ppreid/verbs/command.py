@@ -183,7 +183,7 @@ def explain_unknown(unknown: Sequence[str], args: argparse.Namespace, parser: ar
     refused = f"{parser.prog} does not take {unknown[0]!r}"
     keys: list[str] = []
     if hasattr(args, "overrides"):
-        alone = [text for text in args.overrides if "=" not in text]
+        alone = [key for key, _, text in (each.partition("=") for each in args.overrides) if not text]
         if alone and not word.startswith("-"):
             return f"{refused}; -o takes KEY=VALUE: -o {alone[0]}={word}"
         keys = _keys_named(word.lstrip("-").replace("-", "_"))

@@ -116,7 +116,6 @@ def _evaluate(cfg: Config, ranks: Ranks, *, overwrite: bool) -> RankingResult | 
     if results is None:
         return None
     results |= (by_colour := wiring.colour_alone(cfg.eval, split, colour)())
-    log_result(format_results(results))
     facts = {"config": cfg.model_dump(), "weights": weights._asdict(), "results": result_to_dict(results[PLAIN])}
     if cfg.eval.rerank:
         facts["reranked"] = result_to_dict(results[RERANKED])
@@ -124,6 +123,7 @@ def _evaluate(cfg: Config, ranks: Ranks, *, overwrite: bool) -> RankingResult | 
     for file in files:
         write_text(file, json.dumps(facts, indent=2, ensure_ascii=False) + "\n")
         logger.info("written: %s", file)
+    log_result(format_results(results))  # last, as standard output may be full
     return results[PLAIN]
 
 

@@ -6,7 +6,8 @@ from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
-from ppreid.base.errors import ConfigError, DataError
+from ppreid.base.errors import ConfigError, DataError, PpreidError
+from ppreid.config.data import DataConfig
 from ppreid.config.load import config_text, load_config
 from ppreid.config.method import EvaluationModelConfig
 from ppreid.config.run import EvaluationSettings
@@ -17,6 +18,7 @@ from ppreid.processes.device import use_device
 from ppreid.search.files import CONFIG, NETWORK, Manifest, read_manifest
 from ppreid.search.results import SearchResult
 from ppreid.search.threshold import THRESHOLD, judged, read_threshold, write_threshold
+from ppreid.tables import DATASETS
 from ppreid.verbs.features import COLOURS, made_with
 from ppreid.verbs.network import WeightsOrigin, trained_network
 from ppreid.weights.files import save_weights
@@ -81,19 +83,44 @@ def open_index(folder: Path, overrides: Sequence[str] = ()) -> OpenIndex:
         overrides: "a.b=value" for keys that do not change features.
 
     Raises:
-        ConfigError: an override would change the features.
+        ConfigError: an override is wrong, or would change the features.
         DataError: the index is missing or damaged.
     """
     manifest = read_manifest(folder)
+    _require_own_network(folder, manifest, load_config(folder / CONFIG, alone=True), fault=DataError)
     cfg = load_config(folder / CONFIG, overrides, alone=True)
     if not isinstance(cfg, EvaluationConfig):
         raise DataError(f"{folder / CONFIG} is not the configuration of an index; make the index anew")
-    wanted, found = manifest.made_with, made_with(cfg, manifest.made_with.get("weights", ""))
-    if cfg.model.weights != NETWORK:
-        raise ConfigError(f"the index {folder} has its own network; leave model.weights out, or make another index")
-    if changed := [name for name in dict.fromkeys((*found, COLOURS)) if found.get(name) != wanted.get(name)]:
-        detail = ", ".join(f"{name} {wanted.get(name, STANDARD)}, not {found.get(name, STANDARD)}" for name in changed)
-        raise ConfigError(f"the index {folder} was made with {detail}; make another index for that")
+    _require_own_network(folder, manifest, cfg, fault=ConfigError)
     logger.info("device: %s", use_device(cfg.device))
     model, _ = trained_network(cfg.model.model_copy(update={"weights": str(folder / NETWORK)}), cfg.data)
     return OpenIndex(manifest, cfg, model)
+
+
+def _require_own_network(folder: Path, manifest: Manifest, cfg: Config, *, fault: type[PpreidError]) -> None:
+    """Refuse another network than that of the index; whose fault it is decides the class of the error."""
+    wanted, found = manifest.made_with, made_with(cfg, manifest.made_with.get("weights", ""))
+    if cfg.model.weights != NETWORK:
+        raise fault(f"the index {folder} has its own network; leave model.weights out, or make another index")
+    if changed := [name for name in dict.fromkeys((*found, COLOURS)) if found.get(name) != wanted.get(name)]:
+        detail = ", ".join(f"{name} {wanted.get(name, STANDARD)}, not {found.get(name, STANDARD)}" for name in changed)
+        raise fault(f"the index {folder} was made with {detail}; make another index for that")
+
+
+def require_own_tables(folder: Path, cfg: DataConfig, overrides: Sequence[str]) -> None:
+    """Refuse to read what only the configuration of an index names: a stranger may have made it, or another machine.
+
+    Args:
+        folder: the index.
+        cfg: the data section of its configuration, with overrides.
+        overrides: "a.b=value" of the user.
+
+    Raises:
+        ConfigError: cameras or tracks are to come from a table that the user has not named.
+    """
+    given = {override.partition("=")[0].strip() for override in overrides}
+    for key in ("csv", "tracks") if DATASETS[cfg.name].any_folder else ():
+        name, value = f"data.camera_folder.{key}", getattr(cfg.camera_folder, key)
+        if value not in ("", "auto", "none") and name not in given:
+            text = f"the index {folder} was made with {name} {value}; name the table of the new images"
+            raise ConfigError(f"{text}: -o {name}=FILE")

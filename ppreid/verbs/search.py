@@ -77,8 +77,8 @@ def run(args: argparse.Namespace) -> None:
             overrides=args.overrides,
         )
         leave_standard_output_to(args.json, args.csv, args.contact_sheet)
-        log_result(results_table(results))
         write_results(results, json=args.json, csv=args.csv, sheet=args.contact_sheet)
+        log_result(results_table(results))  # last, as standard output may be full
 
 
 def build_index(
@@ -142,12 +142,13 @@ def add_to_index(folder: Path, images: Path, *, overrides: Sequence[str] = ()) -
     from ppreid.search.files import require_index
     from ppreid.search.index import SKIPPED, next_part
     from ppreid.verbs.features import write_image_features
-    from ppreid.verbs.index_network import open_index
+    from ppreid.verbs.index_network import open_index, require_own_tables
     from ppreid.verbs.inputs import read_index_images
 
     require_index(folder)
     with run_lock(folder):
         manifest, cfg, model = open_index(folder, overrides)
+        require_own_tables(folder, cfg.data, overrides)
         contents = read_index_images(cfg.data, images, skipped_list=folder / SKIPPED.format(len(manifest.parts)))
         extract = partial(write_image_features, cfg, model, manifest.made_with["weights"])
         return next_part(folder, manifest, contents, extract=extract)

@@ -169,7 +169,9 @@ def test_a_value_of_thousands_of_letters_gets_a_short_answer(empty, value):
         ("device=cuda", r"- -o device=cuda: device is 'cuda'; it should be gpu$"),
         ("device=CUDA:1", r"it should be gpu:1$"),
         ("device=0", r"device is '0'; it should be gpu:0$"),
-        ("device=tpu", r"device is 'tpu'; String should match"),
+        ("device=tpu", r"device is 'tpu'; it should be auto, cpu, gpu, or gpu:N"),
+        ("device=gpu1", r"device is 'gpu1'; it should be auto, cpu, gpu, or gpu:N"),
+        ("device=GPU", r"device is 'GPU'; it should be auto, cpu, gpu, or gpu:N"),
         ("task=trian", r"^-o task=trian: task is 'trian'; did you mean 'train'\?"),
     ],
 )

@@ -198,7 +198,7 @@ def test_other_arguments_are_refused_and_nothing_changes(demo):
     assert contents(root) == before
 
 
-@pytest.mark.parametrize("description", [None, "not json", "3"])
+@pytest.mark.parametrize("description", [None, "not json", "3", "[" * 100_000, "{" + " " * 5_000_000, "{}\0"])
 def test_a_folder_with_something_else_is_refused(tmp_path, description):
     (tmp_path / "holiday.jpg").write_bytes(b"precious")
     if description is not None:

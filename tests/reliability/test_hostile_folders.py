@@ -173,8 +173,8 @@ def test_the_configuration_of_an_index_names_no_other_weights(index, weights):
     assert f"weights: {NETWORK}" in text
     (index / CONFIG).write_text(text.replace(f"weights: {NETWORK}", f"weights: {weights}"))
     change(index, files={name: file_sha256(index / name) for name in file_names(1, "exact")})
-    with pytest.raises(ConfigError, match="has its own network"):
-        open_index(index)
+    with pytest.raises(DataError, match="has its own network"):
+        open_index(index, ["device=cpu"])
 
 
 # an export

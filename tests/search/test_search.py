@@ -15,9 +15,11 @@ from ppreid.base.errors import ConfigError, DataError, PpreidWarning
 from ppreid.cli import main
 from ppreid.config.load import load_config
 from ppreid.disk.features import read_features
-from ppreid.disk.files import write_text
-from ppreid.search.files import MANIFEST, NETWORK, lists_file, part_file, read_manifest
+from ppreid.disk.files import file_sha256, write_text
+from ppreid.search import files
+from ppreid.search.files import CONFIG, MANIFEST, NETWORK, lists_file, part_file, read_manifest
 from ppreid.search.results import results_csv
+from ppreid.verbs import features
 from ppreid.verbs.extract import extract
 from ppreid.verbs.search import Searcher, add_to_index, build_index, search
 from ppreid.weights.files import save_weights
@@ -348,3 +350,48 @@ def test_the_network_of_another_index_is_refused(any_index, tiny_config, queries
     save_weights(any_index / NETWORK, wiring.reid_net(load_config(tiny_config).model))
     with pytest.raises(DataError, match="of another index"):
         add_to_index(any_index, queries)
+
+
+def with_own_digest(index, text):
+    """Give an index another configuration, as a stranger would."""
+    (index / CONFIG).write_text(text)
+    digests = json.loads((index / MANIFEST).read_text())["files"]
+    edit(index, files={**digests, CONFIG: file_sha256(index / CONFIG)})
+
+
+@pytest.mark.parametrize("text", ["data: {height: -1}", "modle: 3", "a: [1", "text", "seed: {a: 1}", "task: nothing"])
+def test_a_wrong_configuration_is_the_fault_of_the_index_and_an_override_that_of_the_user(any_index, queries, text):
+    with pytest.raises(ConfigError, match=r"data\.height"):
+        search(any_index, [queries], overrides=["data.height=-1"])
+    with_own_digest(any_index, text)
+    with pytest.raises(DataError, match=r"config\.yaml.*(\n.*)*was damaged or changed since"):
+        search(any_index, [queries], overrides=["device=cpu"])
+
+
+def test_too_many_cameras_are_noticed_before_features_are_extracted(config, queries, tmp_path, monkeypatch):
+    def fails(*arguments, **settings):
+        pytest.fail("extracted")
+
+    build_index(config(), tmp_path / "other")
+    monkeypatch.setattr(features, "write_image_features", fails)
+    monkeypatch.setattr(files, "MAX_JSON", 300)
+    with pytest.raises(DataError, match="would have 2 cameras, more than fit into index"):
+        build_index(config(), tmp_path / "index")
+    monkeypatch.setattr(files, "MAX_JSON", (tmp_path / "other" / MANIFEST).stat().st_size + 50)
+    shutil.copytree(queries, tmp_path / "more" / "gate")
+    with pytest.raises(DataError, match="would have 3 cameras, more than fit into index"):
+        add_to_index(tmp_path / "other", tmp_path / "more")
+
+
+def test_a_table_of_cameras_that_only_the_index_names_is_not_read(config, crops, queries, tmp_path):
+    table = tmp_path / "cameras.csv"
+    lines = [f"{file.relative_to(crops)},{file.parent.name}\n" for file in sorted(crops.rglob("*.jpg"))]
+    table.write_text("path,camera\n" + "".join(lines))
+    settings = ["data.camera_folder.camera=csv", f"data.camera_folder.csv={table}"]
+    build_index(config(*settings), tmp_path / "index")
+    new = tmp_path / "new.csv"
+    new.write_text("path,camera\n" + "".join(f"{file.name},gate\n" for file in sorted(queries.glob("*.jpg"))))
+    with pytest.raises(ConfigError, match=r"-o data\.camera_folder\.csv=FILE"):
+        add_to_index(tmp_path / "index", queries)
+    assert add_to_index(tmp_path / "index", queries, overrides=[f"data.camera_folder.csv={new}"]) == 8
+    assert read_manifest(tmp_path / "index").cameras == ["hall", "yard", "gate"]

@@ -1,7 +1,6 @@
+import ctypes
 import json
-import os
 import shutil
-import tempfile
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -15,7 +14,8 @@ from ppreid.config.load import load_config
 from ppreid.verbs.search import build_index
 from ppreid.weights.files import save_weights
 
-NOBODY = 65534
+_CAPABILITY_VERSION = 0x20080522  # see capabilities(7) and capset(2)
+_READ_AND_WRITE_EVERYTHING = 1 << 1 | 1 << 2  # CAP_DAC_OVERRIDE and CAP_DAC_READ_SEARCH
 
 
 @pytest.fixture(scope="session")
@@ -30,6 +30,12 @@ def made_once(write_tiny_config, tmp_path_factory):
     lines = "".join(f"{row}.jpg,{row // 10},{row % 2}\n" for row in range(40))
     (folder / "f.csv").write_text(f"path,pid,camid\n{lines}")
     Image.new("RGB", (16, 32), "red").save(folder / "person.png")
+    (folder / "frames").mkdir()
+    for number in range(1, 6):  # of a recording in which somebody stands
+        pixels = rng.integers(0, 256, (200, 160, 3), dtype=np.uint8)
+        Image.fromarray(pixels).save(folder / "frames" / f"{number:06d}.png")
+    boxes = "".join(f"{number},1,40,20,60,150,1\n" for number in range(1, 6))
+    (folder / "boxes.txt").write_text(boxes)
     (folder / "run").mkdir()
     shutil.copy(folder / "tiny.yaml", folder / "run" / "config.yaml")
     epoch = {"event": "epoch", "epoch": 1, "clusters": 4}
@@ -66,43 +72,33 @@ def everything(exported_once, tmp_path, monkeypatch):
     return tmp_path / "workshop"
 
 
-@pytest.fixture(scope="session")
-def opened_once(made_once, exported_once, tiny_root):
-    """A copy of all this and of the data that everybody may enter and write to."""
-    folder = Path(tempfile.mkdtemp()) / "workshop"
-    shutil.copytree(exported_once, folder)
-    shutil.copytree(tiny_root, folder / "data")
-    config = (folder / "tiny.yaml").read_text()
-    for path, name in ((tiny_root, "data"), (made_once / "run", "out")):
-        config = config.replace(str(path), name)
-    (folder / "tiny.yaml").write_text(config)
-    for path in (folder.parent, folder, *folder.rglob("*")):
-        path.chmod(0o777 if path.is_dir() else 0o666)
-    yield folder
-    shutil.rmtree(folder.parent)
+class _Header(ctypes.Structure):
+    _fields_ = (("version", ctypes.c_uint32), ("pid", ctypes.c_int))
+
+
+class _Capabilities(ctypes.Structure):
+    _fields_ = (("effective", ctypes.c_uint32), ("permitted", ctypes.c_uint32), ("inheritable", ctypes.c_uint32))
 
 
 @pytest.fixture
-def open_to_all(opened_once, monkeypatch):
-    """The same, in which the test is, and in which paddle finds a place for what it keeps."""
-    monkeypatch.chdir(opened_once)
-    monkeypatch.setenv("HOME", str(opened_once))
-    return opened_once
+def like_anybody():
+    """Runs a block without the right of root to read and write everything; who is not root has none to lose.
 
-
-@pytest.fixture
-def as_somebody_else():
-    """Runs a block without the rights of root, whom permissions do not stop."""
+    It keeps the user, unlike `os.seteuid`: Python's own modules may lie in a folder that only root may enter.
+    """
+    libc = ctypes.CDLL(None, use_errno=True)
+    header, found = _Header(_CAPABILITY_VERSION, 0), (_Capabilities * 2)()
 
     @contextmanager
     def without_rights():
-        is_root = os.geteuid() == 0
-        if is_root:
-            os.seteuid(NOBODY)
+        assert libc.capget(ctypes.byref(header), found) == 0
+        before = found[0].effective
+        found[0].effective &= ~_READ_AND_WRITE_EVERYTHING
+        assert libc.capset(ctypes.byref(header), found) == 0
         try:
             yield
         finally:
-            if is_root:
-                os.seteuid(0)
+            found[0].effective = before
+            libc.capset(ctypes.byref(header), found)
 
     return without_rights

@@ -18,7 +18,7 @@ def test_train_then_eval(tiny_config, tmp_path, capsys):
     weights = tmp_path / "run" / "checkpoint_best.safetensors"
     assert main(["eval", "-c", str(tiny_config), "-o", f"model.weights={weights}"]) == 0
     shown = capsys.readouterr()
-    assert len(shown.out.splitlines()) == 2 and "Rank-1" in shown.out  # the table alone
+    assert len(shown.out.splitlines()) == 4 and "Rank-1" in shown.out  # the table alone
     assert "Rank-1" not in shown.err
 
 
@@ -93,11 +93,52 @@ def test_every_exit_code_of_an_error_is_explained():
             "ppreid train does not take '--overwite'; did you mean --overwrite?",
         ),
         (["train", "-c", "demo.yaml", "more"], "ppreid train does not take 'more'; ppreid train --help lists all"),
+        (["--lr", "3", "train"], "the command is '--lr'; choose one of: ablate, "),
+        (["train", "--lr", "0.1", "-c", "demo.yaml"], "'--lr'; it is a key of the configuration: -o solver.lr=0.1"),
+        (["train", "-c", "demo.yaml", "--lr=0.1"], "'--lr=0.1'; it is a key of the configuration: -o solver.lr=0.1"),
+        (["train", "-c", "demo.yaml", "-lr", "0.1"], "'-lr'; it is a key of the configuration: -o solver.lr=0.1"),
+        (["train", "-c", "demo.yaml", "--epochs", "3"], "-o solver.epochs=3"),
+        (["eval", "-c", "demo.yaml", "--batch-size", "8"], "the configuration: -o eval.batch_size=8"),
+        (["train", "-c", "demo.yaml", "solver.lr=1"], "it is a key of the configuration: -o solver.lr=1"),
+        (["train", "-c", "demo.yaml", "-o", "solver.lr", "1"], "-o takes KEY=VALUE: -o solver.lr=1"),
+        (["train", "-c", "demo.yaml", "-o", "solver.lr=", "1"], "-o takes KEY=VALUE: -o solver.lr=1"),
+        (["eval", "-c", "demo.yaml", "-o", "device", "cpu"], "-o takes KEY=VALUE: -o device=cpu"),
+        (["train", "-c", "demo.yaml", "-o", "solver.lr"], "-o takes KEY=VALUE, for example -o solver.lr=1e-3"),
+        (["config", "-c", "demo", "-o", "device=cuda"], "device is 'cuda'; it should be gpu\n"),
+        (["help", "trian"], "the command is 'trian'; did you mean 'train'?"),
     ],
 )
 def test_a_command_or_option_that_does_not_exist_is_answered_with_the_nearest(arguments, message, capsys):
     assert main(arguments) == 2
     assert message in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "shown"),
+    [
+        (["help"], "usage: ppreid [-h]"),
+        (["help", "train"], "usage: ppreid train [-h]"),
+        (["help", "search", "query"], "usage: ppreid search query [-h]"),
+        (["help", "make-demo-data"], "usage: ppreid make-demo-data [-h]"),
+    ],
+)
+def test_help_is_a_word_as_well(arguments, shown, capsys):
+    with pytest.raises(SystemExit) as end:
+        main(arguments)
+    assert end.value.code == 0
+    assert capsys.readouterr().out.startswith(shown)
+
+
+def test_a_configuration_is_found_without_its_suffix_and_its_base_from_elsewhere(
+    checkout, tmp_path, monkeypatch, capsys
+):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "mine.yaml").write_text((checkout / "configs" / "ise_market1501.yaml").read_text())
+    printed = []
+    for name in ("ise_market1501", "mine.yaml"):
+        assert main(["config", "-c", name]) == 0
+        printed.append(capsys.readouterr().out)
+    assert printed[0] == printed[1]
 
 
 def test_nothing_shows_the_commands(capsys):
@@ -134,4 +175,4 @@ def test_the_help_of_a_command_imports_no_other_command():
     code = "import sys; from ppreid.cli import parser; parser(['eval']); print(*sys.modules)"
     loaded = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.split()
     verbs = {name for name in loaded if name.startswith("ppreid.verbs.")}
-    assert verbs == {"ppreid.verbs.evaluate", "ppreid.verbs.command", "ppreid.verbs.ending"}
+    assert verbs == {"ppreid.verbs.evaluate", "ppreid.verbs.command"}

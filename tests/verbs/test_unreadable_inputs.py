@@ -3,6 +3,7 @@
 import errno
 import os
 import re
+from contextlib import contextmanager
 from pathlib import Path
 from typing import NamedTuple
 
@@ -52,6 +53,11 @@ READS = {
     "eval -c": Row(["eval", "-c", BAD], 2, ".yaml"),
     "eval model.weights": Row(["eval", "-c", "tiny.yaml", *WEIGHTS], 4, ".safetensors"),
     "eval data.root": Row(["eval", *tiny(*ROOT)], 3, "/"),
+    "eval RUN": Row(["eval", BAD], 2, "/"),
+    "extract RUN": Row(["extract", BAD, "--part", "query", "--out", "x.npy"], 2, "/"),
+    "export RUN": Row(["export", BAD, "--out", "x"], 2, "/"),
+    "cluster RUN": Row(["cluster", BAD, "--out", "x.csv"], 2, "/"),
+    "search index RUN": Row(["search", "index", BAD, "--out", "x"], 2, "/"),
     "extract -c": Row(["extract", "-c", BAD, "--part", "train", "--out", "x.npy"], 2, ".yaml"),
     "extract model.weights": Row(
         ["extract", "-c", "tiny.yaml", *WEIGHTS, "--part", "query", "--out", "x.npy"], 4, ".safetensors"
@@ -113,6 +119,7 @@ EITHER |= {
     "train camera_folder.query",
     "train camera_folder.gallery",
 }
+EITHER |= {"eval RUN", "extract RUN", "export RUN", "cluster RUN", "search index RUN"}
 """Options that take files and folders."""
 every_row = pytest.mark.parametrize("row", READS.values(), ids=READS)
 
@@ -163,8 +170,49 @@ def test_something_else_than_a_file_or_a_folder_is_refused(name, everything, cap
     assert f"other{suffix}" in run(row, f"other{suffix}", capsys)
 
 
+@pytest.mark.parametrize("name", sorted(name for name, row in READS.items() if row.suffix != "/"))
+def test_a_pipe_or_a_device_is_not_waited_for(name, everything, capsys):
+    row = READS[name]
+    os.mkfifo(f"pipe{row.suffix}")
+    Path(f"device{row.suffix}").symlink_to("/dev/zero")
+    for path in (f"pipe{row.suffix}", f"device{row.suffix}"):
+        assert path in run(row, path, capsys)
+
+
+READ_DATA = {
+    "train": "train -c tiny.yaml -o output_dir=fresh -o data.num_workers=0 -o data.on_bad_image=error",
+    "eval": "eval -c tiny.yaml -o model.weights=net.safetensors -o eval.engine=eager -o data.num_workers=0",
+    "extract": "extract -c tiny.yaml -o model.weights=net.safetensors -o data.num_workers=0 --part query --out x.npy",
+    "search index": "search index -c tiny.yaml -o model.weights=net.safetensors -o data.num_workers=0 --out new",
+    "cluster": "cluster -c tiny.yaml -o model.weights=net.safetensors -o data.num_workers=0 --out x.csv",
+    "doctor": "doctor -c tiny.yaml --data-only -o data.num_workers=0",
+}
+
+
+@contextmanager
+def forbidden(path):
+    """Only the right of root reads a path."""
+    mode = path.stat().st_mode
+    path.chmod(0)
+    try:
+        yield path
+    finally:
+        path.chmod(mode)
+
+
+@pytest.mark.parametrize("name", READ_DATA)
+def test_a_folder_or_an_image_of_a_data_set_that_may_not_be_read(name, everything, tiny_root, like_anybody, capsys):
+    parts = {"search index": "bounding_box_test", "cluster": "bounding_box_train", "train": "bounding_box_train"}
+    folder = tiny_root / "demo" / parts.get(name, "query")
+    row = Row(READ_DATA[name].split(), 3, "/")
+    for path in (folder, sorted(folder.iterdir())[0]):
+        with forbidden(path), like_anybody():
+            text = run(row, path, capsys)
+        assert re.search(rf"cannot (look into|read|read image) [^\n]*{path.name}: permission denied", text, re.I), text
+
+
 @every_row
-def test_what_may_not_be_read_is_said_with_its_reason(row, open_to_all, as_somebody_else, capsys):
+def test_what_may_not_be_read_is_said_with_its_reason(row, everything, like_anybody, capsys):
     suffix = row.suffix.strip("/")
     secret, locked = Path(f"secret{suffix}"), Path("locked")
     locked.mkdir(exist_ok=True)
@@ -174,6 +222,6 @@ def test_what_may_not_be_read_is_said_with_its_reason(row, open_to_all, as_someb
     else:
         secret.mkdir(exist_ok=True)
     secret.chmod(0)
-    with as_somebody_else():
+    with like_anybody():
         for path in (secret, locked / f"inner{suffix}"):
             assert_reason(run(row, path, capsys), path, errno.EACCES)
