@@ -75,6 +75,8 @@ def test_a_part_that_is_too_small_becomes_outliers_and_other_clusters_stay():
     assert parted.tolist() == [0, 0, -1, 1, 1, 1]
     kept = separated_labels(labels, distances, np.array([[0, 2]]), groups=np.arange(6), min_samples=1)
     assert kept.tolist() == [0, 0, 1, 2, 2, 2]
+    other_way_round = separated_labels(1 - labels, distances, np.array([[0, 2]]), groups=np.arange(6), min_samples=1)
+    assert other_way_round.tolist() == [0, 0, 1, 2, 2, 2]
 
 
 def test_where_nothing_is_wrong_labels_are_as_they_were():
