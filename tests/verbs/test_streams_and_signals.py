@@ -35,7 +35,7 @@ COMMANDS = {  # one that succeeds, of each verb
     "crops": "crops frames --boxes boxes.txt --per-second 25 --out x",
     "make-demo-data": f"make-demo-data {DEMO} --out demo",
 }
-ON_STANDARD_OUTPUT = {"ablate", "eval", "search", "doctor", "config"}
+ON_STANDARD_OUTPUT = {"ablate", "eval", "search", "doctor", "config", "crops"}
 """Commands that say results there."""
 every_command = pytest.mark.parametrize("name", COMMANDS)
 
