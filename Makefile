@@ -5,7 +5,7 @@ VENV ?= .venv
 # one thread per test process: two processes use two cores better than two threads each would
 PYTEST = OMP_NUM_THREADS=1 $(VENV)/bin/python -m pytest -n auto --maxprocesses 4
 
-.PHONY: demo test lint install install-dev test-paddle-2.6 test-trackers clean
+.PHONY: demo test lint install install-dev test-paddle-2.6 test-trackers test-recordings clean
 
 install: $(VENV)/.installed
 install-dev: $(VENV)/.installed-dev
@@ -30,6 +30,10 @@ lint: install-dev
 	$(VENV)/bin/python -m ruff check .
 	$(VENV)/bin/python -m ruff format --check .
 	$(VENV)/bin/python -m mypy
+
+# from drawn recordings to a trained network, at full size: recall, purity and mAP; some twenty minutes
+test-recordings: install-dev
+	OMP_NUM_THREADS=2 $(VENV)/bin/python -m pytest -s --long tests/recordings/test_the_whole_way.py
 
 # the newest paddle that GPU users get from the public registry
 test-paddle-2.6: .venv-paddle-2.6/.installed

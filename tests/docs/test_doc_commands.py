@@ -149,20 +149,24 @@ SMALLER = {
     "make-demo-data": "--train-identities 6 --test-identities 4 --cameras 3 --distractors 4 --height 32 --width 16",
     "train": "-o solver.epochs=1 -o solver.iters=2 -o batch.identities=2 -o eval.batch_size=64",
 }
+SMALLER_RECORDINGS = SMALLER | {
+    "make-demo-data": "--people 3 --seconds 4 --height 200 --width 240",
+    "crops": "--per-second 4 --min-size 30x80",
+}
 TINY = (
     "-o data.height=32 -o data.width=16 -o model.base_width=8 -o data.num_workers=0 -o labels.k1=5 -o labels.k2=2 "
     "-o labels.min_samples=2 -o eval.engine=eager"
 )
 
 
-def run_page(name, *, without=()):
+def run_page(name, *, without=(), smaller=SMALLER):
     """Run the commands of ours on a page in their order, only smaller; gives their names."""
     done = []
     for command in commands((ROOT / "docs" / name).read_text(encoding="utf-8")):
         arguments = arguments_of(command)
         if not arguments or any(part in command for part in without):
             continue
-        more = SMALLER.get(arguments[0], "").split() + (TINY.split() if "-c" in arguments else [])
+        more = smaller.get(arguments[0], "").split() + (TINY.split() if "-c" in arguments else [])
         code = main([*arguments, *more])
         # the machine of the tests may have its own problems
         assert code == 0 or arguments[0] == "doctor", arguments
@@ -185,4 +189,13 @@ def test_the_way_from_own_images_to_an_index_runs_as_it_stands_only_smaller(tmp_
     done = run_page("own-cameras.md", without=["pd_model_trace"])
     assert done == ["make-demo-data", "doctor", "train", "cluster", "search", "search"]
     for file in ("output/camera_folder_demo/cameras.csv", "output/index/index.json", "output/found.png"):
+        assert (tmp_path / file).is_file(), file
+
+
+def test_the_way_from_recordings_runs_as_it_stands_only_smaller(tmp_path, monkeypatch):
+    """All commands of the page in their order, in an empty folder."""
+    monkeypatch.chdir(tmp_path)
+    done = run_page("recordings.md", smaller=SMALLER_RECORDINGS)
+    assert done == ["make-demo-data", "crops", "train", "eval", "search"]
+    for file in ("data/mine/tracks.csv", "data/mine/tracks.html", "output/recordings/report.html", "index/index.json"):
         assert (tmp_path / file).is_file(), file
