@@ -24,7 +24,7 @@ def size_of(text: str) -> tuple[int, int]:
     """Width and height of --min-size."""
     match = re.fullmatch(r"(\d{1,5})x(\d{1,5})", text)
     if match is None or min(int(match[1]), int(match[2])) < 1:
-        raise ConfigError(f"--min-size is {text!r}; give width and height in pixels, such as 40x96")
+        raise ConfigError(f"--min-size is {text!r}; give width and height in pixels, such as 32x96")
     return int(match[1]), int(match[2])
 
 

@@ -40,7 +40,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--class", dest="wanted", default="person", metavar="NAME", help="class of the network")
     parser.add_argument("--min-score", type=float, metavar="S", help="of boxes; the default is the detector's")
     parser.add_argument("--per-second", type=float, default=5.0, metavar="N", help=f"{_PER_SECOND} (default: 5)")
-    parser.add_argument("--min-size", default="40x96", metavar="WxH", help="of crops in pixels (default: %(default)s)")
+    parser.add_argument("--min-size", default="32x96", metavar="WxH", help="of crops in pixels (default: %(default)s)")
     parser.add_argument("--min-sharpness", type=float, default=20.0, metavar="V", help=f"{_SHARPNESS} (default: 20)")
     parser.add_argument("--max-overlap", type=float, default=0.5, metavar="SHARE", help=f"{_OVERLAP} (default: 0.5)")
     parser.add_argument("--min-track", type=int, default=3, metavar="N", help="boxes of a track (default: %(default)s)")

@@ -196,6 +196,12 @@ def test_the_way_from_recordings_runs_as_it_stands_only_smaller(tmp_path, monkey
     """All commands of the page in their order, in an empty folder."""
     monkeypatch.chdir(tmp_path)
     done = run_page("recordings.md", smaller=SMALLER_RECORDINGS)
-    assert done == ["make-demo-data", "crops", "train", "eval", "search"]
-    for file in ("data/mine/tracks.csv", "data/mine/tracks.html", "output/recordings/report.html", "index/index.json"):
+    assert done == ["make-demo-data", "crops", "train", "eval", "export", "search"]
+    for file in (
+        "data/mine/tracks.csv",
+        "data/mine/tracks.html",
+        "output/recordings/report.html",
+        "index/index.json",
+        "person.onnx",
+    ):
         assert (tmp_path / file).is_file(), file

@@ -230,7 +230,7 @@ def test_nobody_found_is_said_with_what_to_try_and_leaves_nothing(tmp_path, caps
         Image.new("RGB", (320, 240), (90, 90, 90)).save(tmp_path / "empty" / f"{number}.png")
     assert crops(tmp_path / "empty", "--out", tmp_path / "out") == 3
     error = capsys.readouterr().err
-    assert "no crops (detector hog, its own least score, --min-size 40x96" in error
+    assert "no crops (detector hog, its own least score, --min-size 32x96" in error
     assert "empty: 320x240, 1 of 3 frames looked at; 0 people" in error and "--detector onnx:FILE" in error
     assert not list((tmp_path / "out").iterdir())
 
