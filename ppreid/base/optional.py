@@ -5,6 +5,8 @@ from typing import Any
 
 from ppreid.base.errors import ConfigError
 
+_SILENT = 0  # of OpenCV's levels of messages
+
 
 def optional_module(name: str, *, install: str, what: str) -> Any:  # noqa: ANN401 - whatever the package has
     """Import a package that may be missing.
@@ -42,5 +44,8 @@ def opencv(what: str) -> Any:  # noqa: ANN401 - a compiled module without types
         raise ConfigError(
             f"{what} needs OpenCV below 5, and {cv2.__version__} is installed; pip install 'opencv-python-headless<5'"
         )
-    cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)
+    silence = (
+        cv2.setLogLevel if hasattr(cv2, "setLogLevel") else cv2.utils.logging.setLogLevel
+    )  # before 4.13, and since
+    silence(_SILENT)
     return cv2
