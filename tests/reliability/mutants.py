@@ -8,9 +8,10 @@ every change can still be made. A survivor is a missing test, or a change that c
 """
 
 import argparse
+import multiprocessing
 import os
 import shutil
-import subprocess
+import signal
 import sys
 import tempfile
 from collections.abc import Iterator
@@ -19,8 +20,12 @@ from pathlib import Path
 from queue import SimpleQueue
 from typing import NamedTuple
 
+import pytest
+
 ROOT = Path(__file__).parents[2]
 COPIED = ("ppreid", "tests", "tools", "configs", "docs", "pyproject.toml", "setup.py", "README.md")
+FORKS = multiprocessing.get_context("forkserver")
+FORKS.set_forkserver_preload(["paddle", "numba", "scipy.sparse", "sklearn.cluster", "pydantic", "PIL.Image", "pytest"])
 LIMIT = 600  # seconds for the tests of one change; a change that never ends is noticed as well
 
 
@@ -573,18 +578,31 @@ def copy_of_repository(folder: Path) -> Path:
 
 def tests_pass(tests: str, folder: Path) -> tuple[bool, str]:
     """Whether tests pass in a copy, and what pytest said."""
-    command = [sys.executable, "-m", "pytest", "-q", "-x", "-p", "no:cacheprovider"]
-    environment = {**os.environ, "PYTHONPATH": str(folder), "PYTHONDONTWRITEBYTECODE": "1", "OMP_NUM_THREADS": "1"}
-    paths = [f"tests/{path}" for path in tests.split()]
-    try:
-        done = subprocess.run(
-            [*command, *paths], cwd=folder, env=environment, capture_output=True, text=True, timeout=LIMIT
-        )
-    except subprocess.TimeoutExpired:
+    said = folder / "said.txt"
+    run = FORKS.Process(target=run_tests, args=(tests, folder, said))
+    run.start()
+    run.join(LIMIT)
+    if run.is_alive():
+        os.killpg(run.pid, signal.SIGKILL)  # with whatever the tests have started
         return False, "did not end"
-    if done.returncode not in (0, 1, 2):
-        raise RuntimeError(f"pytest could not run {tests}:\n{done.stdout}{done.stderr}")
-    return done.returncode == 0, done.stdout
+    if run.exitcode not in (0, 1, 2):
+        raise RuntimeError(f"pytest could not run {tests} (exit code {run.exitcode}):\n{said.read_text('utf-8')}")
+    return run.exitcode == 0, said.read_text("utf-8")
+
+
+def run_tests(tests: str, folder: Path, said: Path) -> None:
+    """Run tests in this process, which is theirs alone and has the big packages already, and end it."""
+    os.setsid()
+    os.chdir(folder)
+    sys.dont_write_bytecode = True
+    sys.path.insert(0, str(folder))
+    os.environ |= {"PYTHONPATH": str(folder), "PYTHONDONTWRITEBYTECODE": "1", "OMP_NUM_THREADS": "1"}
+    output = os.open(said, os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
+    os.dup2(output, 1)
+    os.dup2(output, 2)
+    code = pytest.main(["-q", "-x", "-p", "no:cacheprovider", *(f"tests/{path}" for path in tests.split())])
+    sys.stdout.flush()
+    os._exit(code)  # what the packages do at the end of a process takes longer than many tests
 
 
 def survives(mutant: Mutant, folder: Path) -> bool:
