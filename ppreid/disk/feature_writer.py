@@ -28,8 +28,6 @@ from ppreid.disk.text import MAX_DIGITS, read_json
 
 Blocks = Iterator[tuple[np.ndarray, np.ndarray]]  # features (B, D), rows (B,)
 
-_AGAIN = "the same command goes on where it stopped"
-_READ_AT_ONCE = 1 << 20
 _HELD = (errno.EACCES, errno.EAGAIN)
 
 
@@ -61,7 +59,7 @@ def write_features(
         blocks_from: first row to the blocks from there on, in order.
         check: called with all features (N, dim), memory-mapped, before the file gets its name; if it raises an error,
             the features are removed.
-        overwrite: replace a finished file, or a CSV of that name that no call has written.
+        overwrite: replace a finished file, a CSV of that name that no call has written, or a part of something else.
 
     Returns:
         Rows that an earlier call had written.
@@ -80,7 +78,7 @@ def write_features(
     if _only_progress_is_left(path, partial, progress, origin):
         progress.unlink()
         return len(records)
-    before = _earlier_call(partial, progress, origin)
+    before = _earlier_call(partial, progress, origin, num_rows=len(records), overwrite=overwrite)
     _refuse_replacing(path, overwrite=overwrite, wrote_csv=before is not None and before.rows == len(records))
     start = done = before.rows if before else 0
     _require_space(path.parent, (len(records) - start) * dim * 4)
@@ -127,10 +125,8 @@ def _read_progress(progress: Path) -> _Progress:
     """What an earlier call said of its rows; a DataError if it is damaged."""
     origin = read_json(progress)
     found = _Progress(origin.pop("rows", None), origin.pop("sha256", None), origin)
-    if type(found.rows) is not int or not 0 <= found.rows < 10**MAX_DIGITS:
-        raise DataError(f"{progress} is damaged: rows is {found.rows!r:.40}")
-    if not isinstance(found.sha256, str):
-        raise DataError(f"{progress} is damaged: sha256 is {found.sha256!r:.40}")
+    if type(found.rows) is not int or not 0 <= found.rows < 10**MAX_DIGITS or not isinstance(found.sha256, str):
+        raise DataError(f"{progress} is damaged: rows is {found.rows!r:.40}, sha256 is {found.sha256!r:.40}")
     return found
 
 
@@ -145,21 +141,25 @@ def _only_progress_is_left(path: Path, partial: Path, progress: Path, origin: Ma
     return found.origin == origin and found.sha256 == file_sha256(path)
 
 
-def _earlier_call(partial: Path, progress: Path, origin: Mapping[str, str]) -> _Progress | None:
-    """How far an earlier call came; None if there was none, or if it had not written a block."""
+def _earlier_call(
+    partial: Path, progress: Path, origin: Mapping[str, str], *, num_rows: int, overwrite: bool
+) -> _Progress | None:
+    """How far an earlier call came; None if there was none, if it had not written a block, or if it is overwritten."""
     if not (partial.exists() and progress.exists()):
         return None
     try:
         found = _read_progress(progress)
+        differing = [name for name in {**found.origin, **origin} if found.origin.get(name) != origin.get(name)]
+        if not differing and found.rows <= num_rows:
+            return found
+        what = ", ".join(differing)[:200] or f"images ({found.rows:,} rows of {num_rows:,})"
+        text = f"{partial} was begun with other {what}; delete it and {progress} to start anew, or choose another name"
     except DataError as error:
-        raise ConfigError(f"{error}; delete it and {partial} to start anew") from None
-    differing = [name for name in {**found.origin, **origin} if found.origin.get(name) != origin.get(name)]
-    if differing:
-        raise ConfigError(
-            f"{partial} was begun with other {', '.join(differing)[:200]}; delete it and {progress} to start anew, "
-            "or choose another name"
-        )
-    return found
+        text = f"{error}; delete it and {partial} to start anew"
+    if not overwrite:
+        raise ConfigError(text)
+    progress.unlink()
+    return None
 
 
 def _refuse_replacing(path: Path, *, overwrite: bool, wrote_csv: bool) -> None:
@@ -194,7 +194,7 @@ def _check_rows(
 ) -> None:
     """Go on with the digest over the rows of an earlier call; a DataError if they are not what it wrote."""
     file.seek(header_bytes)
-    while row_bytes and (content := file.read(min(row_bytes, _READ_AT_ONCE))):
+    while row_bytes and (content := file.read(min(row_bytes, 1 << 20))):
         digest.update(content)
         row_bytes -= len(content)
     if row_bytes or digest.hexdigest() != before.sha256:
@@ -211,7 +211,7 @@ def _going_on(path: Path) -> Iterator[None]:
         with explained(path):
             yield
     except WriteError as error:
-        raise WriteError(error.errno, f"{error}; {_AGAIN}") from error
+        raise WriteError(error.errno, f"{error}; the same command goes on where it stopped") from error
 
 
 def _require_space(folder: Path, needed: int) -> None:

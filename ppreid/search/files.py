@@ -5,6 +5,7 @@
     network.safetensors    the network
     part_0000.npy, .csv    features and records; an addition to the index is one more part, older ones stay
     lists_0001.safetensors inverted lists over so many parts, for approximate search only
+    made_0001/             all but index.json, of an index that was made anew in place of another; index.json decides
 
 Nothing in these files is run, and names of files are never read from them.
 """
@@ -22,8 +23,10 @@ from ppreid.disk.files import file_sha256, write_text
 from ppreid.disk.tensor_file import load_tensors, save_tensors
 from ppreid.disk.text import MAX_DIGITS, MAX_JSON, read_json
 
-FORMAT, VERSION = "ppreid search index", 1
+FORMAT, VERSION = "ppreid search index", 2
+_READ_VERSIONS = (1, VERSION)  # the first knew no index that was made anew
 MAX_PARTS = 10_000  # additions to an index, each of which is two files
+SKIPPED = "part_{:04d}.bad_images.txt"
 MANIFEST, CONFIG, NETWORK = "index.json", "config.yaml", "network.safetensors"
 
 
@@ -37,6 +40,7 @@ class Manifest(NamedTuple):
         cameras: name of each camera, entry i of camid i.
         made_with: what decides the features, by name: network, image size, and the source and SHA-256 of the weights.
         files: SHA-256 of every other file of the index, by name.
+        made: how often an index in this folder was made anew, which decides where the other files are.
     """
 
     parts: list[int]
@@ -45,6 +49,15 @@ class Manifest(NamedTuple):
     cameras: list[str]
     made_with: dict[str, str]
     files: dict[str, str]
+    made: int = 0
+
+
+def home(folder: Path, made: int) -> Path:
+    """Where the files of an index are that was made anew so many times; the folder of the first one holds them itself.
+
+    So the files of one index are complete before index.json, from one moment to the next, stops meaning the other's.
+    """
+    return folder / f"made_{made:04d}" if made else folder
 
 
 def part_file(number: int) -> str:
@@ -57,6 +70,11 @@ def lists_file(num_parts: int) -> str:
     return f"lists_{num_parts:04d}.safetensors"
 
 
+def skipped_by_next_part(folder: Path, manifest: Manifest) -> Path:
+    """List of the images that an addition leaves out since they cannot be read."""
+    return home(folder, manifest.made) / SKIPPED.format(len(manifest.parts))
+
+
 def file_names(num_parts: int, method: str) -> list[str]:
     """Files that an index consists of, beside index.json."""
     parts = [part_file(number) for number in range(num_parts)]
@@ -66,7 +84,8 @@ def file_names(num_parts: int, method: str) -> list[str]:
 
 def write_manifest(folder: Path, manifest: Manifest) -> None:
     """Make the files of an index valid, from one moment to the next; `manifest.files` is filled in here."""
-    sums = {name: file_sha256(folder / name) for name in file_names(len(manifest.parts), manifest.method)}
+    place = home(folder, manifest.made)
+    sums = {name: file_sha256(place / name) for name in file_names(len(manifest.parts), manifest.method)}
     write_text(folder / MANIFEST, _text(folder, manifest._replace(files=sums)))
 
 
@@ -94,22 +113,32 @@ def read_manifest(folder: Path) -> Manifest:
     Raises:
         DataError: there is no index, it is of another version, or a file is missing, damaged or has been exchanged.
     """
+    manifest = manifest_alone(folder)
+    for name, digest in manifest.files.items():
+        file = home(folder, manifest.made) / name
+        if not is_there(file, DataError):
+            raise DataError(f"{file} is missing; restore it, or make the index anew")
+        with reading(file, DataError):
+            found = file_sha256(file)
+        if found != digest:
+            raise DataError(f"{file} is damaged or of another index (its SHA-256 is not that in {MANIFEST})")
+    return manifest
+
+
+def manifest_alone(folder: Path) -> Manifest:
+    """Read index.json, and nothing else.
+
+    Raises:
+        DataError: there is no index, it is of another version, or index.json is damaged.
+    """
     require_index(folder)
     path = folder / MANIFEST
     content = read_json(path)
     if content.pop("format", None) != FORMAT:
         raise DataError(f"{path} does not describe a search index of ppreid")
-    if (version := content.pop("version", None)) != VERSION:
+    if (version := content.pop("version", None)) not in _READ_VERSIONS:
         raise DataError(f"{folder} is an index of version {version!r}, but this ppreid reads {VERSION}; make it anew")
-    manifest = _checked(content, path)
-    for name, digest in manifest.files.items():
-        if not is_there(folder / name, DataError):
-            raise DataError(f"{folder / name} is missing; restore it, or make the index anew")
-        with reading(folder / name, DataError):
-            found = file_sha256(folder / name)
-        if found != digest:
-            raise DataError(f"{folder / name} is damaged or of another index (its SHA-256 is not that in {MANIFEST})")
-    return manifest
+    return _checked(content, path)
 
 
 def require_index(folder: Path) -> None:
@@ -130,18 +159,19 @@ def read_parts(folder: Path, manifest: Manifest) -> list[Features]:
     """
     parts = []
     for number, count in enumerate(manifest.parts):
-        part = read_features(folder / part_file(number))
+        path = home(folder, manifest.made) / part_file(number)
+        part = read_features(path)
         if part.features.shape != (count, manifest.dim) or part.features.dtype != np.float32:
-            raise DataError(f"{folder / part_file(number)} holds {part.features.shape}, not {(count, manifest.dim)}")
+            raise DataError(f"{path} holds {part.features.shape}, not {(count, manifest.dim)}")
         if part.camids.max(initial=-1) >= len(manifest.cameras) or part.camids.min(initial=0) < -1:
             raise DataError(f"the cameras of {part_file(number)} in {folder} are not those of {MANIFEST}")
         parts.append(part)
     return parts
 
 
-def write_lists(folder: Path, num_parts: int, centroids: np.ndarray, lists: np.ndarray) -> None:
-    """Write inverted lists: centroids (L, D) and the list (N,) of every image of all parts."""
-    save_tensors(folder / lists_file(num_parts), {"centroids": centroids, "lists": lists}, {})
+def write_lists(place: Path, num_parts: int, centroids: np.ndarray, lists: np.ndarray) -> None:
+    """Write inverted lists beside the parts: centroids (L, D) and the list (N,) of every image of all of them."""
+    save_tensors(place / lists_file(num_parts), {"centroids": centroids, "lists": lists}, {})
 
 
 def read_lists(folder: Path, manifest: Manifest) -> tuple[np.ndarray, np.ndarray]:
@@ -150,11 +180,12 @@ def read_lists(folder: Path, manifest: Manifest) -> tuple[np.ndarray, np.ndarray
     Raises:
         DataError: they do not fit the index.
     """
-    tensors = load_tensors(folder / lists_file(len(manifest.parts))).tensors
+    path = home(folder, manifest.made) / lists_file(len(manifest.parts))
+    tensors = load_tensors(path).tensors
     centroids, lists = tensors.get("centroids", np.empty(0)), tensors.get("lists", np.empty(0, np.int64))
     fits = centroids.ndim == 2 and centroids.shape[1] == manifest.dim and lists.shape == (sum(manifest.parts),)
     if not fits or centroids.dtype != np.float32 or lists.dtype != np.int64 or not _within(lists, len(centroids)):
-        raise DataError(f"{folder / lists_file(len(manifest.parts))} does not fit the index; make the index anew")
+        raise DataError(f"{path} does not fit the index; make the index anew")
     return centroids, lists
 
 
@@ -170,6 +201,8 @@ def _checked(content: dict[str, Any], path: Path) -> Manifest:
             and all(isinstance(text, str) for text in [*manifest.cameras, *manifest.files.values()])
             and all(isinstance(text, str) for pair in manifest.made_with.items() for text in pair)
             and manifest.method in ("exact", "ivf")
+            and type(manifest.made) is int
+            and 0 <= manifest.made < 10**MAX_DIGITS
             and set(manifest.files) == set(file_names(len(manifest.parts), manifest.method))
         )
     except (TypeError, AttributeError) as error:

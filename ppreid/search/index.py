@@ -10,7 +10,7 @@ import numpy as np
 from ppreid.base.errors import ConfigError, DataError
 from ppreid.base.records import DatasetContents, ImageRecord
 from ppreid.disk.checks import check_folder
-from ppreid.disk.files import explained
+from ppreid.search.anew import remove_replaced
 from ppreid.search.files import (
     CONFIG,
     MANIFEST,
@@ -18,6 +18,7 @@ from ppreid.search.files import (
     NETWORK,
     Manifest,
     file_names,
+    home,
     part_file,
     read_lists,
     read_manifest,
@@ -27,71 +28,64 @@ from ppreid.search.files import (
     write_manifest,
 )
 from ppreid.search.gallery import assign_lists, choose_method, learn_lists
+from ppreid.search.threshold import THRESHOLD
 
 logger = logging.getLogger("ppreid")
 
-SKIPPED = "part_{:04d}.bad_images.txt"
 _ANY_DIM = 4096  # until the features are there
 Extract = Callable[[Sequence[ImageRecord], Path], None]  # writes the features of images to an .npy file, records beside
 
 
-def require_new(folder: Path, *, may_hold: Sequence[str]) -> None:
+def require_new(folder: Path, *, may_hold: Sequence[str], overwrite: bool) -> None:
     """Refuse a folder that holds anything but the beginning of an index.
 
     Args:
         folder: to become an index; it need not exist.
         may_hold: names of further files that are no reason to refuse.
+        overwrite: refuse nothing.
 
     Raises:
         ConfigError: the folder holds something.
         WriteError: it cannot be made.
     """
+    if overwrite:
+        return
     check_folder(folder)
-    own = (CONFIG, NETWORK, *may_hold, "part_0000.", ".")
+    own = (CONFIG, NETWORK, THRESHOLD, *may_hold, "part_0000.", "made_", ".")
     others = [entry.name for entry in folder.iterdir() if not entry.name.startswith(own)] if folder.is_dir() else []
     if others or (folder.exists() and not folder.is_dir()):
         raise ConfigError(f"{folder} is not empty ({', '.join(sorted(others)[:3]) or 'a file'}); choose another folder")
 
 
-def make_room(
-    folder: Path, contents: DatasetContents, *, method: str, made_with: Mapping[str, str], overwrite: bool
-) -> bool:
-    """Find out whether an index has yet to be made, and make room for it.
-
-    A call may be killed when its work is done, and be given again: it then finds the very index that it would make.
+def is_complete(folder: Path, contents: DatasetContents, *, method: str, made_with: Mapping[str, str]) -> bool:
+    """Whether an index is there already: a call may be killed when its work is done, and be given again.
 
     Args:
         folder: of the index.
         contents: see `first_part`, as `method` and `made_with`.
         method: of the search.
         made_with: what decides the features, by name.
-        overwrite: remove the files of an index that is there, and no others.
-
-    Returns:
-        Whether it has to be made.
 
     Raises:
         ConfigError: there is another index.
         DataError: there is an index, and it is damaged.
     """
-    if overwrite:
-        with explained(folder):
-            for pattern in (MANIFEST, CONFIG, NETWORK, "part_[0-9]*.*", "lists_[0-9]*.safetensors"):
-                for file in sorted(folder.glob(pattern)):
-                    file.unlink()
-    elif (folder / MANIFEST).exists():
-        if not _is_made_of(folder, contents, method=method, made_with=made_with):
-            raise ConfigError(
-                f"{folder} holds an index, of other images or another network; `search add` adds images to it. Choose "
-                "another folder, or pass --overwrite"
-            )
-        logger.info("%s is complete already", folder)
+    if not (folder / MANIFEST).exists():
         return False
+    manifest = read_manifest(folder)
+    if not _is_made_of(folder, manifest, contents, method=method, made_with=made_with):
+        raise ConfigError(
+            f"{folder} holds an index, of other images or another network; `search add` adds images to it. Choose "
+            "another folder, or pass --overwrite"
+        )
+    remove_replaced(folder, manifest.made)
+    logger.info("%s is complete already", folder)
     return True
 
 
-def _is_made_of(folder: Path, contents: DatasetContents, *, method: str, made_with: Mapping[str, str]) -> bool:
-    manifest = read_manifest(folder)
+def _is_made_of(
+    folder: Path, manifest: Manifest, contents: DatasetContents, *, method: str, made_with: Mapping[str, str]
+) -> bool:
     records = _absolute(contents.split.train)
     if len(manifest.parts) > 1 or manifest.made_with != made_with or manifest.cameras != list(contents.camera_names):
         return False
@@ -101,7 +95,7 @@ def _is_made_of(folder: Path, contents: DatasetContents, *, method: str, made_wi
 
 
 def first_part(
-    folder: Path, contents: DatasetContents, *, extract: Extract, method: str, made_with: Mapping[str, str]
+    folder: Path, contents: DatasetContents, *, extract: Extract, method: str, made_with: Mapping[str, str], made: int
 ) -> int:
     """Complete an index whose network and configuration are written.
 
@@ -111,20 +105,22 @@ def first_part(
         extract: writes their features; it may go on with what an earlier call began.
         method: "exact", "ivf" or "auto", see `choose_method`.
         made_with: what decides the features, by name.
+        made: where its files are, see `make_room`.
 
     Returns:
         Number of images.
     """
-    records = _absolute(contents.split.train)
+    records, place = _absolute(contents.split.train), home(folder, made)
     method = choose_method(method, len(records))
-    manifest = Manifest([len(records)], _ANY_DIM, method, list(contents.camera_names), dict(made_with), {})
+    manifest = Manifest([len(records)], _ANY_DIM, method, list(contents.camera_names), dict(made_with), {}, made)
     require_fit(folder, manifest)
-    _remove_unfinished(folder, 0)
-    extract(records, folder / part_file(0))
-    features = np.load(folder / part_file(0), mmap_mode="r", allow_pickle=False)
+    _remove_unfinished(place, 0)
+    extract(records, place / part_file(0))
+    features = np.load(place / part_file(0), mmap_mode="r", allow_pickle=False)
     if method == "ivf":
-        write_lists(folder, 1, *learn_lists(features))
+        write_lists(place, 1, *learn_lists(features))
     write_manifest(folder, manifest._replace(dim=features.shape[1]))
+    remove_replaced(folder, made)
     logger.info("%s: %d images, %s search", folder, len(records), method)
     return len(records)
 
@@ -144,7 +140,7 @@ def next_part(folder: Path, manifest: Manifest, contents: DatasetContents, *, ex
     Raises:
         DataError: the index is damaged, or has had too many additions.
     """
-    number = len(manifest.parts)
+    number, place = len(manifest.parts), home(folder, manifest.made)
     if number == MAX_PARTS:
         raise DataError(f"{folder} has had {number - 1:,} additions, which is the limit; make the index anew")
     known = {name for part in read_parts(folder, manifest) for name in part.names}
@@ -160,15 +156,16 @@ def next_part(folder: Path, manifest: Manifest, contents: DatasetContents, *, ex
         return 0
     longer = manifest._replace(parts=[*manifest.parts, len(records)], cameras=cameras)
     require_fit(folder, longer)
-    _remove_unfinished(folder, number)
-    extract(records, folder / part_file(number))
+    _remove_unfinished(place, number)
+    extract(records, place / part_file(number))
     if manifest.method == "ivf":
-        features = np.load(folder / part_file(number), mmap_mode="r", allow_pickle=False)
+        features = np.load(place / part_file(number), mmap_mode="r", allow_pickle=False)
         centroids, lists = read_lists(folder, manifest)
-        write_lists(folder, number + 1, centroids, np.concatenate([lists, assign_lists(centroids, features)]))
+        write_lists(place, number + 1, centroids, np.concatenate([lists, assign_lists(centroids, features)]))
     write_manifest(folder, longer)
     for name in set(file_names(number, manifest.method)) - set(file_names(number + 1, manifest.method)):
-        (folder / name).unlink()  # the inverted lists of before
+        (place / name).unlink()  # the inverted lists of before
+    remove_replaced(folder, manifest.made)
     logger.info("%s: %d images added, %d in all", folder, len(records), sum(manifest.parts) + len(records))
     return len(records)
 
@@ -178,7 +175,7 @@ def _absolute(records: Sequence[ImageRecord]) -> list[ImageRecord]:
     return [record._replace(path=os.path.abspath(record.path)) for record in records]
 
 
-def _remove_unfinished(folder: Path, number: int) -> None:
+def _remove_unfinished(place: Path, number: int) -> None:
     """Remove a part that was written by a call that did not get to its end; it is extracted again."""
-    for path in (folder / part_file(number), (folder / part_file(number)).with_suffix(".csv")):
+    for path in (place / part_file(number), (place / part_file(number)).with_suffix(".csv")):
         path.unlink(missing_ok=True)

@@ -15,7 +15,7 @@ from ppreid.config.schema import Config, EvaluationConfig
 from ppreid.disk.files import file_sha256, write_text
 from ppreid.models.reid_net import ReIDNet
 from ppreid.processes.device import use_device
-from ppreid.search.files import CONFIG, NETWORK, Manifest, read_manifest
+from ppreid.search.files import CONFIG, NETWORK, Manifest, home, read_manifest
 from ppreid.search.results import SearchResult
 from ppreid.search.threshold import THRESHOLD, judged, read_threshold, write_threshold
 from ppreid.tables import DATASETS
@@ -42,18 +42,18 @@ class OpenIndex(NamedTuple):
     model: ReIDNet
 
 
-def write_network(folder: Path, cfg: Config, model: ReIDNet) -> None:
-    """Write a network and what of a configuration the index needs into the folder of an index."""
-    save_weights(folder / NETWORK, model)
+def write_network(place: Path, cfg: Config, model: ReIDNet) -> None:
+    """Write a network and what of a configuration the index needs to where the files of an index are."""
+    save_weights(place / NETWORK, model)
     network = cfg.model.model_dump(include=set(EvaluationModelConfig.model_fields))
     values = {
         "device": cfg.device,
         "data": cfg.data.model_dump(),
-        "model": {**network, "weights": NETWORK, "weights_sha256": file_sha256(folder / NETWORK)},
+        "model": {**network, "weights": NETWORK, "weights_sha256": file_sha256(place / NETWORK)},
         "eval": cfg.eval.model_dump(include=set(EvaluationSettings.model_fields)),
     }
     own = EvaluationConfig.model_validate(values)
-    write_text(folder / CONFIG, config_text(own))
+    write_text(place / CONFIG, config_text(own))
 
 
 def keep_threshold(folder: Path, weights: WeightsOrigin) -> None:
@@ -87,13 +87,14 @@ def open_index(folder: Path, overrides: Sequence[str] = ()) -> OpenIndex:
         DataError: the index is missing or damaged.
     """
     manifest = read_manifest(folder)
-    _require_own_network(folder, manifest, load_config(folder / CONFIG, alone=True), fault=DataError)
-    cfg = load_config(folder / CONFIG, overrides, alone=True)
+    place = home(folder, manifest.made)
+    _require_own_network(folder, manifest, load_config(place / CONFIG, alone=True), fault=DataError)
+    cfg = load_config(place / CONFIG, overrides, alone=True)
     if not isinstance(cfg, EvaluationConfig):
-        raise DataError(f"{folder / CONFIG} is not the configuration of an index; make the index anew")
+        raise DataError(f"{place / CONFIG} is not the configuration of an index; make the index anew")
     _require_own_network(folder, manifest, cfg, fault=ConfigError)
     logger.info("device: %s", use_device(cfg.device))
-    model, _ = trained_network(cfg.model.model_copy(update={"weights": str(folder / NETWORK)}), cfg.data)
+    model, _ = trained_network(cfg.model.model_copy(update={"weights": str(place / NETWORK)}), cfg.data)
     return OpenIndex(manifest, cfg, model)
 
 

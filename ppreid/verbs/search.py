@@ -91,7 +91,7 @@ def build_index(
         folder: to make.
         images: folder of images, searched with its subfolders; None takes the gallery of the data set, or all of it.
         method: "exact", "ivf" (approximate) or "auto", see `ppreid.search.gallery.choose_method`.
-        overwrite: replace an index in the folder, once images and network of the new one are found.
+        overwrite: replace an index in the folder, once the new one is complete.
 
     Returns:
         Number of images.
@@ -101,25 +101,25 @@ def build_index(
     """
     from ppreid.processes.device import use_device
     from ppreid.run.lock import LOCK, run_lock
-    from ppreid.search.files import MANIFEST
-    from ppreid.search.index import SKIPPED, first_part, make_room, require_new
-    from ppreid.search.threshold import THRESHOLD
+    from ppreid.search.anew import make_room
+    from ppreid.search.files import MANIFEST, SKIPPED, home
+    from ppreid.search.index import first_part, is_complete, require_new
     from ppreid.verbs.features import made_with, write_image_features
     from ppreid.verbs.index_network import keep_threshold, write_network
     from ppreid.verbs.inputs import read_index_images
     from ppreid.verbs.network import trained_network
 
-    if not overwrite:
-        require_new(folder, may_hold=[LOCK, MANIFEST, THRESHOLD])
+    require_new(folder, may_hold=[LOCK, MANIFEST], overwrite=overwrite)
     logger.info("device: %s", use_device(cfg.device))
     with run_lock(folder):
-        contents = read_index_images(cfg.data, images, skipped_list=folder / SKIPPED.format(0))
+        place = home(folder, made := make_room(folder, overwrite=overwrite))
+        contents = read_index_images(cfg.data, images, skipped_list=place / SKIPPED.format(0))
         model, weights = trained_network(cfg.model, cfg.data)
         facts = {**made_with(cfg, weights.sha256), "weights file": weights.path}
-        if make_room(folder, contents, method=method, made_with=facts, overwrite=overwrite):
-            write_network(folder, cfg, model)
-            extract = partial(write_image_features, cfg, model, weights.sha256)
-            first_part(folder, contents, extract=extract, method=method, made_with=facts)
+        if overwrite or not is_complete(folder, contents, method=method, made_with=facts):
+            write_network(place, cfg, model)
+            extract = partial(write_image_features, cfg, model, weights.sha256, overwrite=overwrite)
+            first_part(folder, contents, extract=extract, method=method, made_with=facts, made=made)
         keep_threshold(folder, weights)
     return len(contents.split.train)
 
@@ -139,8 +139,8 @@ def add_to_index(folder: Path, images: Path, *, overrides: Sequence[str] = ()) -
         PpreidError: what its message says; the subclass tells the kind. The index is as it was then.
     """
     from ppreid.run.lock import run_lock
-    from ppreid.search.files import require_index
-    from ppreid.search.index import SKIPPED, next_part
+    from ppreid.search.files import require_index, skipped_by_next_part
+    from ppreid.search.index import next_part
     from ppreid.verbs.features import write_image_features
     from ppreid.verbs.index_network import open_index, require_own_tables
     from ppreid.verbs.inputs import read_index_images
@@ -149,7 +149,7 @@ def add_to_index(folder: Path, images: Path, *, overrides: Sequence[str] = ()) -
     with run_lock(folder):
         manifest, cfg, model = open_index(folder, overrides)
         require_own_tables(folder, cfg.data, overrides)
-        contents = read_index_images(cfg.data, images, skipped_list=folder / SKIPPED.format(len(manifest.parts)))
+        contents = read_index_images(cfg.data, images, skipped_list=skipped_by_next_part(folder, manifest))
         extract = partial(write_image_features, cfg, model, manifest.made_with["weights"])
         return next_part(folder, manifest, contents, extract=extract)
 

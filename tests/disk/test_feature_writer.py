@@ -1,4 +1,6 @@
 import csv
+import hashlib
+import json
 import os
 import shutil
 import subprocess
@@ -10,6 +12,7 @@ import pytest
 from ppreid.base.errors import ConfigError, DataError, WriteError
 from ppreid.base.records import ImageRecord
 from ppreid.disk.feature_writer import write_features
+from ppreid.disk.features import npy_header
 from ppreid.disk.files import check_published
 
 RECORDS = [ImageRecord(f"{i}.jpg", i, -1) for i in range(5)]
@@ -111,7 +114,7 @@ def test_rows_that_are_not_what_an_earlier_call_wrote_are_never_published(damage
     np.testing.assert_array_equal(np.load(path), VALUES)
 
 
-@pytest.mark.parametrize("rows", ["-1", "9", "true", '"4"', "null"])
+@pytest.mark.parametrize("rows", ["-1", "5", "true", '"4"', "null"])
 def test_a_progress_file_that_claims_odd_numbers_of_rows_is_refused(rows, tmp_path):
     path, progress = tmp_path / "a.npy", tmp_path / "a.npy.progress"
     interrupted(path, after=2)
@@ -119,6 +122,29 @@ def test_a_progress_file_that_claims_odd_numbers_of_rows_is_refused(rows, tmp_pa
     with pytest.raises((ConfigError, DataError), match=r"is damaged"):
         write_features(path, RECORDS, blocks_from=blocks_of_two, **SETTINGS)
     assert not path.exists()
+
+
+def test_rows_beyond_the_last_image_are_refused_though_they_are_what_was_written(tmp_path):
+    path, partial, progress = (tmp_path / f"a.npy{end}" for end in ("", ".partial", ".progress"))
+    content = npy_header(5, 3) + bytes(9 * 3 * 4)
+    partial.write_bytes(content)
+    notes = {"rows": 9, "sha256": hashlib.sha256(content).hexdigest(), **SETTINGS["origin"]}
+    progress.write_text(json.dumps(notes))
+    with pytest.raises(ConfigError, match=r"was begun with other images \(9 rows of 5\); delete it and .* start anew"):
+        write_features(path, RECORDS, blocks_from=blocks_of_two, **SETTINGS)
+    assert not path.exists()
+
+
+@pytest.mark.parametrize("notes", ["{", '{"rows": 4, "sha256": "0", "weights": "another"}'])
+def test_a_part_of_something_else_is_begun_anew_when_asked_to(notes, tmp_path):
+    path, progress = tmp_path / "a.npy", tmp_path / "a.npy.progress"
+    interrupted(path, after=2)
+    progress.write_text(notes)
+    with pytest.raises(ConfigError, match="to start anew"):
+        write_features(path, RECORDS, blocks_from=blocks_of_two, **SETTINGS)
+    assert write_features(path, RECORDS, blocks_from=blocks_of_two, overwrite=True, **SETTINGS) == 0
+    np.testing.assert_array_equal(np.load(path), VALUES)
+    check_published(path)
 
 
 def test_the_checksum_is_that_of_what_was_computed(tmp_path, monkeypatch):

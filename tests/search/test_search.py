@@ -319,7 +319,7 @@ def test_a_damaged_file_is_found(any_index, queries, name, damage):
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"version": 2}, "is an index of version 2, but this ppreid reads 1"),
+        ({"version": 3}, "is an index of version 3, but this ppreid reads 2"),
         ({"format": "pickle"}, "does not describe a search index"),
         ({"parts": [24, 1]}, "list of files"),
         ({"parts": []}, "list of files"),
