@@ -1,15 +1,22 @@
 """ppreid convert-weights, tools/convert_weights.py: read, match with a network, rename, write."""
 
-import argparse
-from pathlib import Path
+from __future__ import annotations
 
-from ppreid.base.errors import ConfigError, unknown_choice
+import argparse
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from ppreid.base.errors import ConfigError, WeightsError, unknown_choice
 from ppreid.config.schema import Config
 from ppreid.disk.checks import check_place
 from ppreid.disk.files import file_sha256
 from ppreid.disk.outputs import refuse_inputs
 from ppreid.run.log import logger
 from ppreid.verbs.command import add_config_arguments, add_overwrite, read_config
+
+if TYPE_CHECKING:
+    import numpy as np
 
 NAMINGS_HELP = (
     "ppreid, paddle-vision, paddleclas-recmodel, paddleclas-backbone, torchvision, torchvision-parallel, "
@@ -61,16 +68,22 @@ def convert_weights(
 ) -> None:
     """Write the weights of one file under the parameter names of another code base.
 
+    A target that holds exactly these tensors already is left as it is: the call that wrote it may have been killed.
+
     Args:
         cfg: model.backbone, base_width, pooling and embedding_dim say which network the weights are for.
         source: any file that `read_tensors` reads; of a backbone alone, the other layers stay missing.
         target: .safetensors or .pdparams; numbers are not changed, except that bfloat16 becomes float32.
         from_naming: whose names the source uses, a key of NAMINGS; None recognises it.
         to_naming: whose names the target shall use.
-        overwrite: replace an existing target.
+        overwrite: replace an existing target, whatever it holds.
 
     Raises:
+<<<<<<< HEAD
         ConfigError: a naming is unknown or for other networks, or the target exists or is the source.
+=======
+        ConfigError: a naming is unknown, or the target holds something else or is the source.
+>>>>>>> d16065e (The same export or conversion again goes on, or finds its work done)
         WriteError: the target has no folder, or cannot be written.
         WeightsError: the source cannot be read or does not fit the network, or the target has another suffix.
     """
@@ -83,22 +96,40 @@ def convert_weights(
     for option, naming in (("--from", from_naming), ("--to", to_naming)):
         if naming is not None and naming not in NAMINGS:
             raise ConfigError(unknown_choice(option, naming, NAMINGS))
-    _check_target(target, source, overwrite=overwrite)
+    _check_target(target, source)
     logger.info("network: %s (-o model.backbone and the other keys of model choose another)", cfg.model.backbone)
     model = wiring.reid_net(cfg.model, image_size=cfg.data.size)
     if to_naming not in (fitting := namings_of(model.state_dict())):
         raise ConfigError(unknown_choice(f"--to for {cfg.model.backbone}", to_naming, fitting))
     tensors, report = match_weights(model, source, allow_missing=BEHIND_BACKBONE, naming=from_naming)
     logger.info("read: %s", report)
-    write_tensors(target, from_ppreid_names(tensors, to_naming))
+    renamed = from_ppreid_names(tensors, to_naming)
+    if target.exists() and not overwrite:
+        if not _holds(target, renamed):
+            raise ConfigError(f"{target} exists; pass --overwrite to replace it, or another name")
+        logger.info("%s is complete already", target)
+        return
+    write_tensors(target, renamed)
     logger.info("written: %d tensors to %s (%s names, sha256 %s)", len(tensors), target, to_naming, file_sha256(target))
 
 
-def _check_target(target: Path, source: Path, *, overwrite: bool) -> None:
+def _check_target(target: Path, source: Path) -> None:
     from ppreid.weights.files import check_writable_suffix
 
     check_writable_suffix(target)
     check_place(target)
     refuse_inputs("OUT", target, [source])
-    if target.exists() and not overwrite:
-        raise ConfigError(f"{target} exists; pass --overwrite to replace it, or another name")
+
+
+def _holds(path: Path, tensors: Mapping[str, np.ndarray]) -> bool:
+    """Whether a file holds these tensors and no others."""
+    import numpy as np
+
+    from ppreid.weights.files import read_tensors
+
+    try:
+        found = read_tensors(path).tensors
+    except WeightsError:
+        return False
+    same = (found[name].dtype == array.dtype and np.array_equal(found[name], array) for name, array in tensors.items())
+    return found.keys() == tensors.keys() and all(same)

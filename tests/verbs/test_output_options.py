@@ -247,6 +247,26 @@ def test_results_are_kept_for_each_data_set_and_weights(workshop, capsys):
     assert evaluated().keys() == second.keys()
 
 
+def test_a_training_names_no_option_that_it_does_not_have(workshop, tiny_root, capsys):
+    shutil.copytree(tiny_root / "demo" / "bounding_box_train", workshop / "crops" / "hall")
+    (workshop / "crops" / "hall" / "broken.jpg").write_bytes(b"no image")
+    Path("out").mkdir()
+    keys = ["data.name=camera_folder", "data.root=crops", "output_dir=out", "data.on_bad_image=skip"]
+    keys += ["solver.epochs=1", "solver.iters=1"]
+    command = ["train", "-c", "tiny.yaml", *(word for key in keys for word in ("-o", key))]
+    for name in ("bad_images.txt", "cameras.csv"):
+        Path("out", name).write_text("mine")
+        for more in ([], ["--resume"]):
+            assert main([*command, *more]) == 2
+            said = capsys.readouterr().err
+            assert f"{name} exists and is not " in said and "; move it away" in said and "pass --overwrite" not in said
+        assert Path("out", name).read_text() == "mine"
+        Path("out", name).unlink()
+    Path("out", name).write_text("mine")
+    assert main([*command, "--overwrite"]) == 0
+    assert Path("out", name).read_text() != "mine"
+
+
 @pytest.mark.parametrize("name", ["results.json", "bad_images.txt", "cameras.csv"])
 def test_what_an_evaluation_writes_unasked_replaces_nothing_of_somebody_else(name, workshop, tiny_root, capsys):
     root = workshop / "crops"

@@ -117,6 +117,24 @@ def test_a_file_is_replaced_only_on_request(in_folder, capsys):
     assert {path.name for path in in_folder.iterdir()} == {"ours.safetensors", "out.safetensors"}
 
 
+@pytest.mark.parametrize("name", ["out.safetensors", "out.pdparams"])
+def test_the_same_command_again_finds_its_work_done(name, in_folder, capsys):
+    net = trained_net()
+    save_weights("ours.safetensors", net)
+    options = ("--to", "paddleclas-recmodel")
+    assert convert("ours.safetensors", name, *options) == 0
+    before = (Path(name).stat().st_ino, Path(name).read_bytes())
+    assert convert("ours.safetensors", name, *options) == 0
+    assert f"{name} is complete already" in capsys.readouterr().err
+    assert (Path(name).stat().st_ino, Path(name).read_bytes()) == before
+    assert convert("ours.safetensors", name) == 2  # under other names
+    changed = {key: array + (key == "neck.bias") for key, array in arrays(net).items()}
+    for others in (changed, {key: array for key, array in changed.items() if key != "neck.bias"}):
+        save_file(others, "others.safetensors")
+        assert convert("others.safetensors", name, *options) != 0
+    assert (Path(name).stat().st_ino, Path(name).read_bytes()) == before
+
+
 @pytest.mark.parametrize(
     ("arguments", "code", "message"),
     [
