@@ -78,7 +78,11 @@ def read_features(path: Path) -> Features:
             if path.suffix == ".npz":
                 arrays = _read_npz(path)
             else:
-                arrays = {"features": _read_npy(path), **_columns(path.with_suffix(".csv"))}
+                features = _read_npy(path)
+                arrays = {
+                    "features": features,
+                    **_columns(path.with_suffix(".csv"), most=features.shape[0] if features.ndim else 0),
+                }
     except _DAMAGED as error:
         # numpy's own message recommends to unpickle the file, which could run anything
         reason = "it is no such file, or holds Python objects" if "pickle" in str(error) else error
@@ -161,11 +165,11 @@ def _check_member(archive: ZipFile, entry: ZipInfo) -> None:
         raise ValueError(f"its member {printable(entry.filename)[:100]} claims the shape {shape}, and is smaller")
 
 
-def _columns(path: Path) -> dict[str, np.ndarray]:
-    """The columns of a CSV of records as arrays; nothing where there is no such file."""
+def _columns(path: Path, *, most: int) -> dict[str, np.ndarray]:
+    """The columns of a CSV of records as arrays, of at most so many; nothing where there is no such file."""
     if not is_there(path, DataError):
         return {}
-    rows = read_csv(path, ["path"])
+    rows = read_csv(path, ["path"], most_rows=most)
     columns = {"paths": np.array([row.cells["path"] for row in rows], dtype=object)}
     for name in ("pid", "camid"):
         if rows and name in rows[0].cells:

@@ -78,14 +78,14 @@ ONNX_SIDECAR = OutputKind(
 )
 
 
-def check_outputs(outputs: Sequence[Output], *, overwrite: bool, inputs: Iterable[Path] = ()) -> None:
+def check_outputs(outputs: Sequence[Output], *, overwrite: bool | None, inputs: Iterable[Path] = ()) -> None:
     """Refuse names for outputs that would destroy something, or that nothing can be written to.
 
     What is no regular file (a pipe, a device, "-") is written into and so destroys nothing.
 
     Args:
         outputs: files that the command is going to write.
-        overwrite: replace files of other kinds as well; inputs never.
+        overwrite: replace files of other kinds as well; inputs never. None where the command cannot be asked to.
         inputs: files that the command reads, and folders of them.
 
     Raises:
@@ -111,8 +111,9 @@ def check_outputs(outputs: Sequence[Output], *, overwrite: bool, inputs: Iterabl
         is_foreign = _is_foreign(path, kind)
         refuse_inputs(option, path, inputs, within_folders=is_foreign)
         if is_foreign and not overwrite:
-            text = f"{_named(option, path)} exists and is not {kind.what}"
-            raise ConfigError(f"{text}; pass --overwrite to replace it, or another name")
+            asked = "" if overwrite is None else "pass --overwrite to replace it, or "
+            other = "another name" if option else "move it away"
+            raise ConfigError(f"{_named(option, path)} exists and is not {kind.what}; {asked}{other}")
 
 
 def refuse_inputs(option: str, path: Path, inputs: Iterable[Path], *, within_folders: bool = True) -> None:

@@ -18,6 +18,8 @@ from ppreid.base.reading import is_there, reading
 
 MAX_LINE = 1 << 16  # letters of a line in a list or table: sixteen times the longest path of any system
 MAX_PATH, MAX_NAME = 4096, 255  # bytes of a path and of each of its parts; the limits of Linux
+MAX_ROW = 4 * MAX_PATH  # bytes of a row in the mean: a path that is all quotation marks has half of it
+MANY_ROWS = 1 << 20  # bytes that are read of a table of any length, for messages that say more about it
 MAX_JSON = 4 << 20  # bytes: an index of 10,000 parts has half of it, and Python needs some 50 times as many in memory
 MAX_DIGITS = 18  # of an identity or a camera: what is certain to fit into int64
 
@@ -109,17 +111,19 @@ def read_text_lines(path: Path) -> list[tuple[int, str]]:
     return [(number, line.strip()) for number, line in lines if line.strip()]
 
 
-def read_csv(path: Path, columns: Sequence[str]) -> list[Row]:
+def read_csv(path: Path, columns: Sequence[str], *, most_rows: int | None = None) -> list[Row]:
     """Read a CSV that ppreid wrote and that people may have edited; names of files need not be UTF-8.
 
     Args:
         path: the file.
         columns: those that it must have; the first line names all.
+        most_rows: that there can be, which limits what is read; None for any number.
 
     Raises:
         DataError: see `read_text`; or a column is missing, or a row has another number of cells; with the line.
     """
-    reader = csv.reader(io.StringIO(read_text(path, any_names=True), newline=""))
+    most_bytes = None if most_rows is None else MANY_ROWS + most_rows * MAX_ROW
+    reader = csv.reader(io.StringIO(read_text(path, any_names=True, max_bytes=most_bytes), newline=""))
     rows = _filled(reader, path)
     header = [name.strip() for name in next(rows, (1, []))[1]]
     missing = [name for name in columns if name not in header]

@@ -10,9 +10,13 @@ from paddle import nn
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from ppreid.base.errors import WeightsError
+from ppreid.weights.network import network_of
+from ppreid.weights.report import between_networks
 
 FORMAT = 1  # raised when a checkpoint of before can no longer be read; tests/data/checkpoints has one of each
 MAX_FACTS = 5
+MAX_TENSORS = 4  # which network it is says more than all names
+DIRECTIONS = ("moment", "velocity")  # of Adam and of SGD: as large as the parameter; the rest are single numbers
 
 Count = Annotated[int, Field(ge=0, lt=2**53)]  # what a float holds exactly, and more than anybody counts
 Number = Annotated[float, Field(allow_inf_nan=False)]
@@ -134,10 +138,6 @@ def _problem(detail: Any) -> str:  # noqa: ANN401 - pydantic's
     return f"{place} {what}" if detail["type"] in ("missing", "extra_forbidden") else f"{place}: {what}"
 
 
-MAX_TENSORS = 20
-DIRECTIONS = ("moment", "velocity")  # of Adam and of SGD: as large as the parameter; the rest are single numbers
-
-
 def optimizer_arrays(model: nn.Layer, optimizer: paddle.optimizer.Optimizer) -> dict[str, np.ndarray]:
     """The optimizer's moments under the structured names of the model ("conv1.weight/moment1_0").
 
@@ -173,18 +173,17 @@ def restore_arrays(
         moments: what `optimizer_arrays` gave; none before the first step.
 
     Raises:
-        WeightsError: they do not fit; the differences are listed, and model and optimizer are as they were.
+        WeightsError: they do not fit; a few differences are listed, and model and optimizer are as they were.
     """
     expected = {name: tuple(value.shape) for name, value in model.state_dict().items()}
     found = {name: value.shape for name, value in weights.items()}
     differences = [*_differences(found, expected), *_moment_differences(model, moments)]
     if differences:
-        rest = f"\n  and {len(differences) - MAX_TENSORS} more" if len(differences) > MAX_TENSORS else ""
         lines = "\n".join(f"  - {line}" for line in differences[:MAX_TENSORS])
-        raise WeightsError(
-            f"{path} does not fit the network of this configuration or version; nothing of it was loaded. "
-            f"{len(differences)} tensors differ:\n{lines}{rest}"
-        )
+        lines += f"\n  and {len(differences) - MAX_TENSORS} more" if len(differences) > MAX_TENSORS else ""
+        network = between_networks(network_of(found, "ppreid"), network_of(expected, "ppreid"))
+        text = f"{path} does not fit the network of this configuration or version; nothing of it was loaded. {network}"
+        raise WeightsError(f"{text}{'. ' * bool(network)}{len(differences)} tensors differ:\n{lines}")
     model.set_state_dict(dict(weights))
     tensor_names = {name: parameter.name for name, parameter in model.named_parameters()}
     state = {}

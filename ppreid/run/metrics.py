@@ -10,12 +10,13 @@ import time
 import warnings
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from tempfile import TemporaryDirectory
+from tempfile import gettempdir
 from typing import Any
 
 from ppreid.base.errors import ConfigError, DataError, PpreidWarning
 from ppreid.base.reading import is_there, reading
 from ppreid.disk.files import append_line, replacing, write_text
+from ppreid.disk.places import temporary_folder
 
 # VisualDL recognises its files by the first part of the name.
 CURVES = "vdlrecords.ppreid.log"
@@ -52,13 +53,13 @@ def write_curves(rows: Iterable[Mapping[str, Any]], path: Path) -> None:
     """
     from visualdl import LogWriter  # an optional package
 
-    with TemporaryDirectory(prefix="ppreid.") as folder:
-        with LogWriter(logdir=folder, file_name=CURVES) as writer:
+    with temporary_folder(Path(gettempdir(), "ppreid")) as folder:
+        with LogWriter(logdir=str(folder), file_name=CURVES) as writer:
             for row in rows:
                 milliseconds = round(1000 * row["seconds"])
                 for tag, value in scalars(row):
                     writer.add_scalar(tag=tag, value=value, step=row["epoch"], walltime=milliseconds)
-        content = (Path(folder) / CURVES).read_bytes()
+        content = (folder / CURVES).read_bytes()
     with replacing(path) as file:
         file.write(content)
 

@@ -79,11 +79,7 @@ def convert_weights(
         overwrite: replace an existing target, whatever it holds.
 
     Raises:
-<<<<<<< HEAD
-        ConfigError: a naming is unknown or for other networks, or the target exists or is the source.
-=======
-        ConfigError: a naming is unknown, or the target holds something else or is the source.
->>>>>>> d16065e (The same export or conversion again goes on, or finds its work done)
+        ConfigError: a naming is unknown or for other networks, or the target holds something else or is the source.
         WriteError: the target has no folder, or cannot be written.
         WeightsError: the source cannot be read or does not fit the network, or the target has another suffix.
     """

@@ -19,7 +19,7 @@ logger = logging.getLogger("ppreid")
 
 
 def read_split(
-    cfg: DataConfig, *, skipped_list: Path | None, camera_list: Path | None = None, overwrite: bool = False
+    cfg: DataConfig, *, skipped_list: Path | None, camera_list: Path | None = None, overwrite: bool | None = None
 ) -> ReIDSplit:
     """Read a data set and show what was found beside the published counts.
 
@@ -27,7 +27,7 @@ def read_split(
         cfg: the data section.
         skipped_list: with data.on_bad_image: skip, the unreadable images are listed in this file; None writes no list.
         camera_list: where cameras have names, they are written to this CSV; None does not write them.
-        overwrite: replace any files in the places of the lists, not only earlier lists.
+        overwrite: replace any files in the places of the lists, not only earlier lists; None where that is no option.
 
     Raises:
         ConfigError: a file in the place of a list is none.
@@ -48,7 +48,7 @@ def read_split(
 
 
 def read_folder(
-    folder: Path, cfg: DataConfig, *, skipped_list: Path, overwrite: bool = False
+    folder: Path, cfg: DataConfig, *, skipped_list: Path, overwrite: bool | None = None
 ) -> tuple[ImageRecord, ...]:
     """Find the images of any folder and its subfolders; identities and cameras are unknown.
 
@@ -123,7 +123,9 @@ def own_tables(cfg: DataConfig) -> list[Path]:
     return [Path(name) for name in (own.csv, own.tracks) if name not in ("", "auto", "none")]
 
 
-def _readable(found: ReIDSplit, cfg: DataConfig, skipped_list: Path | None, *, overwrite: bool = False) -> ReIDSplit:
+def _readable(
+    found: ReIDSplit, cfg: DataConfig, skipped_list: Path | None, *, overwrite: bool | None = None
+) -> ReIDSplit:
     """With data.on_bad_image: skip, the images that can be read; otherwise all."""
     if cfg.on_bad_image == "error":
         return found

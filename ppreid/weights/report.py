@@ -131,13 +131,23 @@ def advice(path: Path, shapes: Shapes, naming: str, state: Mapping[str, np.ndarr
     if _TOKEN in state and any(_STEM in name for name in shapes) != any(_STEM in name for name in state):
         other = ("", "vit_small_ics") if any(_STEM in name for name in shapes) else ("no ", "vit_small")
         yield f"the file has {other[0]}{_STEM}*: use {theirs.get('model.backbone', other[1])}"
-    differing = {key: value for key, value in theirs.items() if ours.get(key, value) != value}
     if "model.backbone" not in theirs:
         yield "it is of a network that ppreid does not have: none of its networks has these layers"
-    elif differing:
-        names = {side: _in_words(keys) for side, keys in (("file", theirs), ("model", ours))}
-        wanted = " ".join(f"-o {key}={printable(value)}" for key, value in differing.items())
-        yield f"the file is of {names['file']}, the model is {names['model']}; pass {wanted}"
+    elif difference := between_networks(theirs, ours):
+        yield difference
+
+
+def between_networks(theirs: Mapping[str, str], ours: Mapping[str, str]) -> str:
+    """Say which network a file is of, which one the model is, and which keys make them the same; "" if they are.
+
+    Args:
+        theirs: keys of a configuration, as `network_of` tells them, of the file.
+        ours: of the model.
+    """
+    differing = {key: value for key, value in theirs.items() if ours.get(key, value) != value}
+    names = {side: _in_words(keys) for side, keys in (("file", theirs), ("model", ours))}
+    wanted = " ".join(f"-o {key}={printable(value)}" for key, value in differing.items())
+    return f"the file is of {names['file']}, the model is {names['model']}; pass {wanted}" if differing else ""
 
 
 def _in_words(network: Mapping[str, str]) -> str:

@@ -9,6 +9,7 @@ import pytest
 from ppreid.base.errors import DataError
 from ppreid.base.records import ImageRecord
 from ppreid.disk.features import read_features, write_records
+from ppreid.disk.text import MANY_ROWS, MAX_PATH, MAX_ROW
 
 ROWS = np.arange(6, dtype=np.float32).reshape(3, 2)
 
@@ -193,4 +194,16 @@ def test_tracks_and_times_are_read_where_the_file_has_them(tmp_path):
     assert (found.tracks.tolist(), found.times.tolist()) == ([4, -1, -1], [0.5, -1.0, -1.0])
     (tmp_path / "f.csv").write_text("path,track,time\na.jpg,4,0.5\nb.jpg,4,noon\nc.jpg,4,1\n")
     with pytest.raises(DataError, match=r"f\.csv:3: time is 'noon'; expected seconds"):
+        read_features(tmp_path / "f.npy")
+
+
+def test_a_csv_is_read_only_as_far_as_so_many_rows_can_reach(tmp_path):
+    np.save(tmp_path / "f.npy", np.eye(2, dtype=np.float32))
+    longest = '"' * (MAX_PATH // 2)  # each of which stands twice in the file
+    write_records(tmp_path / "f.csv", [ImageRecord(longest, 1, 0), ImageRecord("b.jpg", 2, 1)])
+    assert read_features(tmp_path / "f.npy").names == [longest, "b.jpg"]
+    most = MANY_ROWS + 2 * MAX_ROW
+    with open(tmp_path / "f.csv", "a") as file:
+        file.writelines("c.jpg,3,1\n" for _ in range(most // 10))
+    with pytest.raises(DataError, match=rf"f\.csv has more than {most:,} bytes"):
         read_features(tmp_path / "f.npy")

@@ -1,4 +1,5 @@
 import sys
+import tempfile
 
 import pytest
 
@@ -38,6 +39,15 @@ def test_the_log_is_in_step_with_every_line(tmp_path, log_reader, capfd):
     assert curves(tmp_path / CURVES, log_reader)["epoch/loss"] == [(1, 0.5), (2, 0.25)]
     assert len((tmp_path / CURVES).read_bytes()) > len(before)
     assert capfd.readouterr().out == ""
+
+
+def test_what_a_killed_run_left_is_removed_with_the_next_line(tmp_path, monkeypatch, log_reader):
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "temporary"))
+    left = tmp_path / "temporary" / ".ppreid.0.tmp"
+    left.mkdir(parents=True, mode=0o700)
+    (left / CURVES).write_text("half")
+    MetricsFile(tmp_path / METRICS, visualdl=True).write("epoch", epoch=1, loss=0.5)
+    assert list((tmp_path / "temporary").iterdir()) == []
 
 
 def test_a_resumed_run_has_every_point_once(tiny_config, tmp_path, monkeypatch, log_reader):
