@@ -35,3 +35,8 @@ def test_outliers_are_refused():
     check_labels(np.array([0, 2]), 3)
     with pytest.raises(TrainingError, match=r"1 of 3 labels have no centroid, for example -1; .* clusters 0\.\.1"):
         check_labels(np.array([0, -1, 1]), 2)
+
+
+def test_a_label_behind_the_last_centroid_is_refused():
+    with pytest.raises(TrainingError, match=r"2 of 3 labels have no centroid, for example 2; .* clusters 0\.\.1"):
+        check_labels(np.array([2, 1, 3]), 2)

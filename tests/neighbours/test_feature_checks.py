@@ -1,11 +1,21 @@
 """What the clustering refuses, and what it takes as it is."""
 
+import warnings
+
 import numpy as np
 import pytest
 
-from ppreid.base.errors import DataError, WeightsError
+from ppreid.base.errors import DataError, PpreidWarning, WeightsError
 from ppreid.neighbours import checks
-from ppreid.neighbours.checks import MIN_COLLAPSED, ROWS_PER_BLOCK, check_features, check_not_collapsed
+from ppreid.neighbours.checks import (
+    MIN_COLLAPSED,
+    ROWS_PER_BLOCK,
+    UNIT_NORM_TOLERANCE,
+    at_most_all,
+    check_features,
+    check_not_collapsed,
+    check_ranking,
+)
 
 
 def rows_with(value, places, n=20):
@@ -87,3 +97,30 @@ def test_a_few_copies_and_any_difference_are_accepted():
         check_not_collapsed(collapsed(ROWS_PER_BLOCK + 7))
     with pytest.raises(WeightsError):
         check_not_collapsed(collapsed(2), min_rows=2)
+
+
+def test_how_far_from_one_a_norm_may_be():
+    for norm in (1 - UNIT_NORM_TOLERANCE / 2, 1 + UNIT_NORM_TOLERANCE / 2):
+        check_features(norm * np.eye(4, dtype=np.float32))
+    for norm in (1 - 2 * UNIT_NORM_TOLERANCE, 1 + 2 * UNIT_NORM_TOLERANCE):
+        with pytest.raises(DataError, match="4 of the rows 0 to 3 are not of unit norm"):
+            check_features(norm * np.eye(4, dtype=np.float32))
+
+
+def test_as_many_neighbours_as_images_are_no_reason_for_a_warning():
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert at_most_all("k1", 5, 5) == 5
+    with pytest.warns(PpreidWarning, match="k1 is 6 but there are only 5 images; using 5"):
+        assert at_most_all("k1", 6, 5) == 5
+    with pytest.raises(DataError, match="k1 is 0; expected a positive integer"):
+        at_most_all("k1", 0, 5)
+
+
+@pytest.mark.parametrize("wrong", [-2, 3])
+def test_neighbours_are_images_or_empty_places(wrong):
+    indices = np.array([[0, 1], [1, -1], [2, 0]])
+    np.testing.assert_array_equal(check_ranking(indices, 3, 2), indices)
+    indices[1, 1] = wrong
+    with pytest.raises(DataError, match=r"neighbour indices lie in .*; expected image numbers below 3, or -1"):
+        check_ranking(indices, 3, 2)

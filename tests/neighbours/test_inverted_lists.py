@@ -1,11 +1,20 @@
 import numpy as np
 import pytest
 
-from ppreid.neighbours.inverted_lists import EVERY_EPOCH, ONCE, default_num_lists, learn_centres
+from ppreid.base.errors import DataError
+from ppreid.neighbours.inverted_lists import EVERY_EPOCH, ONCE, default_num_lists, learn_centres, usable_lists
 
 
 def test_the_number_of_lists_grows_with_the_root_of_the_images_but_not_beyond_them():
     assert [default_num_lists(n) for n in (1, 9, 16, 100, 10_000, 1_000_000)] == [1, 9, 16, 40, 400, 4000]
+
+
+def test_no_image_is_compared_with_more_lists_than_there_are():
+    assert usable_lists(5, 9, num_images=100) == (5, 5)
+    assert usable_lists(None, 9, num_images=100) == (40, 9)
+    for num_lists, num_probes in ((101, 9), (5, 0), (-1, 9)):
+        with pytest.raises(DataError, match=f"num_lists is {num_lists} and num_probes {num_probes}"):
+            usable_lists(num_lists, num_probes, num_images=100)
 
 
 @pytest.mark.parametrize("learning", [EVERY_EPOCH, ONCE])

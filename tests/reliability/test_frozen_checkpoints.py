@@ -135,8 +135,8 @@ def test_another_network_is_refused_with_a_list_and_not_loaded_in_part(frozen, c
 
     other = rewritten(frozen, tmp_path / LAST, change)
     said = (
-        r"nothing of it was loaded. the file is of resnet18, base width 8, .*, the model is resnet18, base width 4, "
-        r".*; pass -o model.base_width=8. \d+ tensors differ:\n  - "
+        r"nothing of it was loaded. the file is of resnet18, base width 2, .*, the model is resnet18, base width 4, "
+        r".*; pass -o model.base_width=2. \d+ tensors differ:\n  - "
     )
     with pytest.raises(WeightsError, match=said):
         train(config_of("model.base_width=4"), resume=str(other))
