@@ -212,7 +212,7 @@ def test_what_is_written_in_parts_must_be_an_npy_file(name, tmp_path):
 
 def test_a_folder_that_cannot_be_written_to_is_an_error_of_writing(tmp_path):
     (tmp_path / "file").write_text("")
-    with pytest.raises(WriteError, match=r"file/a\.npy cannot be written"):
+    with pytest.raises(WriteError, match=r"file/a\.npy\.progress cannot be written"):
         write_features(tmp_path / "file" / "a.npy", RECORDS, blocks_from=blocks_of_two, **SETTINGS)
 
 
