@@ -72,6 +72,7 @@ def run(monkeypatch):
         seen, moved = [], []
 
         def objective(features, labels, centroids, degree):
+            assert model.training
             seen.append((labels.tolist(), centroids.numpy().tolist(), round(degree, 10)))
             total = features.sum()
             return LossTerms(total, {"loss": paddle.to_tensor(float(len(seen)))}, features.detach(), labels)
@@ -83,13 +84,18 @@ def run(monkeypatch):
         def assign(features, camids, **settings):
             assert features.shape == (6, 2) and camids.tolist() == [0, 1, 0, 1, 0, 1]
             keeper.told.append("cluster")
+            run.distances.append(settings["distance"])
             return LABELS, CENTROIDS
+
+        def extract(model):
+            model.eval()  # as every extraction does
+            return np.zeros((6, 2), np.float32)
 
         monkeypatch.setattr(loop, "assign_pseudo_labels", assign)
         model = paddle.nn.Linear(1, 2)
         optimizer, loader = adam_with_l2(model, lr=1.0, weight_decay=0.0), Loader(iters if given is None else given)
         method = loop.Method(
-            distance=lambda epoch: None,
+            distance=lambda epoch: f"distance of epoch {epoch}",
             clusterer=None,
             memory_update=update,
             momentum=0.25,
@@ -101,14 +107,20 @@ def run(monkeypatch):
             optimizer,
             ReIDSplit(RECORDS, (), ()),
             loader,
-            extract=lambda model: np.zeros((6, 2), np.float32),
+            extract=extract,
             evaluate=lambda model: "result",
             method=method,
             keeper=keeper,
         )
         return progress, loader, seen, moved, optimizer
 
+    run.distances = []
     return run
+
+
+def test_every_epoch_has_its_own_distance(run):
+    run(Keeper(), epochs=3)
+    assert run.distances == [f"distance of epoch {epoch}" for epoch in range(3)]
 
 
 def test_an_epoch_is_extracted_clustered_trained_and_now_and_then_evaluated(run):

@@ -77,7 +77,11 @@ def test_the_scale_doubles_after_many_good_steps_and_halves_down_to_one():
     assert scale.value == INITIAL_SCALE
     scale.count_step()
     assert (scale.value, scale.steps) == (2 * INITIAL_SCALE, 0)
-    halvings = 0
+    for _ in range(GROW_EVERY - 1):
+        scale.count_step()
+    assert scale.shrink() and (scale.value, scale.steps) == (INITIAL_SCALE, 0)  # an overflow begins the count anew
+    assert not scale.count_step() and scale.value == INITIAL_SCALE
+    halvings = 1
     while scale.shrink():
         halvings += 1
     assert (scale.value, halvings) == (1.0, 17)

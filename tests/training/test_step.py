@@ -1,18 +1,21 @@
 """One training step, whole and in parts."""
 
 from functools import partial
+from types import SimpleNamespace
 
 import numpy as np
 import paddle
 import pytest
 
-from ppreid.base.errors import ConfigError
+from ppreid.base.errors import ConfigError, PpreidWarning
 from ppreid.ise.memory import ClusterMemory, update_sequential
 from ppreid.ise.objective import LossTerms, ise_objective
 from ppreid.models.reid_net import ReIDNet
 from ppreid.models.resnet import resnet
+from ppreid.training import step
 from ppreid.training.finite import FiniteGuard, StepBatch
-from ppreid.training.step import micro_batches, training_step, whole_batch
+from ppreid.training.optimizer import INITIAL_SCALE, LossScale
+from ppreid.training.step import all_ranks, micro_batches, training_step, whole_batch
 
 CLUSTERS, PER_CLUSTER, STEPS = 4, 4, 3
 
@@ -138,3 +141,64 @@ def test_the_memory_is_updated_after_the_gradient_with_what_the_objective_gives(
     assert logs["loss"].item() == 2.0
     assert order == [(7.0, [1, 2], 0.9)]  # weight 1 - 0.5 * 2 * 0.1
     assert model.weight.grad is None or model.weight.grad.item() == 0
+
+
+def one_weight(value=1.0):
+    model = paddle.nn.Linear(1, 1, bias_attr=False)
+    model.weight.set_value(np.float32([[value]]))
+    return model
+
+
+class NoMemory:
+    centroids = paddle.zeros([1, 1])
+
+    def update(self, features, labels):
+        pass
+
+
+def sum_of_features(features, labels, centroids, degree):
+    return LossTerms(features.sum(), {"loss": features.sum().detach()}, features.detach(), labels)
+
+
+def test_the_scale_of_the_loss_reaches_the_gradient_and_not_the_weights():
+    model, reached, scale = one_weight(), [], LossScale(is_dynamic=True)
+    real = scale.unscale
+
+    def unscale(parameters):
+        reached.append(model.weight.grad.item())
+        real(parameters)
+
+    scale.unscale = unscale
+    optimizer = paddle.optimizer.SGD(0.5, parameters=model.parameters())
+    batch, guard = StepBatch(0, np.arange(2), np.zeros(2, np.int64), 0.0), FiniteGuard(no_report, scale=scale)
+    training_step(model, NoMemory(), paddle.ones([2, 1]), batch, optimizer, sum_of_features, guard=guard)
+    assert reached == [2 * INITIAL_SCALE]
+    assert model.weight.item() == 0.0  # 1 - 0.5 * 2
+
+
+def test_a_step_that_is_left_out_leaves_running_statistics_as_they_were(tmp_path):
+    model = network(1)
+    before = {name: value.numpy().copy() for name, value in model.state_dict().items()}
+    optimizer = paddle.optimizer.SGD(0.5, parameters=model.parameters())
+    guard = FiniteGuard(lambda batch, values: tmp_path / "step.json", may_skip=True, max_skips=1)
+    images = paddle.rand([4, 3, 32, 16])
+    images[1] = float("nan")
+    batch = StepBatch(0, np.arange(4), np.zeros(4, np.int64), 0.0)
+    with pytest.warns(PpreidWarning, match="the step is left out"):
+        assert training_step(model, NoMemory(), images, batch, optimizer, sum_of_features, guard=guard) == {}
+    for name, value in model.state_dict().items():
+        np.testing.assert_array_equal(value.numpy(), before[name], err_msg=name)
+
+
+def test_a_rank_answers_for_its_own_rows_of_the_gradient(monkeypatch):
+    monkeypatch.setattr(step, "batch_of_all", lambda features, ranks: paddle.concat([features] * ranks.count))
+    monkeypatch.setattr(step, "sum_gradients", lambda model, ranks: summed.append(model))
+    answered, summed = [], []
+    ranks = SimpleNamespace(rank=1, count=3)
+    features, backward = all_ranks(
+        "model", paddle.ones([2, 1]), own=lambda model, images: (images, answered.append), ranks=ranks
+    )
+    assert features.shape == [6, 1]
+    backward(paddle.arange(6, dtype="float32").reshape([6, 1]))
+    assert [gradient.numpy().ravel().tolist() for gradient in answered] == [[2.0, 3.0]]
+    assert summed == ["model"]
