@@ -152,10 +152,10 @@ def test_a_track_is_found_again_by_its_end_among_the_ends_of_those_seen_with_it(
     tracks = np.repeat([0, 1, 2], 4)
     times = np.tile([0.0, 1, 8, 9], 3)
     apart = np.array([[0, 1], [1, 2]])
-    # the end of 0 is its own; that of 1 looks like the beginning of 2; 2 is nearer to the end of 1 than to its own
-    features = unit(0, 0, 5, 5, 60, 60, 80, 80, 80, 80, 120, 120)
+    # 0 is nearest to its own end; 1 is nearer to the end of 0 than to its own, but not to that of 2; 2 to that of 1
+    features = unit(0, 0, 5, 5, 40, 40, 80, 80, 80, 80, 120, 120)
     found = reassociation(features, tracks, times, np.zeros(12, int), apart=apart)
-    assert found == Reassociation(3, pytest.approx(2 / 3), 7.0)
+    assert found == Reassociation(3, pytest.approx(1 / 3), 7.0)
     alone = reassociation(features, tracks, times, np.zeros(12, int), apart=np.empty((0, 2), int))
     assert alone.tracks == 0 and math.isnan(alone.found)
 
