@@ -14,7 +14,7 @@ from ppreid.config.load import load_config
 LINK = re.compile(r"\]\(([^)#\s]+)")
 TOOL = re.compile(r"(?:python )?tools/(\w+)\.py((?: +[^`\n|;)]+)?)")
 CONFIG = re.compile(r"[\w./]*?(\w+\.yaml)\b")
-OWN_FILES = {"mine.yaml", "my.yaml", "config.yaml"}  # in examples: the user's own
+OWN_FILES = {"mine.yaml", "my.yaml", "config.yaml", "botsort.yaml"}  # in examples: the user's own
 
 
 @pytest.mark.parametrize("page", PAGES, ids=page_name)
