@@ -6,7 +6,15 @@ type checkers only: this file imports neither paddle nor numpy.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar
+
+from ppreid.base.batches import Addition as Addition
+from ppreid.base.batches import Clustering as Clustering
+from ppreid.base.batches import LossTerms as LossTerms
+from ppreid.base.batches import Objective as Objective
+from ppreid.base.batches import RunObjective as RunObjective
+from ppreid.base.batches import StepBatch as StepBatch
+from ppreid.base.batches import Twin as Twin
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -92,31 +100,11 @@ class Clusterer(Protocol):
         """Distances (N, N) as from a `Distance` to labels (N,) int64: 0 to C - 1 without gaps, or -1 for an outlier."""
 
 
-class LossTerms(NamedTuple):
-    """What an objective hands to the training step.
+class ContrastWeights(Protocol):
+    """How much each image of a batch weighs in the cluster contrast."""
 
-    Attributes:
-        total: scalar to minimise.
-        logs: detached scalars by name: "loss", "loss_contrast" and, where it is used, "loss_lp".
-        memory_features: (M, D) rows that move the memory after the gradient step, detached.
-        memory_labels: (M,) int64, their clusters.
-    """
-
-    total: Tensor
-    logs: dict[str, Tensor]
-    memory_features: Tensor
-    memory_labels: np.ndarray
-
-
-class Objective(Protocol):
-    """What one training step minimises."""
-
-    def __call__(self, features: Tensor, labels: np.ndarray, centroids: Tensor, degree: float, /) -> LossTerms:
-        """Features (B, D), their clusters (B,), the memory (C, D), and the degree of the PLI, within [0, 0.25 * base].
-
-        Gradients flow into `features` only, which arrive as the end of a graph of their own. `centroids` are those of
-        the step before and must not be changed.
-        """
+    def __call__(self, labels: np.ndarray, camids: np.ndarray, /) -> np.ndarray:
+        """Clusters (B,) and cameras (B,) to factors (B,), which carry no gradient."""
 
 
 class MemoryUpdate(Protocol):
@@ -125,7 +113,8 @@ class MemoryUpdate(Protocol):
     def __call__(self, centroids: Tensor, features: Tensor, labels: np.ndarray, /, *, momentum: float) -> Tensor:
         """Centroids (C, D), features (M, D) and their clusters (M,) to new centroids (C, D); all are unit rows.
 
-        No argument is changed. `momentum`, within [0, 1], is the weight of the old centroid.
+        No argument is changed. `momentum`, within [0, 1], is the weight of the old centroid. A function whose row in
+        the table has needs_cameras=True gets the cameras (M,) of the rows behind the labels.
         """
 
 
@@ -138,8 +127,11 @@ class Memory(Protocol):
 
     centroids: Tensor
 
-    def update(self, features: Tensor, labels: np.ndarray, /) -> None:
-        """Move the centroids of the clusters in `labels` (M,) by the rows of `features` (M, D)."""
+    def update(self, features: Tensor, labels: np.ndarray, /, batch: StepBatch | None = None) -> None:
+        """Move the centroids of the clusters in `labels` (M,) by the rows of `features` (M, D).
+
+        `batch` says of each of these rows which image it comes from.
+        """
 
 
 class Ranker(Protocol[Result_co]):

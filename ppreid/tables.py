@@ -13,6 +13,7 @@ from typing import Any
 from ppreid.base.table_rows import (
     Backbone,
     Clusterer,
+    ContrastWeights,
     Dataset,
     Detector,
     Distance,
@@ -120,6 +121,12 @@ CLUSTERERS = {
 MEMORY_UPDATES = {
     "hard": MemoryUpdate("ppreid.ise.memory:update_hard"),
     "sequential": MemoryUpdate("ppreid.ise.memory:update_sequential"),
+    "chd": MemoryUpdate("ppreid.ise.camera_entropy:update_harmonic", needs_cameras=True, originals=True),
+}
+
+CONTRAST_WEIGHTS = {
+    "none": ContrastWeights(None),
+    "camera_entropy": ContrastWeights("ppreid.ise.camera_entropy:camera_entropy_weights", needs_cameras=True),
 }
 
 # the four rows of the paper's ablation; the first is what the others are compared with
@@ -129,24 +136,28 @@ OBJECTIVES = {
         "Baseline",
         {"supports_in_contrast": False, "label_preserving": False},
         has_supports=False,
+        sees_batch=True,
         paper={"market1501": (82.5, 92.5), "msmt17": (30.1, 58.6)},
     ),
     "ise_pli": Objective(
         ISE,
         "ISE (+PIL)",
         {"supports_in_contrast": True, "label_preserving": False},
+        sees_batch=True,
         paper={"market1501": (83.9, 93.9), "msmt17": (33.5, 63.9)},
     ),
     "ise_lp": Objective(
         ISE,
         "ISE (+LP)",
         {"supports_in_contrast": False, "label_preserving": True},
+        sees_batch=True,
         paper={"market1501": (83.6, 92.7), "msmt17": (31.4, 59.9)},
     ),
     "ise": Objective(
         ISE,
         "ISE (+PIL+LP)",
         {"supports_in_contrast": True, "label_preserving": True},
+        sees_batch=True,
         paper={"market1501": (84.7, 94.0), "msmt17": (35.0, 64.7)},
     ),
 }
@@ -155,7 +166,6 @@ OPTIMIZERS = {
     "adam": Optimizer("ppreid.training.optimizer:adam_with_l2"),
     "sgd": Optimizer("ppreid.training.optimizer:sgd_with_l2", keys=("momentum",)),
 }
-
 PROJECTIONS = {
     "pca": Projection("ppreid.report.evidence:pca_map"),
     "tsne": Projection("ppreid.report.evidence:tsne_map"),
@@ -189,6 +199,7 @@ CHOICES: dict[str, Mapping[str, Any]] = {
     "labels.clusterer": CLUSTERERS,
     "memory.update": MEMORY_UPDATES,
     "ise.objective": OBJECTIVES,
+    "ise.contrast_weights": CONTRAST_WEIGHTS,
     "solver.optimizer": OPTIMIZERS,
     "report.projection": PROJECTIONS,
     "eval.protocol": PROTOCOLS,

@@ -115,6 +115,15 @@ class MemoryUpdate(NamedTuple):
     """How the centroids of the memory move: a contracts.MemoryUpdate."""
 
     function: Function
+    needs_cameras: bool = False  # the fourth argument are the cameras of the rows, (M,), which must be known
+    originals: bool = False  # it looks at images and not at their supports, unless memory.rows says otherwise
+
+
+class ContrastWeights(NamedTuple):
+    """How much images weigh in the cluster contrast: function(labels (B,), cameras (B,)) -> (B,); None: the same."""
+
+    function: Function | None
+    needs_cameras: bool = False
 
 
 class Objective(NamedTuple):
@@ -128,6 +137,9 @@ class Objective(NamedTuple):
         has_supports: it makes support samples, for which there must be other clusters; otherwise its topk is 0.
         paper: data set -> mAP and Rank-1 in percent as reported in the ablation table of Zhang et al., CVPR 2022; not
             measured with ppreid.
+        sees_batch: the function takes a keyword `batch`, a contracts.StepBatch: record numbers, cameras and more.
+        needs_bn: `batch.bn` are the rows of the neck before they are scaled to unit norm.
+        prepare: a contracts.Clustering -> arrays, once per epoch, which `batch.kept` holds in every step; None: none.
     """
 
     function: Function
@@ -135,6 +147,9 @@ class Objective(NamedTuple):
     settings: Mapping[str, Any] = {}
     has_supports: bool = True
     paper: Mapping[str, tuple[float, float]] = {}
+    sees_batch: bool = False
+    needs_bn: bool = False
+    prepare: Function | None = None
 
 
 class Projection(NamedTuple):

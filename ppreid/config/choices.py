@@ -1,7 +1,7 @@
 """What all sections have in common, the types of their values, and what is said about a wrong one."""
 
 import re
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from difflib import get_close_matches
 from typing import Annotated
 
@@ -84,6 +84,13 @@ def _not_of_another_program(value: object) -> object:
 
 _DEVICE = r"^(auto|cpu|gpu(:\d+)?)$"
 Device = Annotated[str, Field(pattern=_DEVICE), BeforeValidator(_not_of_another_program)]
+
+
+def switched_off(name: str, section: Section, switch: str) -> Iterator[str]:
+    """What is wrong where keys of a section are set that a key of 0 switches off."""
+    changed = [key for key, value in section if value != getattr(type(section)(), key)]
+    if changed and not getattr(section, switch):
+        yield f"{name}.{changed[0]} is set, but has no effect while {name}.{switch} is 0; set that as well"
 
 
 def explain(

@@ -98,9 +98,13 @@ class MemoryConfig(Section):
     """The cluster memory: one unit vector per cluster, rebuilt every epoch, updated every step."""
 
     update: Annotated[str, one_of("memory.update")] = "hard"
-    """hard: the least similar row of each class, once. sequential: all rows in turn ("ori" in the released code)."""
+    """hard: the least similar row of each class, once. sequential: all rows in turn ("ori" in the released code). chd:
+    the row of each class that is far from the centroid and typical of its camera, once; it needs cameras."""
     momentum: Probability = 0.2
     """Weight of the old centroid in an update."""
+    rows: Literal["auto", "originals", "all"] = "auto"
+    """Rows of a step that move the memory: originals, the images of the batch alone; all, their supports as well; auto:
+    all, but for chd, which was published without supports."""
 
 
 class ISEConfig(Section):
@@ -108,6 +112,9 @@ class ISEConfig(Section):
 
     objective: Annotated[str, one_of("ise.objective")] = "ise"
     """Row of the paper's ablation: baseline, ise_pli (+PIL), ise_lp (+LP) or ise (both)."""
+    contrast_weights: Annotated[str, one_of("ise.contrast_weights")] = "none"
+    """How much an image weighs in the cluster contrast: none, all the same; camera_entropy, more where the images of
+    its cluster in the batch come from many cameras, which must be known."""
     temperature: Annotated[float, Field(gt=0)] = 0.05
     """Temperature of the cluster contrast."""
     topk: PositiveInt = 1

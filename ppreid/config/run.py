@@ -53,6 +53,12 @@ class SolverConfig(Section):
     """The learning rate is multiplied by lr_gamma every lr_step epochs."""
     lr_gamma: Annotated[float, Field(gt=0, le=1)] = 0.1
     """See lr_step."""
+    milestones: list[PositiveInt] = []  # noqa: RUF012 - pydantic gives every section a copy
+    """Epochs at which the learning rate is multiplied by lr_gamma, in place of every lr_step epochs; [] is none."""
+    warmup_epochs: Annotated[int, Field(ge=0)] = 0
+    """Epochs over which the learning rate rises linearly, from epoch to epoch, from warmup_factor of it; 0 is off."""
+    warmup_factor: Annotated[float, Field(gt=0, le=1)] = 0.1
+    """Share of the learning rate in epoch 0; see warmup_epochs."""
     warmup_iters: Annotated[int, Field(ge=0)] = 0
     """Steps over which the learning rate rises linearly at the start of the run; 0 is off."""
     on_nonfinite: Literal["stop", "skip"] = "stop"

@@ -14,6 +14,7 @@ from pydantic import BaseModel, Field, ValidationError, model_validator
 
 from ppreid.base.errors import ConfigError
 from ppreid.base.plain_yaml import Key
+from ppreid.config.beyond import CameraProxiesConfig, EMAConfig, RefineConfig, method_problems, needing_cameras
 from ppreid.config.choices import Device, Section, not_empty, refusal
 from ppreid.config.data import AugmentConfig, DataConfig
 from ppreid.config.method import EvaluationModelConfig, ISEConfig, LabelsConfig, MemoryConfig, ModelConfig
@@ -27,7 +28,7 @@ from ppreid.config.run import (
     SolverConfig,
     TrainingEvaluationSettings,
 )
-from ppreid.tables import DISTANCES
+from ppreid.tables import BACKBONES
 
 
 class RunConfig(Section):
@@ -63,6 +64,9 @@ class TrainingConfig(RunConfig):
     labels: LabelsConfig = LabelsConfig()
     memory: MemoryConfig = MemoryConfig()
     ise: ISEConfig = ISEConfig()
+    refine: RefineConfig = RefineConfig()
+    camera_proxies: CameraProxiesConfig = CameraProxiesConfig()
+    ema: EMAConfig = EMAConfig()
     batch: BatchConfig = BatchConfig()
     solver: SolverConfig = SolverConfig()
     amp: AmpConfig = AmpConfig()
@@ -89,10 +93,15 @@ class TrainingConfig(RunConfig):
             problems.append(f"model.bn_chunks is {self.model.bn_chunks}; it must divide the batch of {rows} images")
         if rows // self.model.bn_chunks < 2:
             problems.append(f"a batch of {rows} images in {self.model.bn_chunks} parts cannot be normalised; use more")
-        if DISTANCES[self.labels.distance].needs_cameras and not self.data.has_cameras:
-            problems.append(
-                f"labels.distance {self.labels.distance} needs cameras, but data.{self.data.name}.camera is none"
-            )
+        if not self.data.has_cameras:
+            problems += [
+                f"{key} {value} needs cameras, but data.{self.data.name}.camera is none"
+                for key, value in self.needing_cameras().items()
+            ]
+        if self.refine.has_parts and (self.model.embedding_dim or BACKBONES[self.model.backbone].gives_vectors):
+            text = f"model.backbone is {self.model.backbone} and model.embedding_dim {self.model.embedding_dim}"
+            problems.append(f"{text}; refine.parts needs maps that can be halved, and no embedding")
+        problems += method_problems(self.labels, self.ise, self.refine, self.camera_proxies, self.ema)
         if self.model.bn_chunks % self.batch.accumulate:
             problems.append(
                 f"batch.accumulate is {self.batch.accumulate} and model.bn_chunks is {self.model.bn_chunks}; "
@@ -101,6 +110,10 @@ class TrainingConfig(RunConfig):
         if problems:
             raise refusal("; ".join(problems))
         return self
+
+    def needing_cameras(self) -> dict[str, str]:
+        """Keys whose values need the camera of every training image."""
+        return needing_cameras(self.labels, self.memory, self.ise, self.camera_proxies)
 
 
 Config = TrainingConfig | EvaluationConfig

@@ -6,6 +6,7 @@ import numpy as np
 from paddle import Tensor
 
 from ppreid.base.errors import TrainingError
+from ppreid.contracts import StepBatch
 
 
 class ClassRows(NamedTuple):
@@ -54,6 +55,29 @@ def check_labels(labels: np.ndarray, num_clusters: int) -> None:
             f"{wrong.size} of {labels.size} labels have no centroid, for example {wrong[0]}; the memory holds clusters "
             f"0..{num_clusters - 1}: leave outliers (-1) out and build the memory from the labels of the same epoch"
         )
+
+
+def cameras_of(batch: StepBatch | None, labels: np.ndarray) -> np.ndarray:
+    """The cameras of the rows that labels belong to.
+
+    Args:
+        batch: of these rows.
+        labels: (M,).
+
+    Returns:
+        (M,).
+
+    Raises:
+        TrainingError: they are missing.
+    """
+    camids = None if batch is None else batch.camids
+    if camids is None or camids.shape != labels.shape:
+        found = "none" if camids is None else f"cameras of {camids.size}"
+        raise TrainingError(
+            f"the camera of each of {labels.size} rows is needed, got {found}; give them in StepBatch.camids, and in "
+            "LossTerms.memory_rows the image that each row of the memory comes from"
+        )
+    return camids
 
 
 def rows_by_class(labels: np.ndarray) -> ClassRows:

@@ -1,13 +1,15 @@
 """The cluster memory: one centroid per cluster, moved by the features of every training step."""
 
+from collections.abc import Sequence
+
 import numpy as np
 import paddle
 import paddle.nn.functional as F
 from paddle import Tensor
 
 from ppreid.base.errors import ConfigError, TrainingError
-from ppreid.contracts import MemoryUpdate
-from ppreid.ise.class_rows import check_labels, host_labels, rows_by_class
+from ppreid.contracts import Memory, MemoryUpdate, StepBatch
+from ppreid.ise.class_rows import cameras_of, check_labels, host_labels, rows_by_class
 
 
 @paddle.no_grad()
@@ -90,13 +92,21 @@ class ClusterMemory:
         centroids: (C, D) float32 unit rows, never part of a gradient.
     """
 
-    def __init__(self, centroids: np.ndarray | Tensor, update: MemoryUpdate, momentum: float) -> None:
+    def __init__(
+        self,
+        centroids: np.ndarray | Tensor,
+        update: MemoryUpdate,
+        momentum: float,
+        *,
+        needs_cameras: bool = False,
+    ) -> None:
         """Take over the centroids of a clustering.
 
         Args:
             centroids: (C, D) unit rows, C at least 1.
             update: `update_hard`, `update_sequential` or a function with their signature.
             momentum: weight of the old centroid in an update, within [0, 1].
+            needs_cameras: `update` takes the cameras (M,) of the rows behind their labels.
 
         Raises:
             TrainingError: if `centroids` is not a matrix with at least one row.
@@ -109,20 +119,46 @@ class ClusterMemory:
         self.centroids = paddle.to_tensor(np.asarray(centroids), dtype="float32")
         self._update = update
         self._momentum = momentum
+        self._needs_cameras = needs_cameras
 
     @paddle.no_grad()
-    def update(self, features: Tensor, labels: np.ndarray | Tensor) -> None:
+    def update(self, features: Tensor, labels: np.ndarray | Tensor, batch: StepBatch | None = None) -> None:
         """Move the centroids by the rows of one training step.
 
         Args:
             features: (M, D) samples, and supports below them where the objective wants it; normalised here.
             labels: (M,) clusters, 0..C-1.
+            batch: of each of these rows, which image it comes from; an update by cameras needs it.
 
         Raises:
-            TrainingError: if a label has no centroid.
+            TrainingError: if a label has no centroid, or the cameras of the rows are missing.
         """
         labels = host_labels(labels)
         check_labels(labels, self.centroids.shape[0])
         # again, since a unit row that went through float16 is off by up to 5e-4, which the centroids would inherit
         features = F.normalize(features.detach().astype("float32"), axis=1)
-        self.centroids = self._update(self.centroids, features, labels, momentum=self._momentum)
+        of_rows = (cameras_of(batch, labels),) if self._needs_cameras else ()
+        self.centroids = self._update(self.centroids, features, labels, *of_rows, momentum=self._momentum)
+
+
+class HeadsMemory:
+    """A memory for each of the rows of a feature, moved by the same clusters.
+
+    Attributes:
+        centroids: (C, 3 * D) of all memories beside each other.
+    """
+
+    def __init__(self, memories: Sequence[Memory]) -> None:
+        """Put together.
+
+        Args:
+            memories: of the rows, in order.
+        """
+        self._memories = memories
+        self.centroids = paddle.concat([memory.centroids for memory in memories], axis=1)
+
+    def update(self, features: Tensor, labels: np.ndarray, batch: StepBatch | None = None) -> None:
+        """Move each memory by its rows of `features` (M, 3 * D)."""
+        for memory, head in zip(self._memories, paddle.split(features, len(self._memories), axis=1), strict=True):
+            memory.update(head, labels, batch)
+        self.centroids = paddle.concat([memory.centroids for memory in self._memories], axis=1)

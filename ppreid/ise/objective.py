@@ -1,13 +1,15 @@
 """The training objective of ISE: its terms, and what the memory learns from a step."""
 
+from collections.abc import Callable
+
 import numpy as np
 import paddle
 import paddle.nn.functional as F
 from paddle import Tensor
 
 from ppreid.base.errors import TrainingError
-from ppreid.contracts import LossTerms
-from ppreid.ise.class_rows import check_labels, host_labels, rows_by_class
+from ppreid.contracts import LossTerms, StepBatch
+from ppreid.ise.class_rows import cameras_of, check_labels, host_labels, rows_by_class
 from ppreid.ise.support_samples import support_samples
 
 EPSILON = 1e-6  # keeps quotient and logarithm finite; the value of the released code
@@ -25,6 +27,8 @@ def ise_objective(
     lp_weight: float = 0.1,
     supports_in_contrast: bool = True,
     label_preserving: bool = True,
+    batch: StepBatch | None = None,
+    contrast_weights: Callable[[np.ndarray, np.ndarray], np.ndarray] | None = None,
 ) -> LossTerms:
     """Cluster contrast over samples and supports plus the weighted label-preserving loss.
 
@@ -47,12 +51,15 @@ def ise_objective(
         lp_weight: weight of the label-preserving loss.
         supports_in_contrast: whether supports are rows of the contrast and of the memory update.
         label_preserving: whether the label-preserving loss is added.
+        batch: what else is known of the images; only the weights look at it.
+        contrast_weights: clusters and cameras (B,) -> weights (B,) of the samples in the cluster contrast, which
+            supports inherit; None: all weigh the same.
 
     Returns:
         The loss, its parts for the log, and the rows for the memory update: samples first, then supports.
 
     Raises:
-        TrainingError: if a label has no centroid, or there are not `topk` other clusters.
+        TrainingError: if a label has no centroid, `topk` other clusters are not there, or cameras are missing.
 
     Reference:
         Zhang et al., CVPR 2022, sections 3 and 4.
@@ -61,7 +68,7 @@ def ise_objective(
         features, centroids = features.astype("float32"), centroids.detach()
         labels = host_labels(labels)
         check_labels(labels, centroids.shape[0])
-        rows, row_labels = features, labels
+        rows, row_labels, sources = features, labels, np.arange(len(labels))
         # topk is 0 in an epoch with a single cluster: there is no other one to extend a sample to
         use_supports = topk > 0 and (supports_in_contrast or label_preserving)
         if use_supports:
@@ -70,8 +77,10 @@ def ise_objective(
                 # Samples first: the sequential update ends each centroid on the rows that come last, the supports.
                 rows = paddle.concat([features, support])  # (B * (1 + topk), D)
                 row_labels = np.concatenate([labels, support_labels])
+                sources = np.concatenate([sources, np.repeat(sources, topk)])
 
-        total = cluster_contrast_loss(rows, row_labels, centroids, temperature=temperature)
+        weights = contrast_weights(labels, cameras_of(batch, labels))[sources] if contrast_weights else None
+        total = cluster_contrast_loss(rows, row_labels, centroids, temperature=temperature, weights=weights)
         logs = {"loss_contrast": total.detach()}
         if use_supports and label_preserving:
             lp = label_preserving_loss(features, labels, support, support_labels, temperature=lp_temperature)
@@ -79,11 +88,16 @@ def ise_objective(
             logs["loss_lp"] = lp.detach()
         logs["loss"] = total.detach()
         # Detached, since the memory moves after the gradient step: what it learns has no part in the gradient.
-        return LossTerms(total, logs, rows.detach(), row_labels)
+        return LossTerms(total, logs, rows.detach(), row_labels, sources)
 
 
 def cluster_contrast_loss(
-    features: Tensor, labels: np.ndarray | Tensor, centroids: Tensor, *, temperature: float = 0.05
+    features: Tensor,
+    labels: np.ndarray | Tensor,
+    centroids: Tensor,
+    *,
+    temperature: float = 0.05,
+    weights: np.ndarray | None = None,
 ) -> Tensor:
     """Cross entropy of the own cluster among all clusters, by cosine similarity.
 
@@ -92,9 +106,10 @@ def cluster_contrast_loss(
         labels: (B,) own clusters, 0..C-1.
         centroids: (C, D) unit rows, constants.
         temperature: divisor of the similarities, > 0.
+        weights: (B,) factors of the rows; None: 1.
 
     Returns:
-        Scalar, the mean over all rows passed: a support weighs as much as a sample.
+        Scalar, the mean over all rows passed: a support weighs as much as a sample. Weights are not divided out.
 
     Example:
         A sample on its own centroid, the other at a right angle: logits 2 and 0, so log(1 + exp(-2)).
@@ -108,7 +123,11 @@ def cluster_contrast_loss(
         rows it is the sample extension loss of Zhang et al., CVPR 2022, section 3.
     """
     similarity = paddle.matmul(F.normalize(features, axis=1), centroids, transpose_y=True)  # (B, C)
-    return F.cross_entropy(similarity / temperature, paddle.to_tensor(host_labels(labels)))
+    targets = paddle.to_tensor(host_labels(labels))
+    if weights is None:
+        return F.cross_entropy(similarity / temperature, targets)
+    losses = F.cross_entropy(similarity / temperature, targets, reduction="none").flatten()  # (B,)
+    return (losses * paddle.to_tensor(weights.astype(np.float32))).mean()
 
 
 def label_preserving_loss(

@@ -71,6 +71,10 @@ def no_pooling(vectors: Tensor) -> Tensor:
     return vectors
 
 
+# starts of the names of what features do not need
+AUXILIARY, PARTS = "auxiliary.", "parts."
+
+
 class ReIDNet(nn.Layer):
     """Images to unit feature vectors; the same vector serves the loss, clustering and retrieval.
 
@@ -81,11 +85,15 @@ class ReIDNet(nn.Layer):
         embedding_dim: size of a linear layer (without bias) between pooling and neck; 0 is none.
         bn_chunks: training batches are normalised in this many contiguous chunks of equal size, as so many GPUs
             would (see batch_norm.py); 1 is ordinary batch normalisation.
+        neck_rows: in training, give the rows of the neck as they are, and leave it to the objective to scale them.
+        parts: (B, C, h, w) maps to further rows of the size of the neck's, for training; see `all_heads`.
         draws: random numbers that the backbone takes in training beside the images; None: it takes none.
 
     Attributes:
         feature_dim: D, the length of the feature vectors.
         draws: see above; `start_draws` begins a step.
+        auxiliary: layers that the objective calls, on every process with the rows of the whole batch. They are trained
+            and in checkpoints like the rest, but features need none of them.
 
     Reference:
         The neck: Luo et al.: Bag of Tricks and a Strong Baseline for Deep Person Re-identification, CVPRW 2019,
@@ -102,11 +110,16 @@ class ReIDNet(nn.Layer):
         pooling: Pooling = average_pool,
         embedding_dim: int = 0,
         bn_chunks: int = 1,
+        neck_rows: bool = False,
+        parts: nn.Layer | None = None,
         draws: StepDraws | None = None,
     ) -> None:
         super().__init__()
         self.bn_chunks = bn_chunks
         self.draws = draws
+        self._neck_rows = neck_rows
+        self.parts = parts
+        self.auxiliary: nn.Layer | None = None
         self.feature_dim = embedding_dim or backbone.feature_dim
         self.backbone = backbone
         self.pooling = pooling
@@ -122,17 +135,35 @@ class ReIDNet(nn.Layer):
             images: normalised images, (B, 3, H, W); in training, B is a multiple of bn_chunks.
 
         Returns:
-            (B, D), rows of length 1; float32 in training.
+            (B, D), rows of length 1; float32 in training, and there of any length with `neck_rows`. With `parts` the
+            rows of these in training beside the others, (B, heads * D).
 
         Raises:
             ConfigError: a training batch cannot be split into bn_chunks equal chunks.
         """
-        pooled = self._pooled_in_chunk_order(images)  # (B, C)
-        embedded = pooled if self.embedding is None else self.embedding(pooled)  # (B, D)
+        maps = self._maps_in_chunk_order(images)
+        embedded = self._embedded(maps)  # (B, D)
         if not self.training:
             return self._unit_features(embedded)
         with paddle.amp.auto_cast(enable=False):  # what follows is float32, also where mixed precision came before
-            return self._unit_features(embedded.astype("float32"))
+            embedded = embedded.astype("float32")
+            rows = self._restore_order(self.neck(embedded)) if self._neck_rows else self._unit_features(embedded)
+            if self.parts is None:
+                return rows
+            further = [self._restore_order(part) for part in self.parts(maps.astype("float32"))]
+            return paddle.concat([rows, *further], axis=1)
+
+    def all_heads(self, images: Tensor) -> Tensor:
+        """The feature and the rows of the parts beside it, each of length 1, (B, heads * D); in evaluation."""
+        maps = self._maps_in_chunk_order(images)
+        rows = [self._unit_features(self._embedded(maps))]
+        if self.parts is not None:
+            rows += [F.normalize(row, axis=1, epsilon=1e-12) for row in self.parts(maps)]
+        return paddle.concat(rows, axis=1)
+
+    def _embedded(self, maps: Tensor) -> Tensor:
+        pooled = self.pooling(maps)  # (B, C)
+        return pooled if self.embedding is None else self.embedding(pooled)  # (B, D)
 
     def _unit_features(self, embedded: Tensor) -> Tensor:
         return F.normalize(self._restore_order(self.neck(embedded)), axis=1, epsilon=1e-12)
@@ -146,15 +177,15 @@ class ReIDNet(nn.Layer):
         Returns:
             (B, backbone.feature_dim), of any length.
         """
-        return self._restore_order(self._pooled_in_chunk_order(images))
+        return self._restore_order(self.pooling(self._maps_in_chunk_order(images)))
 
-    def _pooled_in_chunk_order(self, images: Tensor) -> Tensor:
+    def _maps_in_chunk_order(self, images: Tensor) -> Tensor:
         inputs = [images]
         if self.training and self.draws is not None:
             inputs.append(self.draws.take(images.shape[0]))  # (B, K)
         if self._normalises_in_chunks():
             inputs = [interleave_chunks(rows, self.bn_chunks) for rows in inputs]
-        return self.pooling(self.backbone(*inputs))
+        return self.backbone(*inputs)
 
     def _restore_order(self, rows: Tensor) -> Tensor:
         return restore_chunks(rows, self.bn_chunks) if self._normalises_in_chunks() else rows

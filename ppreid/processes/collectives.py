@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import paddle
 import paddle.distributed
-from paddle import Tensor, nn
+from paddle import Tensor
 
 from ppreid.processes.ranks import Ranks
 
@@ -103,11 +103,11 @@ def batch_of_all(rows: Tensor, ranks: Ranks) -> Tensor:
     return paddle.concat(parts)
 
 
-def sum_gradients(model: nn.Layer, ranks: Ranks) -> None:
-    """Replace every gradient by its sum over the ranks, in one collective for each type of number."""
+def sum_gradients(parameters: Iterable[Tensor], ranks: Ranks) -> None:
+    """Replace the gradients of parameters by their sums over the ranks, in one collective for each type of number."""
     if ranks.count == 1:
         return
-    gradients = [parameter.grad for parameter in model.parameters() if parameter.grad is not None]
+    gradients = [parameter.grad for parameter in parameters if parameter.grad is not None]
     for kind in dict.fromkeys(gradient.dtype for gradient in gradients):
         alike = [gradient for gradient in gradients if gradient.dtype == kind]
         together = paddle.concat([gradient.reshape([-1]) for gradient in alike])

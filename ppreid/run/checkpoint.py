@@ -25,8 +25,8 @@ from ppreid.run.checkpoint_parts import (
 )
 from ppreid.run.progress import Progress
 
-MODEL, OPTIMIZER = CHECKPOINT_PREFIX, "optimizer."
-LABELS, CENTROIDS, SUM = "running.labels", "running.centroids", "running.sum."
+MODEL, OPTIMIZER, TWIN = CHECKPOINT_PREFIX, "optimizer.", "twin."
+LABELS, CENTROIDS, SUM, KEPT = "running.labels", "running.centroids", "running.sum.", "running.kept."
 PREVIOUS_LABELS = "labels"
 
 
@@ -56,6 +56,7 @@ def save_checkpoint(
     *,
     config: Mapping[str, Any],
     images: Mapping[str, Any],
+    twin: nn.Layer | None = None,
     keep_as: Path | None = None,
 ) -> None:
     """Write model, optimizer and progress into one safetensors file, completely or not at all.
@@ -67,14 +68,17 @@ def save_checkpoint(
         optimizer: over the parameters of `model`.
         config: of the run, as nested dicts.
         images: digest of its training images.
+        twin: the network that follows `model`; None: there is none.
         keep_as: name in the same folder for the file that is replaced; None drops it.
 
     Raises:
         TrainingError: a number is not finite.
         WriteError: the file cannot be written; an existing one is left as it was.
     """
-    tensors = {MODEL + name: value.numpy() for name, value in model.state_dict().items()}
+    tensors = {MODEL + name: value for name, value in arrays_of(model).items()}
     tensors |= {OPTIMIZER + name: value for name, value in optimizer_arrays(model, optimizer).items()}
+    if twin:
+        tensors |= {TWIN + name: value for name, value in arrays_of(twin).items()}
     facts: dict[str, Any] = {"format": FORMAT, "epoch": progress.epoch, "config": dict(config)}
     facts |= {"history": list(progress.history), "images": dict(images), "running": None}
     if progress.previous is not None:
@@ -82,6 +86,7 @@ def save_checkpoint(
     if progress.has_labels:
         tensors |= {LABELS: progress.labels, CENTROIDS: _array(progress.centroids)}
         tensors |= {SUM + name: _array(value) for name, value in progress.sums.items()}
+        tensors |= {f"{KEPT}{number}": array for number, array in enumerate(progress.kept)}
         facts["running"] = {"steps": progress.steps, "seconds": dict(progress.seconds), "skipped": progress.skipped}
     facts["guard"] = dict(progress.guard)
     _require_finite(path, tensors)
@@ -94,6 +99,11 @@ def save_checkpoint(
             f"cannot write checkpoint {path}: {reason}; it needs {needed:,} bytes, and its disk has "
             f"{_free(path.parent)} free. The checkpoints that were there still are; make it writable or make room",
         ) from error
+
+
+def arrays_of(network: nn.Layer) -> dict[str, np.ndarray]:
+    """Weights and running statistics by name."""
+    return {name: value.numpy() for name, value in network.state_dict().items()}
 
 
 def _array(value: paddle.Tensor | np.ndarray) -> np.ndarray:
@@ -147,21 +157,30 @@ def read_checkpoint(path: Path) -> Checkpoint:
         if labels is None or centroids is None:
             raise WeightsError(f"{path} cannot be resumed: its running epoch is incomplete ({LABELS}, {CENTROIDS})")
         check_running(path, labels, centroids, sums)
-        progress = progress._replace(labels=labels, centroids=centroids, sums=sums, **facts.running.model_dump())
+        # the objective checks them, which alone knows what they are
+        found = _with_prefix(tensors, KEPT)
+        kept = tuple(found[name] for name in sorted(found, key=lambda name: (len(name), name)))
+        progress = progress._replace(labels=labels, centroids=centroids, sums=sums, kept=kept)
+        progress = progress._replace(**facts.running.model_dump())
     return Checkpoint(path, progress, facts.config, facts.images.model_dump(), tensors)
 
 
-def restore(checkpoint: Checkpoint, model: nn.Layer, optimizer: paddle.optimizer.Optimizer) -> None:
-    """Put model and optimizer into the state of a checkpoint.
+def restore(
+    checkpoint: Checkpoint, model: nn.Layer, optimizer: paddle.optimizer.Optimizer, twin: nn.Layer | None = None
+) -> None:
+    """Put model, optimizer and the model's twin into the state of a checkpoint.
 
     Args:
         checkpoint: what `read_checkpoint` read.
         model: of the same architecture.
         optimizer: of the same kind, over the parameters of `model`.
+        twin: the network that follows `model`; None: there is none.
 
     Raises:
         WeightsError: the checkpoint does not fit the model, which is left as it was.
     """
+    if twin:
+        restore_arrays(checkpoint.path, twin, None, weights=_with_prefix(checkpoint.tensors, TWIN), moments={})
     weights, moments = (_with_prefix(checkpoint.tensors, prefix) for prefix in (MODEL, OPTIMIZER))
     restore_arrays(checkpoint.path, model, optimizer, weights=weights, moments=moments)
 

@@ -10,6 +10,7 @@ from paddle import nn
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from ppreid.base.errors import WeightsError
+from ppreid.models.reid_net import AUXILIARY
 from ppreid.weights.network import network_of
 from ppreid.weights.report import between_networks
 
@@ -121,12 +122,8 @@ def check_labels_of(path: Path, labels: np.ndarray) -> None:
     Raises:
         WeightsError: they are none.
     """
-    if (
-        labels.ndim != 1
-        or labels.dtype != np.int64
-        or labels.min(initial=-1) < -1
-        or labels.max(initial=-1) >= len(labels)
-    ):
+    is_list = labels.ndim == 1 and labels.dtype == np.int64
+    if not is_list or labels.min(initial=-1) < -1 or labels.max(initial=-1) >= len(labels):
         raise WeightsError(
             f"{path} cannot be resumed: its pseudo labels are none (shape {labels.shape}, {labels.dtype})"
         )
@@ -158,7 +155,7 @@ def optimizer_arrays(model: nn.Layer, optimizer: paddle.optimizer.Optimizer) -> 
 def restore_arrays(
     path: Path,
     model: nn.Layer,
-    optimizer: paddle.optimizer.Optimizer,
+    optimizer: paddle.optimizer.Optimizer | None,
     *,
     weights: Mapping[str, np.ndarray],
     moments: Mapping[str, np.ndarray],
@@ -168,7 +165,7 @@ def restore_arrays(
     Args:
         path: where they are from, for messages.
         model: of the same architecture.
-        optimizer: of the same kind, over the parameters of `model`.
+        optimizer: of the same kind, over the parameters of `model`; None: nothing trains it.
         weights: of the model, by name.
         moments: what `optimizer_arrays` gave; none before the first step.
 
@@ -190,7 +187,8 @@ def restore_arrays(
     for key, value in moments.items():
         name, _, kind = key.rpartition("/")
         state[f"{tensor_names[name]}_{kind}"] = paddle.to_tensor(value)
-    optimizer.set_state_dict(state)
+    if optimizer:
+        optimizer.set_state_dict(state)
 
 
 def _differences(found: Mapping[str, tuple[int, ...]], expected: Mapping[str, tuple[int, ...]]) -> Iterator[str]:
@@ -210,10 +208,10 @@ def _moment_differences(model: nn.Layer, moments: Mapping[str, np.ndarray]) -> I
     """The same for the optimizer, which knows for every trained parameter the same kinds of numbers, or nothing yet."""
     kinds = {_kind(key) for key in moments}
     trained = {name: tuple(value.shape) for name, value in model.named_parameters() if value.trainable}
-    expected = {
-        f"{name}/{kind}": shape if kind.startswith(DIRECTIONS) else (1,)
-        for name, shape in trained.items()
-        for kind in kinds
-    }
+    # what the objective calls may not have been called yet
+    moved = {key.rpartition("/")[0] for key in moments}
+    trained = {name: shape for name, shape in trained.items() if name in moved or not name.startswith(AUXILIARY)}
+    pairs = [(name, kind) for name in trained for kind in kinds]
+    expected = {f"{name}/{kind}": trained[name] if kind.startswith(DIRECTIONS) else (1,) for name, kind in pairs}
     found = {key: value.shape if _kind(key).startswith(DIRECTIONS) else (1,) for key, value in moments.items()}
     yield from _differences(found, expected)

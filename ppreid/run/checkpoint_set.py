@@ -16,9 +16,10 @@ from paddle import nn
 from ppreid.base.errors import ConfigError, PpreidWarning, WeightsError
 from ppreid.base.reading import folder_is_there
 from ppreid.disk.files import replacing
+from ppreid.disk.tensor_file import save_tensors
 from ppreid.run import folder as files
-from ppreid.run.checkpoint import Checkpoint, read_checkpoint, save_checkpoint
-from ppreid.run.folder import BEST, LAST, METRICS, PREVIOUS, epoch_checkpoint, epoch_checkpoints
+from ppreid.run.checkpoint import Checkpoint, arrays_of, read_checkpoint, save_checkpoint
+from ppreid.run.folder import BEST, LAST, METRICS, PREVIOUS, TWIN, epoch_checkpoint, epoch_checkpoints
 from ppreid.run.progress import Progress
 from ppreid.run.rows import best_row
 
@@ -46,6 +47,7 @@ class CheckpointSet:
         fallback: Path | None,
         config: Mapping[str, Any],
         images: Mapping[str, Any],
+        twin: nn.Layer | None = None,
     ) -> None:
         """Keep the settings; nothing is written.
 
@@ -60,6 +62,7 @@ class CheckpointSet:
             fallback: where to save what training has reached when the folder cannot be written; None is nowhere.
             config: of the run, as nested dicts.
             images: digest of its training images.
+            twin: the network that follows the model; None: there is none.
         """
         self._folder = folder
         self._every = every
@@ -69,8 +72,8 @@ class CheckpointSet:
         # undamaged, as far as anybody knows; otherwise the first new one replaces it and leaves the previous one alone
         self._last_is_good = beginning is None or beginning.path == folder / LAST
         self._model = model
-        self._fallback = fallback
-        self._save = partial(save_checkpoint, model=model, optimizer=optimizer, config=config, images=images)
+        self._fallback, self._twin = fallback, twin
+        self._save = partial(save_checkpoint, model=model, optimizer=optimizer, config=config, images=images, twin=twin)
 
     def is_due(self, steps: int) -> bool:
         """Whether a checkpoint is wanted after so many steps of an epoch."""
@@ -110,11 +113,12 @@ class CheckpointSet:
         stays = self._every and progress.epoch % self._every == 0
         if stays:
             self._save(epoch_checkpoint(self._folder, progress.epoch), progress)
+        if self._twin:  # in a file of its own, as evaluation takes the network from the checkpoints
+            save_tensors(self._folder / TWIN, arrays_of(self._twin), {})
         self.save_last(progress)
         if stays and self._keep:
-            newest = epoch_checkpoint(
-                self._folder, progress.epoch
-            )  # later ones are of a run that was resumed before them
+            # later ones are of a run that was resumed before them
+            newest = epoch_checkpoint(self._folder, progress.epoch)
             for old in [file for file in epoch_checkpoints(self._folder) if file <= newest][: -self._keep]:
                 old.unlink()
 

@@ -23,14 +23,14 @@ from ppreid.disk.files import remove_leftovers, replacing, sync_folder, write_te
 from ppreid.disk.text import read_json
 from ppreid.run.metrics import CURVES
 
-CONFIG, METRICS, LOG, LABELS = "config.yaml", "metrics.jsonl", "log.txt", "labels.csv"
+CONFIG, METRICS, LOG, LABELS, TWIN = "config.yaml", "metrics.jsonl", "log.txt", "labels.csv", "network_twin.safetensors"
 LAST, BEST, BAD_IMAGES = "checkpoint_last.safetensors", "checkpoint_best.safetensors", "bad_images.txt"
 RESULTS, CAMERAS, ENVIRONMENT, REPORT = "results.json", "cameras.csv", "environment.json", "report.html"
 PREVIOUS, _EPOCH = "checkpoint_previous.safetensors", "checkpoint_epoch_{}.safetensors"
 NONFINITE, WITHOUT_LABELS, THRESHOLD = "nonfinite_step_{}.json", "without_labels.json", "threshold.json"
 REPLACED = "replaced_run"  # an earlier run, until the one that replaces it has a checkpoint
 _OTHERS = (BAD_IMAGES, RESULTS, CAMERAS, CURVES, ENVIRONMENT, REPORT, WITHOUT_LABELS, THRESHOLD)
-OWN_FILES = (CONFIG, METRICS, LOG, LABELS, LAST, PREVIOUS, BEST, *_OTHERS)
+OWN_FILES = (CONFIG, METRICS, LOG, LABELS, LAST, PREVIOUS, BEST, TWIN, *_OTHERS)
 # what would be lost; a start that failed, for example for want of data, leaves only the others
 _WORTH_KEEPING = (METRICS, LABELS, LAST, PREVIOUS, BEST)
 _DISK_ERRORS = {

@@ -13,7 +13,7 @@ from paddle import nn
 
 from ppreid.base.progress import Stopwatch
 from ppreid.base.records import ImageRecord
-from ppreid.contracts import Guard
+from ppreid.contracts import Guard, Twin
 from ppreid.evaluation.ranking import RankingResult
 from ppreid.processes.collectives import arrays_from_first, digest, facts_from_first, tensors_from_first
 from ppreid.run.checkpoint import restore
@@ -48,6 +48,7 @@ class Keeper(Generic[GuardOfRun]):
         metrics: MetricsFile,
         guard: GuardOfRun,
         by_colour: Callable[[], Mapping[str, RankingResult]] = dict,
+        twin: Twin | None = None,
     ) -> None:
         """Take over what a run needs; nothing is written.
 
@@ -59,10 +60,11 @@ class Keeper(Generic[GuardOfRun]):
             metrics: where its numbers go.
             guard: stops it, or leaves a step out, where a number is not finite.
             by_colour: what colour alone reaches on query and gallery, by name; asked once, before training.
+            twin: starts as a copy of the network, or goes on where it was.
         """
         self.watch, self.guard = Stopwatch(), guard
         self._run, self._records, self._schedule = run, records, schedule
-        self._checkpoints, self._metrics, self._by_colour = checkpoints, metrics, by_colour
+        self._checkpoints, self._metrics, self._by_colour, self._twin = checkpoints, metrics, by_colour, twin
         self._shown = NO_LABELS  # pseudo labels that labels.csv shows
 
     def start(
@@ -84,19 +86,20 @@ class Keeper(Generic[GuardOfRun]):
             Where the run is.
         """
         if (checkpoint := self._checkpoints.beginning) is not None:
-            restore(checkpoint, model, optimizer)
+            restore(checkpoint, model, optimizer, self._twin and self._twin.network)
             self.guard.restore(checkpoint.progress.guard)
             checkpoint.tensors.clear()  # as much memory as network and optimizer again
             self.watch = Stopwatch(checkpoint.progress.seconds)
             sums = {name: paddle.to_tensor(value) for name, value in checkpoint.progress.sums.items()}
             return checkpoint.progress._replace(sums=sums)
         tensors_from_first(model.state_dict().values(), self._run.ranks)
+        if self._twin:
+            self._twin.start()
         progress = Progress(guard=self.guard.state())
         if self._schedule.evaluate_epochs:
             with self._run.stop.interruptible():
-                row = self._evaluation_row(
-                    evaluate(model, description="before training"), epoch=0, beside=self._by_colour
-                )
+                result = evaluate(model, description="before training")
+                row = self._evaluation_row(result, epoch=0, beside=self._by_colour)
             progress = progress._replace(history=(row,))
         if self._run.ranks.is_first:
             for each in progress.history:
@@ -129,12 +132,15 @@ class Keeper(Generic[GuardOfRun]):
                     self._checkpoints.save_last(now)
             self._run.stop.check()
 
-    def epoch_done(self, progress: Progress, result: RankingResult | None) -> Progress:
+    def epoch_done(
+        self, progress: Progress, result: RankingResult | None = None, twin: RankingResult | None = None
+    ) -> Progress:
         """Write down an epoch whose steps are all done, and save.
 
         Args:
             progress: with the epoch under way.
             result: of the evaluation after it, on rank 0; None where none was due.
+            twin: the same of the network that follows, if there is one.
 
         Returns:
             Where the run is now.
@@ -144,7 +150,9 @@ class Keeper(Generic[GuardOfRun]):
         """
         is_evaluated, history = self._schedule.evaluates(progress.epoch), progress.history
         if is_evaluated:
-            history = (*history, self._evaluation_row(result, epoch=progress.epoch + 1, labels=progress.labels))
+            beside, epoch = {"twin": twin} if twin else {}, progress.epoch + 1
+            row = self._evaluation_row(result, epoch=epoch, labels=progress.labels, beside=lambda: beside)
+            history = (*history, row)
         reached = self._now(progress)
         after = reached.finished(history)
         if self._run.ranks.is_first:

@@ -25,6 +25,7 @@ class Progress(NamedTuple):
         guard: counts of the steps that were left out, and the scale of the loss, see `FiniteGuard.state`.
         labels: (N,) pseudo labels of the epoch under way, -1 for outliers; (0,) between two epochs.
         centroids: (C, D) of the cluster memory now; (0, 0) between two epochs.
+        kept: arrays that the objective keeps of the clustering of the epoch under way.
         steps: training steps done in the epoch under way.
         skipped: steps among them that were left out, because a number was not finite.
         sums: of every logged loss over these steps, on the device.
@@ -37,6 +38,7 @@ class Progress(NamedTuple):
     guard: Mapping[str, Any] = NOTHING
     labels: np.ndarray = NO_LABELS
     centroids: "Tensor | np.ndarray" = NO_CENTROIDS
+    kept: tuple[np.ndarray, ...] = ()
     steps: int = 0
     skipped: int = 0
     sums: "Mapping[str, Tensor | np.ndarray]" = NOTHING
@@ -47,9 +49,9 @@ class Progress(NamedTuple):
         """Whether an epoch is under way: it has pseudo labels, and its steps may go on."""
         return bool(len(self.labels))
 
-    def clustered(self, labels: np.ndarray, centroids: np.ndarray) -> "Progress":
-        """An epoch begins on these pseudo labels (N,), with these centroids (C, D)."""
-        return self._replace(labels=labels, centroids=centroids, steps=0, skipped=0, sums=NOTHING)
+    def clustered(self, labels: np.ndarray, centroids: np.ndarray, *kept: np.ndarray) -> "Progress":
+        """An epoch begins on these pseudo labels (N,), with these centroids (C, D) and what is kept beside them."""
+        return self._replace(labels=labels, centroids=centroids, kept=kept, steps=0, skipped=0, sums=NOTHING)
 
     def stepped(self, losses: "Mapping[str, Tensor]", centroids: "Tensor") -> "Progress":
         """A step is done with these losses, none if it was left out; the memory has these centroids (C, D) now.

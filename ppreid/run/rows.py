@@ -16,6 +16,7 @@ from ppreid.run.progress import Progress, Schedule
 
 RANKS = (1, 5, 10, 20)
 _COLUMNS = ("mAP", "Rank-1", "Rank-5", "Rank-10")
+TWIN_MAP = "twin: mAP"  # of the network that follows the one that is trained
 
 
 def evaluation_row(
@@ -92,6 +93,8 @@ def epoch_line(row: Mapping[str, Any], num_epochs: int, evaluation: Mapping[str,
         parts.append(f"ARI {fixed(quality['ari'], 2)}")
     if evaluation:
         parts.append(f"mAP {evaluation['mAP']:.1f} Rank-1 {evaluation['Rank-1']:.1f}")
+        if TWIN_MAP in evaluation:
+            parts.append(f"twin mAP {evaluation[TWIN_MAP]:.1f} Rank-1 {evaluation['twin: Rank-1']:.1f}")
     if skipped := row.get("skipped_steps"):
         parts.append(f"steps left out: {skipped}")
     parts.append(" ".join(f"{name} {seconds:.1f}s" for name, seconds in row["stage_seconds"].items()))
@@ -101,14 +104,21 @@ def epoch_line(row: Mapping[str, Any], num_epochs: int, evaluation: Mapping[str,
 
 def history_table(history: Sequence[Mapping[str, Any]]) -> str:
     """Text table of the evaluations of a run: a line each, the last and the best, and what is beside the first."""
-    header = f"{'epoch':>16}" + "".join(f"{name:>9}" for name in _COLUMNS) + f"{'clusters':>10}{'outliers':>10}"
+    # the network before training has no twin yet
+    columns = (*_COLUMNS, *([TWIN_MAP] if TWIN_MAP in history[-1] else []))
+    header = (
+        f"{'epoch':>16}"
+        + "".join(f"{name.replace(':', ''):>9}" for name in columns)
+        + f"{'clusters':>10}{'outliers':>10}"
+    )
     best, last = best_row(history), history[-1]
     named = [(str(row["epoch"] or "before"), row) for row in history]
     named += [(f"last ({last['epoch']})", last), (f"best ({best['epoch']})", best)]
     lines = [header, "-" * len(header)]
     for name, row in named:
         counts = "".join(f"{row.get(key, '-'):>10}" for key in ("clusters", "outliers"))
-        lines.append(f"{name:>16}" + "".join(f"{row[column]:>9.1f}" for column in _COLUMNS) + counts)
+        values = "".join(f"{row[column]:>9.1f}" if column in row else f"{'-':>9}" for column in columns)
+        lines.append(f"{name:>16}{values}{counts}")
     for name in [key.removesuffix(": mAP") for key in history[0] if key.endswith(": mAP")]:
         lines.append(f"{name:>16}" + "".join(f"{history[0].get(f'{name}: {column}', 0):>9.1f}" for column in _COLUMNS))
     return "\n".join(lines)

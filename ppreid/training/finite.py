@@ -6,34 +6,18 @@ import math
 import warnings
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
-import numpy as np
 import paddle
 from paddle import Tensor
 
 from ppreid.base.errors import PpreidWarning, TrainingError
+from ppreid.contracts import StepBatch
 from ppreid.disk.files import write_text
 from ppreid.run.folder import NONFINITE
 from ppreid.training.optimizer import LossScale
 
 logger = logging.getLogger("ppreid")
-
-
-class StepBatch(NamedTuple):
-    """What a step trained on.
-
-    Attributes:
-        step: its number, from 0 since the start of the run.
-        rows: (B,) row numbers of the images in the data set.
-        labels: (B,) their clusters.
-        degree: of the PLI in this step.
-    """
-
-    step: int
-    rows: np.ndarray
-    labels: np.ndarray
-    degree: float = 0.0
 
 
 class FiniteGuard:
@@ -173,7 +157,7 @@ def write_nonfinite_batch(
     """
     images = [
         {"path": image_paths[row], "row": row, "cluster": label}
-        for row, label in zip(batch.rows.tolist(), batch.labels.tolist(), strict=True)
+        for row, label in zip(batch.indices.tolist(), batch.labels.tolist(), strict=True)
     ]
     # repr: JSON has no spelling for the very numbers that are to be seen here
     content = {"step": batch.step, "values": {name: repr(value) for name, value in values.items()}, "images": images}

@@ -6,23 +6,22 @@ Reference:
     Zhang et al., "Implicit Sample Extension for Unsupervised Person Re-Identification", CVPR 2022, section 3.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import NamedTuple
 
 import numpy as np
 import paddle
-from paddle import nn
+from paddle import Tensor, nn
 
 from ppreid.base.progress import progress as show
 from ppreid.base.records import ReIDSplit, ids
-from ppreid.contracts import Clusterer, Distance, MemoryUpdate, Objective
+from ppreid.contracts import Clusterer, Distance, Memory, RunObjective, StepBatch, Twin
 from ppreid.datasets.loader import TrainLoader
 from ppreid.evaluation.ranking import RankingResult
-from ppreid.ise.memory import ClusterMemory
 from ppreid.run.keeper import Keeper
 from ppreid.run.progress import Progress, Schedule
-from ppreid.training.finite import FiniteGuard, StepBatch
+from ppreid.training.finite import FiniteGuard
 from ppreid.training.pseudo_labels import assign_pseudo_labels
 from ppreid.training.step import Forward, training_step
 
@@ -33,20 +32,20 @@ class Method(NamedTuple):
     Attributes:
         distance: epoch, from 0 -> distance between images.
         clusterer: distances -> pseudo labels, at least one cluster.
-        memory_update: how a step moves the centroids.
-        momentum: weight of the old centroid in an update.
-        objective: number of clusters -> what a step minimises.
+        memory: centroids (C, D) -> the memory of an epoch, which the steps move.
+        objective: what the steps minimise, and what of it lasts from one epoch to the next.
         schedule: steps, learning rates and PLI degrees.
         forward: from the images of a step to the features of its whole batch; None: the network, once.
+        twins: networks that follow the one that is trained, and are evaluated beside it.
     """
 
     distance: Callable[[int], Distance]
     clusterer: Clusterer
-    memory_update: MemoryUpdate
-    momentum: float
-    objective: Callable[[int], Objective]
+    memory: Callable[[Tensor | np.ndarray], Memory]
+    objective: RunObjective
     schedule: Schedule
     forward: Forward | None = None
+    twins: Sequence[Twin] = ()
 
 
 def train(
@@ -86,12 +85,14 @@ def train(
             with stage("extract"):
                 features = extract(model)  # (N, D)
             cluster = partial(assign_pseudo_labels, features, camids, distance=method.distance(epoch))
-            progress = progress.clustered(*keeper.shared(partial(cluster, clusterer=method.clusterer)))
+            cluster = partial(cluster, clusterer=method.clusterer, objective=method.objective)
+            progress = progress.clustered(*keeper.shared(cluster))
+            method.objective.begin(progress.centroids)
         labels = progress.labels  # (N,), -1 for outliers, which no batch contains
 
         # C changes with every clustering, so nothing that has C rows outlives an epoch; the optimizer's moments do
-        memory = ClusterMemory(progress.centroids, method.memory_update, method.momentum)
-        objective = method.objective(memory.centroids.shape[0])
+        memory = method.memory(progress.centroids)
+        objective = method.objective.of_epoch(epoch, memory.centroids.shape[0], progress.kept)
         # an epoch is a number of steps, not a pass over the images: clusters differ too much in size for one
         batches = loader.epoch(labels, epoch, start_batch=progress.steps)
         steps = schedule.steps(epoch, progress.steps)
@@ -101,17 +102,19 @@ def train(
             for step, (images, rows) in zip(steps, shown, strict=True):
                 optimizer.set_lr(schedule.learning_rate(step))
                 # the degree grows over the whole run: the later it is, the more the clusters can be trusted
-                batch = StepBatch(step, rows, labels[rows], schedule.pli_degree(step))
+                batch = StepBatch(step, rows, labels[rows], schedule.pli_degree(step), camids[rows])
                 losses = training_step(
                     model, memory, images, batch, optimizer, objective, forward=method.forward, guard=keeper.guard
                 )
+                for twin in method.twins if losses else ():  # a step that is left out moves nothing
+                    twin.follow(images)
                 progress = progress.stepped(losses, memory.centroids)
                 keeper.step_done(progress)
 
-        result = None
+        results: list[RankingResult | None] = []
         if schedule.evaluates(epoch):
             with stage("evaluate"):
-                result = evaluate(model)
-        progress = keeper.epoch_done(progress, result)
+                results = [evaluate(network) for network in (model, *(twin.network for twin in method.twins))]
+        progress = keeper.epoch_done(progress, *results)
     keeper.finish(progress)
     return progress

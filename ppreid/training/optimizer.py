@@ -4,7 +4,7 @@ Parameters stay float32 and are converted where an operation uses them, so they 
 checkpoints and the optimizer are the same with and without mixed precision.
 """
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import AbstractContextManager
 from functools import partial
 
@@ -57,7 +57,18 @@ def _trained(model: nn.Layer) -> list[paddle.Tensor]:
     return [parameter for parameter in model.parameters() if not parameter.stop_gradient]
 
 
-def learning_rate(step: int, *, iters: int, lr: float, lr_step: int, lr_gamma: float, warmup_iters: int = 0) -> float:
+def learning_rate(
+    step: int,
+    *,
+    iters: int,
+    lr: float,
+    lr_step: int,
+    lr_gamma: float,
+    warmup_iters: int = 0,
+    milestones: Sequence[int] = (),
+    warmup_epochs: int = 0,
+    warmup_factor: float = 0.1,
+) -> float:
     """Learning rate of a training step.
 
     Args:
@@ -67,13 +78,19 @@ def learning_rate(step: int, *, iters: int, lr: float, lr_step: int, lr_gamma: f
         lr_step: the rate falls by the factor lr_gamma every lr_step epochs.
         lr_gamma: factor, at most 1.
         warmup_iters: the rate rises linearly to its value over these first steps; 0 is off, as in the released recipe.
+        milestones: epochs at which it falls instead; none: every lr_step epochs.
+        warmup_epochs: the rate rises linearly to its value over these first epochs, in which it is constant; 0 is off.
+        warmup_factor: share of its value in epoch 0.
 
     Returns:
-        lr * lr_gamma ** (epoch // lr_step), times the warm-up factor.
+        lr * lr_gamma ** (epoch // lr_step), or to the number of milestones reached, times the warm-up factors.
     """
+    epoch = step // iters
+    falls = sum(epoch >= milestone for milestone in milestones) if milestones else epoch // lr_step
+    rising = warmup_factor + (1.0 - warmup_factor) * epoch / warmup_epochs if epoch < warmup_epochs else 1.0
     # the first step moves as well: its rate is one share of the ramp, not zero
     warmup = min(1.0, (step + 1) / warmup_iters) if warmup_iters else 1.0
-    return lr * lr_gamma ** (step // iters // lr_step) * warmup
+    return lr * lr_gamma**falls * warmup * rising
 
 
 def autocast(level: str, dtype: str) -> Autocast:

@@ -7,12 +7,13 @@ import paddle
 from paddle import Tensor, nn
 
 from ppreid.base.errors import ConfigError
-from ppreid.contracts import Memory, Objective
+from ppreid.contracts import Memory, Objective, StepBatch
 from ppreid.models.batch_norm import remember_running_statistics, running_statistics_kept
 from ppreid.models.drop_path import start_draws
+from ppreid.models.reid_net import AUXILIARY
 from ppreid.processes.collectives import batch_of_all, sum_gradients
 from ppreid.processes.ranks import Ranks
-from ppreid.training.finite import FiniteGuard, StepBatch
+from ppreid.training.finite import FiniteGuard
 from ppreid.training.optimizer import Autocast
 
 Backward = Callable[[Tensor], None]
@@ -38,9 +39,9 @@ def training_step(
         model: maps images (B, 3, H, W) to unit features (B, D).
         memory: centroids (C, D); updated here and nowhere else.
         images: (B, 3, H, W).
-        batch: number of the step, rows and clusters of its images, degree of the PLI.
+        batch: number of the step; record numbers, clusters and cameras of its images; degree of the PLI.
         optimizer: over the parameters of `model`.
-        objective: (features (B, D), labels (B,), centroids (C, D), degree) -> LossTerms.
+        objective: (features (B, D), labels (B,), centroids (C, D), degree, batch) -> LossTerms.
         guard: stops the run, or leaves the step out, where a number is not finite.
         forward: another way from images to features, see `micro_batches` and `all_ranks`; None: the network, once.
 
@@ -51,7 +52,7 @@ def training_step(
     Raises:
         TrainingError: a number is not finite.
     """
-    start_draws(model, batch.step, len(batch.rows))
+    start_draws(model, batch.step, len(batch.indices))
     # before the first pass, because normalisation in training moves its statistics whether or not the step counts
     undo_statistics = remember_running_statistics(model) if guard.decides_at_once else None
     if forward is None:
@@ -60,7 +61,7 @@ def training_step(
     else:
         features, backward = forward(model, images)
     features.stop_gradient = False
-    terms = objective(features, batch.labels, memory.centroids, batch.degree)
+    terms = objective(features, batch.labels, memory.centroids, batch.degree, batch=batch)
     guard.scale.scaled(terms.total).backward()  # to the features
     backward(features.grad)  # to the weights
     # sums, since a single NaN or infinity in a tensor shows in its sum, and one scalar each is read later
@@ -70,7 +71,7 @@ def training_step(
         guard.scale.unscale(model.parameters())
         optimizer.step()
         # after the gradient: supports and losses of a step see the memory of the step before, as in the released code
-        memory.update(terms.memory_features, terms.memory_labels)
+        memory.update(terms.memory_features, terms.memory_labels, batch.of_rows(terms.memory_rows))
         losses = terms.logs
     elif undo_statistics:
         undo_statistics()
@@ -163,7 +164,8 @@ def all_ranks(model: nn.Layer, images: Tensor, *, own: Forward, ranks: Ranks) ->
     def backward(gradient: Tensor) -> None:
         # every rank has the gradient of the whole batch; its own rows are those that its images can answer for
         backward_own(gradient[share])
-        sum_gradients(model, ranks)
+        # what the objective calls has the gradient of the whole batch already, from the loss that every rank computed
+        sum_gradients([each for name, each in model.named_parameters() if not name.startswith(AUXILIARY)], ranks)
 
     return batch_of_all(features, ranks), backward
 

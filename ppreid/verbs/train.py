@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from contextlib import closing
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -20,8 +19,10 @@ if TYPE_CHECKING:
     import numpy as np
     import paddle
 
-    from ppreid.base.records import ImageRecord, ReIDSplit
+    from ppreid.base.records import ReIDSplit
+    from ppreid.contracts import Twin
     from ppreid.models.reid_net import ReIDNet
+    from ppreid.processes.ranks import Ranks
     from ppreid.run.checkpoint import Checkpoint
     from ppreid.run.keeper import Keeper
     from ppreid.run.opening import OpenRun
@@ -106,7 +107,6 @@ def train(cfg: TrainingConfig, *, overwrite: bool = False, resume: str = "") -> 
     from ppreid.run.opening import open_run, read_beginning, write_facts
     from ppreid.training import loop
     from ppreid.verbs.inputs import read_split
-    from ppreid.verbs.network import load_initial_weights
 
     if cfg.log.visualdl:
         require_visualdl()
@@ -119,6 +119,7 @@ def train(cfg: TrainingConfig, *, overwrite: bool = False, resume: str = "") -> 
         logger.info("%s", batch)
         with opened.stop.interruptible():
             split = read_split(cfg.data, skipped_list=folder / BAD_IMAGES, camera_list=folder / CAMERAS)
+            wiring.require_cameras(cfg, split.train)
             images = images_digest(split.train)
             if ranks.is_first:  # one process writes checkpoints, and the others need not read all files
                 images = image_facts(split, num_workers=cfg.data.num_workers)
@@ -126,11 +127,7 @@ def train(cfg: TrainingConfig, *, overwrite: bool = False, resume: str = "") -> 
             checkpoint = read_beginning(opened, resume, config=config, defaults=defaults, images=images)
         write_facts(opened, config_text(cfg), split.train, checkpoint)
         paddle.seed(cfg.seed)
-        model = wiring.training_net(cfg, ranks)
-        optimizer = wiring.optimizer(cfg.solver, model)
-        if checkpoint is None and ranks.is_first:
-            load_initial_weights(model, cfg.model)
-        label_loader = wiring.feature_loader(split.train, cfg.data, cfg.eval, ranks=ranks)
+        model, optimizer, twin = _network(cfg, ranks, is_new=checkpoint is None)
         colour = wiring.colour(split.query + split.gallery, cfg.data)
         with closing(wiring.train_loader(split.train, cfg, ranks)) as loader:
             progress = loop.train(
@@ -138,15 +135,28 @@ def train(cfg: TrainingConfig, *, overwrite: bool = False, resume: str = "") -> 
                 optimizer,
                 split,
                 loader,
-                extract=partial(wiring.extractor(cfg.eval), loader=label_loader, ranks=ranks),
+                extract=wiring.extraction(cfg, split.train, twin, ranks),
                 evaluate=wiring.evaluation(cfg, split, colour, ranks),
-                method=wiring.method(cfg, split.train, ranks, can_evaluate=bool(split.query)),
-                keeper=_keeper(cfg, split, images, model, optimizer, opened, checkpoint, colour),
+                method=wiring.method(cfg, split, ranks, auxiliary=model.auxiliary, twin=twin),
+                keeper=_keeper(cfg, split, images, model, optimizer, opened, checkpoint, colour, twin),
             )
             if cfg.report.enabled and ranks.is_first:
                 with opened.stop.interruptible():
                     _report(folder, cfg, split, model)
     return [dict(row) for row in progress.history]
+
+
+def _network(
+    cfg: TrainingConfig, ranks: Ranks, *, is_new: bool
+) -> tuple[ReIDNet, paddle.optimizer.Optimizer, Twin | None]:
+    """Network, optimizer, and the twin that follows the network, if one does; with weights where the run is new."""
+    from ppreid import wiring
+    from ppreid.verbs.network import load_initial_weights
+
+    model = wiring.training_net(cfg, ranks)
+    if is_new and ranks.is_first:
+        load_initial_weights(model, cfg.model)
+    return model, wiring.optimizer(cfg.solver, model), wiring.ema_twin(cfg, model)
 
 
 def _require_of_device(cfg: TrainingConfig, device: str) -> None:
@@ -168,6 +178,7 @@ def _keeper(
     opened: OpenRun,
     checkpoint: Checkpoint | None,
     colour: Callable[[], np.ndarray],
+    twin: Twin | None,
 ) -> Keeper[FiniteGuard]:
     """What keeps the run alive."""
     from ppreid import wiring
@@ -192,24 +203,12 @@ def _keeper(
             fallback=Path(kept.fallback_dir).expanduser() if kept.fallback_dir else None,
             config=cfg.model_dump(),
             images=images,
+            twin=twin and twin.network,
         ),
         metrics=MetricsFile(folder / METRICS, visualdl=cfg.log.visualdl),
-        guard=_finite_guard(cfg, split.train),
+        guard=wiring.finite_guard(cfg, split.train),
         by_colour=wiring.colour_alone(cfg.eval, split, colour),
-    )
-
-
-def _finite_guard(cfg: TrainingConfig, records: Sequence[ImageRecord]) -> FiniteGuard:
-    """What looks for numbers that are not finite."""
-    from ppreid.training.finite import FiniteGuard, write_nonfinite_batch
-    from ppreid.training.optimizer import OFF, LossScale
-
-    paths = [record.path for record in records]
-    return FiniteGuard(
-        partial(write_nonfinite_batch, folder=Path(cfg.output_dir), image_paths=paths),
-        may_skip=cfg.solver.on_nonfinite == "skip",
-        max_skips=cfg.solver.max_nonfinite,
-        scale=LossScale(is_dynamic=cfg.amp.level != OFF and cfg.amp.dtype == "float16"),
+        twin=twin,
     )
 
 

@@ -11,6 +11,7 @@ from paddle.vision.models.resnet import model_urls
 
 from ppreid.base.errors import WeightsError, printable, unknown_choice
 from ppreid.disk.files import file_sha256
+from ppreid.models.reid_net import AUXILIARY, PARTS
 from ppreid.weights.checks import check_numbers
 from ppreid.weights.files import listed, read_tensors
 from ppreid.weights.name_rules import NAMINGS
@@ -39,6 +40,8 @@ CLASSIFIERS = (
     "heads.classifier.",
     "pixel_mean",
     "pixel_std",
+    AUXILIARY,
+    PARTS,
 )
 BEHIND_BACKBONE = ("pooling.", "embedding.", "neck.")  # what a backbone file, e.g. from ImageNet, does not have
 IMAGENET_BACKBONES = ("resnet18", "resnet34", "resnet50", "resnet101", "resnet152")
@@ -130,7 +133,8 @@ def match_weights(
     naming = naming or recognised
     if naming is None:
         raise WeightsError(_unknown_naming(path, tensors))
-    state = model.state_dict()
+    # what only training needs starts anew, also where the file has it
+    state = {name: value for name, value in model.state_dict().items() if not name.startswith((AUXILIARY, PARTS))}
     found, unknown = to_ppreid_names(inside, state, naming)
     left_out: list[str] = []
     if as_start:

@@ -2,37 +2,45 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from functools import partial
 from typing import TYPE_CHECKING
 
 from ppreid import tables
-from ppreid.base.records import ImageRecord
 from ppreid.processes.ranks import ALONE, Ranks
 from ppreid.wiring.data import dataset as dataset
 from ppreid.wiring.data import feature_loader as feature_loader
 from ppreid.wiring.data import published_counts as published_counts
+from ppreid.wiring.data import require_cameras as require_cameras
 from ppreid.wiring.data import train_loader as train_loader
 from ppreid.wiring.evaluation import colour as colour
 from ppreid.wiring.evaluation import colour_alone as colour_alone
 from ppreid.wiring.evaluation import evaluation as evaluation
+from ppreid.wiring.evaluation import extraction as extraction
 from ppreid.wiring.evaluation import extractor as extractor
 from ppreid.wiring.evaluation import prepared as prepared
 from ppreid.wiring.evaluation import ranking as ranking
 from ppreid.wiring.graph import TrackGraph, track_graph
+from ppreid.wiring.network import ema_twin as ema_twin
 from ppreid.wiring.network import optimizer as optimizer
 from ppreid.wiring.network import reid_net as reid_net
 from ppreid.wiring.network import training_net as training_net
+from ppreid.wiring.numbers import finite_guard as finite_guard
+from ppreid.wiring.objective import head_weights, run_objective
+from ppreid.wiring.objective import memory as memory
+from ppreid.wiring.objective import objective as objective
 
 if TYPE_CHECKING:
     import numpy as np
+    from paddle.nn import Layer
     from scipy.sparse import csr_matrix
 
-    from ppreid.base.records import ImageRecord
-    from ppreid.config.method import ISEConfig, LabelsConfig
+    from ppreid.base.records import ReIDSplit
+    from ppreid.config.beyond import RefineConfig
+    from ppreid.config.method import LabelsConfig
     from ppreid.config.run import AmpConfig, BatchConfig
     from ppreid.config.schema import TrainingConfig
-    from ppreid.contracts import Clusterer, Distance, Objective
+    from ppreid.contracts import Clusterer, Distance, Twin
     from ppreid.run.progress import Schedule
     from ppreid.training.loop import Method
     from ppreid.training.step import Forward
@@ -44,6 +52,7 @@ def distance(
     colour: Callable[[], np.ndarray] | None = None,
     *,
     graph: TrackGraph | None = None,
+    refine: RefineConfig | None = None,
 ) -> Distance:
     """Features and cameras to the distances of the pseudo labels of an epoch, from 0.
 
@@ -52,26 +61,33 @@ def distance(
         epoch: the epoch.
         colour: gives the colour of the training images (N, 768), for epochs that begin with it.
         graph: what clustering does with tracks; where these are its nodes, the distances are between them.
+        refine: how far the neighbours of refined labels may be, and whether images have halves.
     """
     from ppreid.clustering.prepared import prepared_distance
 
     use_colour = colour is not None and cfg.start.features == "colour" and epoch < cfg.start.epochs
-    compute = _distance_of(cfg, epoch, graph)
-    if not use_colour and cfg.camera_centre == 0:
+    radius = refine.radius if refine and refine.weight else 0.0
+    limit = max(cfg.eps, radius) if tables.CLUSTERERS[cfg.clusterer].within_eps else 1.0
+    parts = refine if refine and refine.has_parts else None
+    compute = _distance_of(cfg, epoch, graph, 1.0 if parts else limit)
+    if use_colour or cfg.camera_centre != 0:
+        instead = colour if use_colour else None
+        compute = partial(prepared_distance, distance=compute, camera_centre=cfg.camera_centre, instead=instead)
+    if parts is None:
         return compute
-    return partial(
-        prepared_distance, distance=compute, camera_centre=cfg.camera_centre, instead=colour if use_colour else None
-    )
+    from ppreid.ise.part_refine import mixed_distance
+
+    return partial(mixed_distance, distance=compute, part_distance=parts.part_distance, max_distance=limit)
 
 
-def _distance_of(cfg: LabelsConfig, epoch: int, graph: TrackGraph | None) -> Distance:
-    """As `distance`, of features as they come."""
+def _distance_of(cfg: LabelsConfig, epoch: int, graph: TrackGraph | None, max_distance: float) -> Distance:
+    """As `distance`, of features as they come; farther pairs are not stored."""
     cfg = cfg.of_unit()
-    row, clusterer = tables.DISTANCES[cfg.distance], tables.CLUSTERERS[cfg.clusterer]
+    row = tables.DISTANCES[cfg.distance]
     compute = partial(
         tables.resolve(row.function),
         **cfg.of_epoch(row.keys, epoch),
-        max_distance=cfg.eps if clusterer.within_eps else 1.0,
+        max_distance=max_distance,
         method=cfg.neighbours,
         num_probes=cfg.num_probes,
     )
@@ -87,21 +103,6 @@ def clusterer(cfg: LabelsConfig) -> Clusterer:
     row = tables.CLUSTERERS[cfg.clusterer]
     eps = {"eps": cfg.eps} if row.looks_at_eps else {}
     return partial(tables.resolve(row.function), min_samples=cfg.min_samples, **eps)
-
-
-def objective(cfg: ISEConfig, num_clusters: int) -> Objective:
-    """The objective of one epoch; warns when there are too few clusters for ise.topk."""
-    from ppreid.ise.support_samples import usable_topk
-
-    row = tables.OBJECTIVES[cfg.objective]
-    return partial(
-        tables.resolve(row.function),
-        topk=usable_topk(cfg.topk, num_clusters) if row.has_supports else 0,
-        temperature=cfg.temperature,
-        lp_temperature=cfg.lp_temperature,
-        lp_weight=cfg.lp_weight,
-        **row.settings,
-    )
 
 
 def forward(batch: BatchConfig, amp: AmpConfig, ranks: Ranks = ALONE) -> Forward | None:
@@ -132,6 +133,9 @@ def schedule(cfg: TrainingConfig, *, can_evaluate: bool = False) -> Schedule:
             lr_step=solver.lr_step,
             lr_gamma=solver.lr_gamma,
             warmup_iters=solver.warmup_iters,
+            milestones=solver.milestones,
+            warmup_epochs=solver.warmup_epochs,
+            warmup_factor=solver.warmup_factor,
         ),
         pli_degree=partial(pli_degree, total_steps=solver.epochs * solver.iters, base=cfg.ise.pli_base),
         log_steps=cfg.log.every,
@@ -140,20 +144,34 @@ def schedule(cfg: TrainingConfig, *, can_evaluate: bool = False) -> Schedule:
 
 
 def method(
-    cfg: TrainingConfig, records: Sequence[ImageRecord], ranks: Ranks = ALONE, *, can_evaluate: bool = False
+    cfg: TrainingConfig,
+    split: ReIDSplit,
+    ranks: Ranks = ALONE,
+    *,
+    auxiliary: Layer | None = None,
+    twin: Twin | None = None,
 ) -> Method:
-    """What there is to choose in the method, for these training images."""
+    """What there is to choose in the method, for this data set.
+
+    Args:
+        cfg: of the run.
+        split: the data set.
+        ranks: the processes of the run.
+        auxiliary: that of the network, see `training_net`.
+        twin: follows the network.
+    """
     from ppreid.training.loop import Method
 
-    graph = track_graph(cfg.labels, records)
+    graph = track_graph(cfg.labels, split.train)
+    of_images = partial(distance, cfg.labels, colour=colour(split.train, cfg.data))
     return Method(
-        distance=partial(distance, cfg.labels, colour=colour(records, cfg.data), graph=graph),
+        distance=partial(of_images, graph=graph, refine=cfg.refine),
         clusterer=partial(_at_least_one, cfg=cfg.labels, graph=graph),
-        memory_update=tables.resolve(tables.MEMORY_UPDATES[cfg.memory.update].function),
-        momentum=cfg.memory.momentum,
-        objective=partial(objective, cfg.ise),
-        schedule=schedule(cfg, can_evaluate=can_evaluate),
+        memory=partial(memory, cfg.memory, heads=len(head_weights(cfg))),
+        objective=run_objective(cfg, auxiliary),
+        schedule=schedule(cfg, can_evaluate=bool(split.query)),
         forward=forward(cfg.batch, cfg.amp, ranks),
+        twins=[twin] if twin else [],
     )
 
 

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ppreid import tables
+from ppreid.base.errors import DataError, PpreidWarning
 from ppreid.base.records import DatasetContents, ImageRecord, ReIDSplit, tracks
 from ppreid.processes.ranks import ALONE, Ranks
 
@@ -36,6 +38,28 @@ def dataset(cfg: DataConfig) -> DatasetContents:
     from ppreid.datasets.tracks import with_tracks_of_names
 
     return with_tracks_of_names(contents, root=Path(cfg.root), pattern=cfg.track_pattern, frame_rate=cfg.frame_rate)
+
+
+def require_cameras(cfg: TrainingConfig, records: Sequence[ImageRecord]) -> None:
+    """Refuse training images without a camera where something needs the camera of every one.
+
+    Raises:
+        DataError: a camera is unknown; the message names the key and the first image.
+
+    Warns:
+        PpreidWarning: all images are of one camera, so that nothing can be learned across cameras.
+    """
+    needing = [f"{key} {value}" for key, value in cfg.needing_cameras().items()]
+    unknown = [record.path for record in records if record.camid < 0]
+    if needing and unknown:
+        raise DataError(
+            f"{', '.join(needing)}: the camera of every training image must be known, and {len(unknown):,} of "
+            f"{len(records):,} have none (first: {unknown[0]}); name the cameras, see docs/datasets.md, or choose "
+            "other values"
+        )
+    if needing and len({record.camid for record in records}) == 1:
+        text = f"all training images are of one camera: {', '.join(needing)} cannot learn anything across cameras"
+        warnings.warn(text, PpreidWarning, stacklevel=2)
 
 
 def published_counts(cfg: DataConfig) -> PublishedCounts | None:

@@ -11,12 +11,13 @@ from ppreid.wiring.data import feature_loader
 
 if TYPE_CHECKING:
     import numpy as np
+    from paddle.nn import Layer
 
     from ppreid.base.records import ImageRecord, ReIDSplit
     from ppreid.config.data import DataConfig
     from ppreid.config.run import EvaluationSettings
     from ppreid.config.schema import TrainingConfig
-    from ppreid.contracts import Extractor, Ranker
+    from ppreid.contracts import Extractor, Ranker, Twin
     from ppreid.evaluation.ranking import RankingResult
 
 
@@ -25,6 +26,19 @@ def extractor(settings: EvaluationSettings) -> Extractor:
     from ppreid.training.extract import extract_features
 
     return partial(extract_features, engine=settings.engine, precision=settings.precision)
+
+
+def extraction(
+    cfg: TrainingConfig, records: Sequence[ImageRecord], twin: Twin | None = None, ranks: Ranks = ALONE
+) -> Callable[[Layer], np.ndarray]:
+    """Network to features of the training images, for which its twin may stand in."""
+    extract = partial(extractor(cfg.eval), loader=feature_loader(records, cfg.data, cfg.eval, ranks=ranks), ranks=ranks)
+    network = twin.network if twin and cfg.ema.cluster else None
+    if cfg.refine.has_parts:
+        from ppreid.models.parts import AllHeads
+
+        return lambda model: extract(AllHeads(network or model))
+    return lambda model: extract(network or model)
 
 
 def colour(records: Sequence[ImageRecord], data: DataConfig) -> Callable[[], np.ndarray]:

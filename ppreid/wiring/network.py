@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from ppreid import tables
 from ppreid.base.errors import PpreidWarning
 from ppreid.processes.ranks import ALONE, Ranks
+from ppreid.wiring.objective import auxiliary_layers, needs_bn
 
 if TYPE_CHECKING:
     import paddle
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
     from ppreid.config.method import EvaluationModelConfig
     from ppreid.config.run import SolverConfig
     from ppreid.config.schema import TrainingConfig
+    from ppreid.contracts import Twin
     from ppreid.models.reid_net import ReIDNet
 
 
@@ -25,6 +27,8 @@ def reid_net(
     bn_chunks: int = 1,
     seed: int = 0,
     ranks: Ranks = ALONE,
+    neck_rows: bool = False,
+    has_parts: bool = False,
 ) -> ReIDNet:
     """The network with random weights.
 
@@ -34,8 +38,11 @@ def reid_net(
         bn_chunks: see `ReIDNet`.
         seed: of what the network draws in training.
         ranks: the processes that share a batch.
+        neck_rows: see `ReIDNet`.
+        has_parts: halves of the image have features of their own.
     """
     from ppreid.models.drop_path import StepDraws
+    from ppreid.models.parts import HalfParts
     from ppreid.models.reid_net import ReIDNet, no_pooling
 
     row, pooling = tables.BACKBONES[cfg.backbone], tables.POOLINGS[cfg.pooling]
@@ -52,6 +59,8 @@ def reid_net(
         pooling=pool,
         embedding_dim=cfg.embedding_dim,
         bn_chunks=bn_chunks,
+        neck_rows=neck_rows,
+        parts=HalfParts(backbone.feature_dim) if has_parts else None,
         draws=StepDraws(num_draws, seed=seed, rank=ranks.rank, num_ranks=ranks.count) if num_draws else None,
     )
 
@@ -68,7 +77,40 @@ def training_net(cfg: TrainingConfig, ranks: Ranks = ALONE) -> ReIDNet:
         text = f"model.backbone {cfg.model.backbone} was published with batch normalisation over 64 or 128 images"
         warnings.warn(f"{text}; with model.bn_chunks 1 it is the whole batch, try 4 or 2", PpreidWarning, stacklevel=2)
     chunks = bn_chunks_per_pass(cfg, devices=ranks.count)
-    return reid_net(cfg.model, image_size=cfg.data.size, bn_chunks=chunks, seed=cfg.seed, ranks=ranks)
+    model = reid_net(
+        cfg.model,
+        image_size=cfg.data.size,
+        bn_chunks=chunks,
+        seed=cfg.seed,
+        ranks=ranks,
+        neck_rows=needs_bn(cfg),
+        has_parts=cfg.refine.has_parts,
+    )
+    model.auxiliary = auxiliary_layers(cfg, model.feature_dim)
+    return model
+
+
+def ema_twin(cfg: TrainingConfig, model: ReIDNet) -> Twin | None:
+    """The twin that follows a network of `training_net`; None where none is wanted. It drops no paths."""
+    from ppreid.ise.ema import EMATwin
+    from ppreid.training.optimizer import autocast
+
+    if not cfg.ema.decay:
+        return None
+    network = reid_net(
+        cfg.model.model_copy(update={"drop_path": 0.0}),
+        image_size=cfg.data.size,
+        bn_chunks=model.bn_chunks,
+        has_parts=cfg.refine.has_parts,
+    )
+    return EMATwin(
+        model,
+        network,
+        decay=cfg.ema.decay,
+        buffers=cfg.ema.buffers,
+        parts=cfg.batch.accumulate,
+        autocast=autocast(cfg.amp.level, cfg.amp.dtype),
+    )
 
 
 def optimizer(cfg: SolverConfig, model: ReIDNet) -> paddle.optimizer.Optimizer:

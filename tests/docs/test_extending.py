@@ -14,7 +14,7 @@ from ppreid.run.metrics import read_metrics
 
 TEXT = (ROOT / "docs" / "extending.md").read_text(encoding="utf-8")
 PROGRAMS = [block for language, block in code_blocks(TEXT) if language == "python"]
-TABLES = ("CLUSTERERS", "MEMORY_UPDATES", "DATASETS")
+TABLES = ("CLUSTERERS", "MEMORY_UPDATES", "OBJECTIVES", "DATASETS")
 
 
 @pytest.fixture
@@ -41,7 +41,7 @@ def run(tiny_config, tmp_path, monkeypatch):
 
 
 def test_every_table_is_named_with_its_key_and_its_contract():
-    rows = re.findall(r"^\| `([a-z.]+)` \| `([A-Z_]+)` \| (?:`(\w+)` )?\|", TEXT, re.MULTILINE)
+    rows = re.findall(r"^\| `([a-z._]+)` \| `([A-Z_]+)` \| (?:`(\w+)` )?\|", TEXT, re.MULTILINE)
     others = re.findall(r"`([A-Z_]+)`\s+\(`([a-z.]+)`\)", TEXT)
     found = {key: table for key, table, _ in rows} | {key: table for table, key in others}
     assert {key: getattr(tables, table) for key, table in found.items()} == tables.CHOICES
@@ -49,12 +49,12 @@ def test_every_table_is_named_with_its_key_and_its_contract():
         assert getattr(contracts, contract)._is_protocol
 
 
-def test_there_is_a_program_for_each_of_the_three():
-    assert len(PROGRAMS) == 3
+def test_there_is_a_program_for_each_of_the_four():
+    assert len(PROGRAMS) == 4
     assert all(f"tables.{table}[" in program for table, program in zip(TABLES, PROGRAMS, strict=True))
 
 
-@pytest.mark.parametrize("number", range(3))
+@pytest.mark.parametrize("number", range(4))
 def test_the_program_trains(number, run, tmp_path):
     names = run(PROGRAMS[number])
     assert [row["event"] for row in read_metrics(tmp_path / "run" / METRICS)][-1] == "summary"

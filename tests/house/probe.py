@@ -10,7 +10,7 @@ import json
 import runpy
 import sys
 from pathlib import Path
-from types import FrameType, ModuleType
+from types import FrameType
 
 ROOT = Path(__file__).resolve().parents[2]
 FILES: dict[str, str] = {}  # where code says it is -> path in the checkout, "" outside
@@ -86,11 +86,6 @@ def asked_by_us(frame: FrameType) -> bool:
     return asking is not None and bool(in_checkout(asking))
 
 
-def has_code(module: ModuleType) -> bool:
-    """Whether the file of a module holds anything; that of a room is mostly empty."""
-    return bool(module.__file__) and Path(module.__file__).stat().st_size > 0
-
-
 def main(notes_file: str, tool: str, *arguments: str) -> None:
     """Run the tool, and write what was seen."""
     notes = Notes()
@@ -102,7 +97,7 @@ def main(notes_file: str, tool: str, *arguments: str) -> None:
     finally:
         sys.setprofile(None)
         ours = {name: module for name, module in sys.modules.items() if name.partition(".")[0] == "ppreid"}
-        loaded = sorted(name for name, module in ours.items() if name != "ppreid" and has_code(module))
+        loaded = sorted(name for name, module in ours.items() if not hasattr(module, "__path__"))  # files, not folders
         seen = {"to_loss": notes.to_loss, "to_model": notes.to_model, "steps": notes.steps, "lookups": notes.lookups}
         Path(notes_file).write_text(json.dumps({**seen, "modules": loaded}), encoding="utf-8")
 

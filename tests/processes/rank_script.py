@@ -35,7 +35,7 @@ with joined_ranks() as ranks:
     tensors_from_first(model.state_dict().values(), ranks)
     found["weights"] = digest(tensor.numpy() for tensor in model.state_dict().values())
     (model(paddle.full([1, 3], rank + 1.0)) ** 2).sum().backward()
-    sum_gradients(model, ranks)
+    sum_gradients(model.parameters(), ranks)
     found["gradient"], found["weight"] = model.weight.grad.tolist(), model.weight.tolist()
     found["bias"] = model.bias.tolist()
 

@@ -34,7 +34,7 @@ def test_with_one_process_everything_is_its_argument():
     model = paddle.nn.Linear(2, 1)
     before = model.weight.numpy()
     model(paddle.to_tensor(rows)).sum().backward()
-    collectives.sum_gradients(model, ALONE)
+    collectives.sum_gradients(model.parameters(), ALONE)
     collectives.tensors_from_first(model.state_dict().values(), ALONE)
     np.testing.assert_array_equal(model.weight.grad.numpy()[:, 0], rows.sum(axis=0))
     np.testing.assert_array_equal(model.weight.numpy(), before)

@@ -96,8 +96,8 @@ class Faults:
             spoil = {place: self.wanted(place, number) for place in QUANTITIES}
             hook = model.register_forward_post_hook(_spoiler(spoil)) if spoil["features"] or spoil["gradient"] else None
 
-            def spoiled_objective(*arguments):
-                terms = objective(*arguments)
+            def spoiled_objective(*arguments, **named):
+                terms = objective(*arguments, **named)
                 return terms._replace(total=terms.total * float(spoil["loss"])) if spoil["loss"] else terms
 
             try:

@@ -266,10 +266,10 @@ CHANGES: tuple[tuple[str, str, tuple[tuple[str, str], ...]], ...] = (
             ("paddle.concat([features, support])", "paddle.concat([support, features])"),
             ("total = total + lp_weight * lp", "total = total + lp"),
             ("if use_supports and label_preserving:", "if use_supports:"),
-            ("F.cross_entropy(similarity / temperature,", "F.cross_entropy(similarity,"),
+            ("F.cross_entropy(similarity / temperature, targets)", "F.cross_entropy(similarity, targets)"),
             ("topk(by_class, 1, axis=2, largest=False)", "topk(by_class, 1, axis=2, largest=True)"),
             ("(nearest * (1.0 - own))", "nearest"),
-            ("LossTerms(total, logs, rows.detach(), row_labels)", "LossTerms(total, logs, rows, row_labels)"),
+            ("LossTerms(total, logs, rows.detach(), row", "LossTerms(total, logs, rows, row"),
             (
                 "support, support_labels, temperature=lp_temperature)",
                 "support, support_labels, temperature=temperature)",
@@ -285,6 +285,64 @@ CHANGES: tuple[tuple[str, str, tuple[tuple[str, str], ...]], ...] = (
             ("np.where(groups.valid.T, momentum, 1.0)", "np.where(groups.valid.T, momentum, momentum)"),
             ("groups.rows.T.ravel()", "groups.rows.T[::-1].ravel()"),
             ('F.normalize(features.detach().astype("float32"), axis=1)', 'features.detach().astype("float32")'),
+        ),
+    ),
+    (
+        "ise/camera_entropy.py",
+        "ise/test_ise_camera_entropy.py",
+        (
+            ("np.log2(", "np.log("),
+            ("len(classes) * raised / raised.sum()", "raised / raised.mean() * len(classes)"),
+            ("1.0 - (features * own_centroids)", "1.0 + (features * own_centroids)"),
+            ("by_class.argmax(", "by_class.argmin("),
+            ("first[of_pair], labels)", "labels)"),
+        ),
+    ),
+    (
+        "ise/camera_proxies.py",
+        "ise/test_ise_camera_proxies.py",
+        (
+            ("~is_other & (camids", "~is_other | (camids"),
+            ("paddle.logical_and(chosen > 0, other)", "chosen > 0"),
+            ("paddle.where(paddle.to_tensor(counts > 0), losses", "paddle.where(paddle.to_tensor(counts >= 0), losses"),
+            ("np.flatnonzero(labels >= 0)", "np.arange(len(labels))"),
+        ),
+    ),
+    (
+        "ise/neighbour_graph.py",
+        "ise/test_ise_refine.py",
+        (
+            ("<= np.float32(radius)", "< np.float32(radius)"),
+            ("np.exp(sign * near", "np.exp(-sign * near"),
+            ("(labels[pairs.row] >= 0) & ", ""),
+            ("paddle.to_tensor(first)", "paddle.to_tensor(first[::-1].copy())"),
+        ),
+    ),
+    (
+        "ise/refine.py",
+        "ise/test_ise_refine.py",
+        (
+            ("alpha * hard + (1.0 - alpha)", "(1.0 - alpha) * hard + alpha"),
+            ("weight[:num_clusters], transpose_y", "weight, transpose_y"),
+            ("if epoch < self._start_epoch:", "if epoch <= self._start_epoch:"),
+        ),
+    ),
+    (
+        "ise/part_refine.py",
+        "ise/test_ise_part_refine.py",
+        (
+            ("paddle.log(own / other)", "paddle.log(other / own)"),
+            ("weight = agreement(half, whole, kl_temperature)", "weight = agreement(whole, half, kl_temperature)"),
+            ("weight * (1.0 - near.data)", "weight * near.data"),
+            (".clip(min=LEAST), other.clip(min=LEAST)", ", other"),
+        ),
+    ),
+    (
+        "ise/ema.py",
+        "ise/test_ise_ema.py",
+        (
+            ("self._decay * own + (1.0 - self._decay) * other", "self._decay * other + (1.0 - self._decay) * own"),
+            ("[0] if self._parts > 1 else images", "[-1] if self._parts > 1 else images"),
         ),
     ),
     (
@@ -335,11 +393,11 @@ CHANGES: tuple[tuple[str, str, tuple[tuple[str, str], ...]], ...] = (
         "training/step.py",
         "training/test_step.py",
         (
-            ("memory.centroids, batch.degree)", "memory.centroids, 0.0)"),
+            ("memory.centroids, batch.degree, batch", "memory.centroids, 0.0, batch"),
             ("        undo_statistics()\n", "        pass\n"),
             ("guard.scale.unscale(model.parameters())", "pass"),
             ("guard.scale.scaled(terms.total).backward()", "terms.total.backward()"),
-            ("memory.update(terms.memory_features, terms.memory_labels)", "pass"),
+            ("memory.update(terms.memory_features, terms.memory_labels, batch.of_rows(terms.memory_rows))", "pass"),
             (
                 "with running_statistics_kept(model):\n            for part,",
                 "with nullcontext():\n            for part,",
@@ -355,7 +413,7 @@ CHANGES: tuple[tuple[str, str, tuple[tuple[str, str], ...]], ...] = (
             ("optimizer.set_lr(schedule.learning_rate(step))", "pass"),
             ("method.distance(epoch)", "method.distance(0)"),
             ("loader.epoch(labels, epoch,", "loader.epoch(labels, 0,"),
-            ("labels[rows], schedule.pli_degree(step))", "labels[rows], schedule.pli_degree(0))"),
+            ("labels[rows], schedule.pli_degree(step), ", "labels[rows], schedule.pli_degree(0), "),
             ("start_batch=progress.steps)", "start_batch=0)"),
             ("        model.train()\n", ""),
         ),
@@ -364,7 +422,9 @@ CHANGES: tuple[tuple[str, str, tuple[tuple[str, str], ...]], ...] = (
         "training/optimizer.py",
         "training/test_optimizer.py ise/test_ise_optimizer_golden.py",
         (
-            ("(step // iters // lr_step)", "((step + 1) // iters // lr_step)"),
+            ("else epoch // lr_step", "else (step + 1) // iters // lr_step"),
+            ("epoch >= milestone", "epoch > milestone"),
+            ("* epoch / warmup_epochs", "* (epoch + 1) / warmup_epochs"),
             ("(step + 1) / warmup_iters", "step / warmup_iters"),
             ("parameters=_trained(model), weight_decay=weight_decay)", "parameters=_trained(model), weight_decay=0.0)"),
             ("Momentum(lr, momentum, _trained(model), weight", "Momentum(lr, 0.0, _trained(model), weight"),
@@ -428,12 +488,12 @@ CHANGES: tuple[tuple[str, str, tuple[tuple[str, str], ...]], ...] = (
             ("total_steps=solver.epochs * solver.iters", "total_steps=70 * solver.iters"),
             ("lr_gamma=solver.lr_gamma,", "lr_gamma=0.1,"),
             ("base=cfg.ise.pli_base)", "base=1.0)"),
-            ("max_distance=cfg.eps if clusterer.within_eps else 1.0", "max_distance=cfg.eps"),
+            ("max(cfg.eps, radius) if tables.CLUSTERERS[cfg.clusterer].within_eps else 1.0", "cfg.eps"),
             ("batch.accumulate == 1 and amp.level == OFF", "batch.accumulate == 1"),
         ),
     ),
     (
-        "verbs/train.py",
+        "wiring/numbers.py",
         "verbs/test_train_wiring.py",
         (
             # loss scaling is float16's alone

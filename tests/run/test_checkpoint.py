@@ -100,11 +100,13 @@ def test_a_running_epoch_comes_back_bit_for_bit(tmp_path):
         steps=7,
         sums={"loss": np.array(1.1, np.float32), "loss_lp": np.array(0.3, np.float32)},
         seconds={"train": 2.5},
+        kept=tuple(np.full(2, number) for number in range(11)),
     )
     save_checkpoint(tmp_path / "c.safetensors", running, *network(), **FACTS)
     progress = read_checkpoint(tmp_path / "c.safetensors").progress
     assert (progress.epoch, progress.history, progress.previous) == PROGRESS[:3]
     assert (progress.steps, progress.seconds) == (7, {"train": 2.5})
+    assert [array.tolist() for array in progress.kept] == [[number, number] for number in range(11)]
     np.testing.assert_array_equal(progress.labels, running.labels)
     np.testing.assert_array_equal(progress.centroids, running.centroids)
     assert {name: (value.shape, value.item()) for name, value in progress.sums.items()} == {

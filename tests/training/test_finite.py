@@ -104,7 +104,7 @@ def test_the_file_names_the_images_and_the_numbers(tmp_path):
     }
 
 
-def objective(features, labels, centroids, degree):
+def objective(features, labels, centroids, degree, *, batch):
     total = (features**2).sum()
     return LossTerms(total, {"loss": total.detach()}, features.detach(), labels)
 

@@ -8,6 +8,7 @@ import pytest
 
 from ppreid.base.progress import Stopwatch
 from ppreid.base.records import ImageRecord, ReIDSplit
+from ppreid.ise.memory import ClusterMemory
 from ppreid.ise.objective import LossTerms
 from ppreid.run.progress import Progress, Schedule
 from ppreid.training import loop
@@ -17,6 +18,7 @@ from ppreid.training.optimizer import adam_with_l2
 RECORDS = tuple(ImageRecord(f"{row}.jpg", -1, row % 2) for row in range(6))
 LABELS = np.array([0, 0, 1, 1, -1, 0])
 CENTROIDS = np.float32([[1, 0], [0, 1]])
+KEPT = np.array([7])
 BEGINNING = Progress()
 
 
@@ -34,7 +36,7 @@ class Keeper:
     def step_done(self, progress):
         self.told.append(("step", progress.epoch, progress.steps))
 
-    def epoch_done(self, progress, result):
+    def epoch_done(self, progress, result=None):
         self.told.append(("epoch", progress.epoch, result))
         return progress.finished(progress.history)
 
@@ -50,6 +52,24 @@ class Keeper:
 
     def shared(self, compute):
         return compute(stopwatch=self.watch)
+
+
+class Objective:
+    """Notes when an epoch begins, and is the same in all of them."""
+
+    heads = 1
+
+    def __init__(self, function, told):
+        self._function, self._told = function, told
+
+    def begin(self, centroids):
+        assert centroids is CENTROIDS
+        self._told.append("begin")
+
+    def of_epoch(self, epoch, num_clusters, kept):
+        assert num_clusters == 2
+        self._told.append(("objective", epoch, [array.tolist() for array in kept]))
+        return self._function
 
 
 class Loader:
@@ -71,8 +91,10 @@ def run(monkeypatch):
     def run(keeper, *, epochs=2, iters=3, given=None):
         seen, moved = [], []
 
-        def objective(features, labels, centroids, degree):
+        def objective(features, labels, centroids, degree, *, batch):
             assert model.training
+            assert (batch.indices.tolist(), batch.camids.tolist()) == ([0, 1, 2, 3], [0, 1, 0, 1])
+            assert batch.labels is labels
             seen.append((labels.tolist(), centroids.numpy().tolist(), round(degree, 10)))
             total = features.sum()
             return LossTerms(total, {"loss": paddle.to_tensor(float(len(seen)))}, features.detach(), labels)
@@ -85,7 +107,7 @@ def run(monkeypatch):
             assert features.shape == (6, 2) and camids.tolist() == [0, 1, 0, 1, 0, 1]
             keeper.told.append("cluster")
             run.distances.append(settings["distance"])
-            return LABELS, CENTROIDS
+            return LABELS, CENTROIDS, KEPT
 
         def extract(model):
             model.eval()  # as every extraction does
@@ -97,9 +119,8 @@ def run(monkeypatch):
         method = loop.Method(
             distance=lambda epoch: f"distance of epoch {epoch}",
             clusterer=None,
-            memory_update=update,
-            momentum=0.25,
-            objective=lambda clusters: objective,
+            memory=lambda centroids: ClusterMemory(centroids, update, 0.25),
+            objective=Objective(objective, keeper.told),
             schedule=Schedule(epochs, iters, lambda step: 1e-3 * (step + 1), lambda step: 0.01 * step, 50, 2),
         )
         progress = loop.train(
@@ -127,8 +148,9 @@ def test_an_epoch_is_extracted_clustered_trained_and_now_and_then_evaluated(run)
     keeper = Keeper()
     progress, loader, _, _, optimizer = run(keeper)
     steps = [[("step", epoch, step) for step in (1, 2, 3)] for epoch in (0, 1)]
-    first = ["start", "extract", "cluster", "train", *steps[0], ("epoch", 0, None)]
-    second = ["extract", "cluster", "train", *steps[1], "evaluate", ("epoch", 1, "result")]
+    begins = [["begin", ("objective", epoch, [[7]])] for epoch in (0, 1)]
+    first = ["start", "extract", "cluster", *begins[0], "train", *steps[0], ("epoch", 0, None)]
+    second = ["extract", "cluster", *begins[1], "train", *steps[1], "evaluate", ("epoch", 1, "result")]
     assert keeper.told == [*first, *second, "finish"]
     assert (progress.epoch, progress.has_labels, progress.previous.tolist()) == (2, False, LABELS.tolist())
     assert loader.asked == [(0, 0), (1, 0)]
@@ -146,10 +168,11 @@ def test_a_step_sees_the_memory_of_the_step_before_and_the_degree_of_the_whole_r
 
 def test_an_epoch_under_way_goes_on_without_clustering(run):
     sums = {"loss": paddle.to_tensor(10.0)}
-    begun = Progress(epoch=1).clustered(LABELS, CENTROIDS + 5)._replace(steps=2, sums=sums)
+    begun = Progress(epoch=1).clustered(LABELS, CENTROIDS + 5, KEPT + 1)._replace(steps=2, sums=sums)
     keeper = Keeper(begun)
     _, loader, seen, _, _ = run(keeper)
-    assert keeper.told == ["start", "train", ("step", 1, 3), "evaluate", ("epoch", 1, "result"), "finish"]
+    rest = ["train", ("step", 1, 3), "evaluate", ("epoch", 1, "result"), "finish"]
+    assert keeper.told == ["start", ("objective", 1, [[8]]), *rest], "what has begun does not begin again"
     assert loader.asked == [(1, 2)]
     assert seen == [([0, 0, 1, 1], (CENTROIDS + 5).tolist(), 0.05)]
 

@@ -168,3 +168,16 @@ def test_the_scale_of_the_loss_is_exact_where_nothing_rounds(monkeypatch):
 
 def dynamic_scale(real):
     return lambda self, *, is_dynamic: real(self, is_dynamic=True)
+
+
+def test_milestones_take_the_place_of_every_lr_step_epochs():
+    rates = [learning_rate(400 * epoch, milestones=[30, 50], **RECIPE) / 3.5e-4 for epoch in (29, 30, 49, 50, 59, 69)]
+    assert rates == pytest.approx([1, 0.1, 0.1, 0.01, 0.01, 0.01])
+
+
+def test_a_rise_over_epochs_is_constant_within_each():
+    """As 3C does it: 0.1 + 0.9 * epoch / 10 in epochs 0 to 9."""
+    rise = {"warmup_epochs": 10, "warmup_factor": 0.1, "milestones": [30, 50]}
+    for epoch, share in ((0, 0.1), (1, 0.19), (9, 0.91), (10, 1.0), (30, 0.1)):
+        for step in (400 * epoch, 400 * epoch + 399):
+            assert learning_rate(step, **rise, **RECIPE) == pytest.approx(3.5e-4 * share)

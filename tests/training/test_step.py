@@ -126,20 +126,22 @@ def test_the_memory_is_updated_after_the_gradient_with_what_the_objective_gives(
     class Memory:
         centroids = paddle.zeros([1, 1])
 
-        def update(self, features, labels):
-            order.append((features.item(), labels.tolist(), round(model.weight.item(), 3)))
+        def update(self, features, labels, batch):
+            seen = (features.item(), labels.tolist(), batch.indices.tolist(), batch.camids.tolist())
+            order.append((*seen, round(model.weight.item(), 3)))
 
-    def objective(features, labels, centroids, degree):
-        total = features.sum()
-        return LossTerms(total * degree, {"loss": total.detach()}, paddle.to_tensor([7.0]), labels + 1)
+    def objective(features, labels, centroids, degree, *, batch):
+        assert batch.degree == degree and batch.labels is labels
+        total, of_rows = features.sum(), np.array([1])
+        return LossTerms(total * degree, {"loss": total.detach()}, paddle.to_tensor([7.0]), labels + 1, of_rows)
 
     optimizer = paddle.optimizer.SGD(0.5, parameters=model.parameters())
-    batch = StepBatch(0, np.array([5, 6]), np.array([0, 1]), 0.1)
+    batch = StepBatch(0, np.array([5, 6]), np.array([0, 1]), 0.1, np.array([3, 2]))
     guard = FiniteGuard(no_report)
     images = paddle.ones([2, 1])
     logs = training_step(model, Memory(), images, batch, optimizer, objective, guard=guard)
     assert logs["loss"].item() == 2.0
-    assert order == [(7.0, [1, 2], 0.9)]  # weight 1 - 0.5 * 2 * 0.1
+    assert order == [(7.0, [1, 2], [6], [2], 0.9)]  # weight 1 - 0.5 * 2 * 0.1
     assert model.weight.grad is None or model.weight.grad.item() == 0
 
 
@@ -156,7 +158,7 @@ class NoMemory:
         pass
 
 
-def sum_of_features(features, labels, centroids, degree):
+def sum_of_features(features, labels, centroids, degree, *, batch):
     return LossTerms(features.sum(), {"loss": features.sum().detach()}, features.detach(), labels)
 
 

@@ -15,7 +15,6 @@ ROWS = [(key, name) for key, table in tables.CHOICES.items() for name in table]
 # what wiring hands to the functions of a table: (number of positional arguments, names)
 COMMON = {"max_distance", "method", "num_probes", "stopwatch"}
 CALLS = {
-    "memory.update": (3, {"momentum"}),
     "ise.objective": (4, {"topk", "temperature", "lp_temperature", "lp_weight"}),
     "report.projection": (1, {"seed"}),
 }
@@ -43,6 +42,10 @@ def call_of(key, row):
             return (0 if row.is_layer else 1), set()
         case tables.Protocol():
             return 1, set()
+        case tables.MemoryUpdate():
+            return (4 if row.needs_cameras else 3), {"momentum"}
+        case tables.ContrastWeights():
+            return 2, set()
     positional, names = CALLS[key]
     return positional, names | set(getattr(row, "settings", {}))
 
@@ -52,6 +55,9 @@ def test_the_function_of_a_row_takes_what_it_is_given(key, name):
     row = tables.CHOICES[key][name]
     if isinstance(row, tables.Neighbours):
         assert row.exact_up_to >= 0
+        return
+    if row[0] is None:
+        assert row == tables.ContrastWeights(None), "nothing to call, and nothing to know"
         return
     function = tables.resolve(row[0])
     positional, names = call_of(key, row)
@@ -87,6 +93,7 @@ def test_a_choice_is_named_in_the_tables_and_nowhere_else_compared_with():
         "avg",
         "max",
         "hard",
+        "none",
     }  # words with other meanings too
     names = {name for _, name in ROWS} - own
     package = Path(ppreid.__file__).parent
