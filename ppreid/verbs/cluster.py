@@ -125,18 +125,18 @@ def _check_output(output: Path | None, folder: Path, features_file: Path | None,
 
 def _extract(cfg: TrainingConfig, folder: Path, *, overwrite: bool) -> Features:
     """Features of the training images with the weights that the configuration names."""
+    from ppreid import wiring
     from ppreid.base.records import ids, tracks
     from ppreid.disk.features import Features
     from ppreid.processes.device import use_device
     from ppreid.run.folder import BAD_IMAGES
-    from ppreid.verbs.features import feature_extractor
     from ppreid.verbs.inputs import read_split
     from ppreid.verbs.network import trained_network
 
     logger.info("device: %s", use_device(cfg.device))
     records = read_split(cfg.data, skipped_list=folder / BAD_IMAGES, overwrite=overwrite).train
     model, _ = trained_network(cfg.model, cfg.data)
-    features = feature_extractor(cfg, model)(records)
+    features = wiring.feature_extractor(cfg, model)(records)
     return Features(features, [record.path for record in records], *ids(records), *tracks(records))
 
 

@@ -178,7 +178,8 @@ def _estimate(cfg: Config) -> list[Finding]:
 def _check_weights(cfg: Config) -> Finding:
     """Load the weights into the network that will use them; ImageNet weights only where they are already here."""
     from ppreid import wiring
-    from ppreid.verbs.network import load_initial_weights, trained_network
+    from ppreid.verbs.inputs import load_initial_weights
+    from ppreid.verbs.network import trained_network
     from ppreid.weights.match import imagenet_cache
 
     advice = "see docs/weights.md for the files that are accepted"

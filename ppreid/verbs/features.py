@@ -12,7 +12,6 @@ from ppreid import tables, wiring
 from ppreid.base.records import ImageRecord
 from ppreid.config.data import DataConfig
 from ppreid.config.schema import Config
-from ppreid.contracts import ImageFeatures
 from ppreid.datasets.summary import contents_digest
 from ppreid.models.reid_net import ReIDNet
 from ppreid.neighbours.checks import check_not_collapsed
@@ -23,16 +22,6 @@ logger = logging.getLogger("ppreid")
 _COLOUR_BLOCK = 256  # images whose colour is written at a time
 COLOURS = "colours"  # a fact of features whose images are not normalised by ImageNet's numbers
 NETWORK_KEYS = {"backbone", "base_width", "last_stride", "pooling", "embedding_dim"}
-
-
-def feature_extractor(cfg: Config, model: ReIDNet) -> ImageFeatures:
-    """A function of images and a description of the progress, which gives their features (N, D) with this network."""
-
-    def extract(records: Sequence[ImageRecord], *, description: str = "extract") -> np.ndarray:
-        loader = wiring.feature_loader(records, cfg.data, cfg.eval)
-        return wiring.extractor(cfg.eval)(model, loader, description=description)
-
-    return extract
 
 
 def made_with(cfg: Config, weights_sha256: str) -> dict[str, str]:

@@ -1,4 +1,4 @@
-"""What a command reads from the disk: the data set."""
+"""What a command reads from the disk: the data set, and weights to start from."""
 
 import logging
 import warnings
@@ -9,10 +9,12 @@ from ppreid import tables, wiring
 from ppreid.base.errors import PpreidWarning
 from ppreid.base.records import DatasetContents, ImageRecord, ReIDSplit
 from ppreid.config.data import DataConfig
+from ppreid.config.method import ModelConfig
 from ppreid.datasets.image_dataset import without_unreadable
 from ppreid.datasets.summary import summarise_split
 from ppreid.disk.files import write_text
 from ppreid.disk.outputs import CAMERAS_CSV, SKIPPED_TXT, Output, check_outputs
+from ppreid.models.reid_net import ReIDNet
 from ppreid.run.folder import write_camera_names
 
 logger = logging.getLogger("ppreid")
@@ -142,3 +144,15 @@ def _readable(
             text += "; with another query or gallery, results do not compare with those of others"
         warnings.warn(text, PpreidWarning, stacklevel=3)
     return found
+
+
+def load_initial_weights(model: ReIDNet, cfg: ModelConfig) -> None:
+    """Weights to start training from; a file of a backbone alone leaves the neck as it is."""
+    if cfg.weights == "none":
+        logger.info("weights: random")
+        return
+    from ppreid.weights.match import imagenet_weights_path, load_weights
+
+    path = imagenet_weights_path(cfg.backbone) if cfg.weights == "imagenet" else Path(cfg.weights)
+    report = load_weights(model, path, as_start=True, sha256=cfg.weights_sha256 or None)
+    logger.info("weights: %s", report)

@@ -8,25 +8,13 @@ from typing import NamedTuple
 from ppreid import wiring
 from ppreid.base.errors import ConfigError, PpreidWarning
 from ppreid.config.data import DataConfig
-from ppreid.config.method import EvaluationModelConfig, ModelConfig
+from ppreid.config.method import EvaluationModelConfig
 from ppreid.models.reid_net import ReIDNet
 
 logger = logging.getLogger("ppreid")
 
 # what no shape of a tensor shows
 SAME_WEIGHTS_OTHER_FEATURES = ("model.last_stride", "model.pooling", "data.mean", "data.std")
-
-
-def load_initial_weights(model: ReIDNet, cfg: ModelConfig) -> None:
-    """Weights to start training from; a file of a backbone alone leaves the neck as it is."""
-    if cfg.weights == "none":
-        logger.info("weights: random")
-        return
-    from ppreid.weights.match import imagenet_weights_path, load_weights
-
-    path = imagenet_weights_path(cfg.backbone) if cfg.weights == "imagenet" else Path(cfg.weights)
-    report = load_weights(model, path, as_start=True, sha256=cfg.weights_sha256 or None)
-    logger.info("weights: %s", report)
 
 
 class WeightsOrigin(NamedTuple):

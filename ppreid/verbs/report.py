@@ -163,9 +163,8 @@ def _evidence(cfg: TrainingConfig, split: ReIDSplit, model: ReIDNet, run: RunFil
     """What the configuration says about the parts of the page."""
     from ppreid import tables, wiring
     from ppreid.report.gather import gather_evidence
-    from ppreid.verbs.features import feature_extractor
 
-    extract = feature_extractor(cfg, model)
+    extract = wiring.feature_extractor(cfg, model)
     evidence = gather_evidence(
         run,
         split,

@@ -167,8 +167,8 @@ class Searcher:
         Raises:
             PpreidError: what its message says; the subclass tells the kind.
         """
+        from ppreid import wiring
         from ppreid.search.query import IndexSearch
-        from ppreid.verbs.features import feature_extractor
         from ppreid.verbs.index_network import judge, open_index
 
         manifest, cfg, model = open_index(Path(folder), overrides)
@@ -176,7 +176,7 @@ class Searcher:
         self._index = IndexSearch(
             Path(folder),
             manifest,
-            extract=feature_extractor(cfg, model),
+            extract=wiring.feature_extractor(cfg, model),
             skip_unreadable=cfg.data.on_bad_image == "skip",
             num_workers=cfg.data.num_workers,
         )

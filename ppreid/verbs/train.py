@@ -151,7 +151,7 @@ def _network(
 ) -> tuple[ReIDNet, paddle.optimizer.Optimizer, Twin | None]:
     """Network, optimizer, and the twin that follows the network, if one does; with weights where the run is new."""
     from ppreid import wiring
-    from ppreid.verbs.network import load_initial_weights
+    from ppreid.verbs.inputs import load_initial_weights
 
     model = wiring.training_net(cfg, ranks)
     if is_new and ranks.is_first:

@@ -36,13 +36,13 @@ def evaluate_without_labels(cfg: Config, *, overwrite: bool = False) -> LabelFre
     Raises:
         PpreidError: what its message says; the subclass tells the kind.
     """
+    from ppreid import wiring
     from ppreid.evaluation.without_labels import RECOMMENDED, format_without_labels, without_labels_to_dict
     from ppreid.neighbours.checks import check_not_collapsed
     from ppreid.processes.device import use_device
     from ppreid.report.run_files import camera_names
     from ppreid.run.folder import BAD_IMAGES, CAMERAS, WITHOUT_LABELS
     from ppreid.search.threshold import THRESHOLD, Threshold, write_threshold
-    from ppreid.verbs.features import feature_extractor
     from ppreid.verbs.inputs import read_split
     from ppreid.verbs.network import trained_network
 
@@ -55,7 +55,7 @@ def evaluate_without_labels(cfg: Config, *, overwrite: bool = False) -> LabelFre
     model, weights = trained_network(cfg.model, cfg.data)
     outputs = [Output("", folder / WITHOUT_LABELS, RESULTS_JSON), Output("", folder / THRESHOLD, THRESHOLD_JSON)]
     check_outputs(outputs, overwrite=overwrite)
-    features = feature_extractor(cfg, model)(records)
+    features = wiring.feature_extractor(cfg, model)(records)
     check_not_collapsed(features)
     result = measured(features, records)
     log_result(format_without_labels(result, camera_names(folder / CAMERAS)))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -18,14 +18,14 @@ from ppreid.wiring.evaluation import colour_alone as colour_alone
 from ppreid.wiring.evaluation import evaluation as evaluation
 from ppreid.wiring.evaluation import extraction as extraction
 from ppreid.wiring.evaluation import extractor as extractor
+from ppreid.wiring.evaluation import feature_extractor as feature_extractor
 from ppreid.wiring.evaluation import prepared as prepared
 from ppreid.wiring.evaluation import ranking as ranking
-from ppreid.wiring.graph import TrackGraph, track_graph
 from ppreid.wiring.network import ema_twin as ema_twin
+from ppreid.wiring.network import finite_guard as finite_guard
 from ppreid.wiring.network import optimizer as optimizer
 from ppreid.wiring.network import reid_net as reid_net
 from ppreid.wiring.network import training_net as training_net
-from ppreid.wiring.numbers import finite_guard as finite_guard
 from ppreid.wiring.objective import head_weights, run_objective
 from ppreid.wiring.objective import memory as memory
 from ppreid.wiring.objective import objective as objective
@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from paddle.nn import Layer
     from scipy.sparse import csr_matrix
 
-    from ppreid.base.records import ReIDSplit
+    from ppreid.base.records import ImageRecord, ReIDSplit
     from ppreid.config.beyond import RefineConfig
     from ppreid.config.method import LabelsConfig
     from ppreid.config.run import AmpConfig, BatchConfig
@@ -44,6 +44,7 @@ if TYPE_CHECKING:
     from ppreid.run.progress import Schedule
     from ppreid.training.loop import Method
     from ppreid.training.step import Forward
+    from ppreid.wiring.graph import TrackGraph
 
 
 def distance(
@@ -63,14 +64,14 @@ def distance(
         graph: what clustering does with tracks; where these are its nodes, the distances are between them.
         refine: how far the neighbours of refined labels may be, and whether images have halves.
     """
-    from ppreid.clustering.prepared import prepared_distance
-
     use_colour = colour is not None and cfg.start.features == "colour" and epoch < cfg.start.epochs
     radius = refine.radius if refine and refine.weight else 0.0
     limit = max(cfg.eps, radius) if tables.CLUSTERERS[cfg.clusterer].within_eps else 1.0
     parts = refine if refine and refine.has_parts else None
     compute = _distance_of(cfg, epoch, graph, 1.0 if parts else limit)
     if use_colour or cfg.camera_centre != 0:
+        from ppreid.clustering.prepared import prepared_distance
+
         instead = colour if use_colour else None
         compute = partial(prepared_distance, distance=compute, camera_centre=cfg.camera_centre, instead=instead)
     if parts is None:
@@ -78,6 +79,19 @@ def distance(
     from ppreid.ise.part_refine import mixed_distance
 
     return partial(mixed_distance, distance=compute, part_distance=parts.part_distance, max_distance=limit)
+
+
+def track_graph(cfg: LabelsConfig, records: Sequence[ImageRecord]) -> TrackGraph | None:
+    """What clustering does with the tracks of these images; None where it looks at none.
+
+    Raises:
+        DataError: the configuration asks for tracks or their times, and none is known.
+    """
+    if cfg.unit == "image" and not cfg.cannot_link:
+        return None
+    from ppreid.wiring.graph import graph_of_tracks
+
+    return graph_of_tracks(cfg, records)
 
 
 def _distance_of(cfg: LabelsConfig, epoch: int, graph: TrackGraph | None, max_distance: float) -> Distance:

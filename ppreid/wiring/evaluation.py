@@ -16,9 +16,10 @@ if TYPE_CHECKING:
     from ppreid.base.records import ImageRecord, ReIDSplit
     from ppreid.config.data import DataConfig
     from ppreid.config.run import EvaluationSettings
-    from ppreid.config.schema import TrainingConfig
-    from ppreid.contracts import Extractor, Ranker, Twin
+    from ppreid.config.schema import Config, TrainingConfig
+    from ppreid.contracts import Extractor, ImageFeatures, Ranker, Twin
     from ppreid.evaluation.ranking import RankingResult
+    from ppreid.models.reid_net import ReIDNet
 
 
 def extractor(settings: EvaluationSettings) -> Extractor:
@@ -41,6 +42,16 @@ def extraction(
     return lambda model: extract(network or model)
 
 
+def feature_extractor(cfg: Config, model: ReIDNet) -> ImageFeatures:
+    """A function of images and a description of the progress, which gives their features (N, D) with this network."""
+
+    def extract(records: Sequence[ImageRecord], *, description: str = "extract") -> np.ndarray:
+        loader = feature_loader(records, cfg.data, cfg.eval)
+        return extractor(cfg.eval)(model, loader, description=description)
+
+    return extract
+
+
 def colour(records: Sequence[ImageRecord], data: DataConfig) -> Callable[[], np.ndarray]:
     """What gives the colour of images (N, 768), read once and only where somebody asks."""
     from ppreid.datasets.colour import colour_features
@@ -52,7 +63,7 @@ def prepared(
     cfg: EvaluationSettings, split: ReIDSplit, colour_of_split: Callable[[], np.ndarray]
 ) -> Callable[[np.ndarray], np.ndarray]:
     """From features of query and gallery (Q + G, D) to those that are compared."""
-    from ppreid.evaluation.prepared import Preparation, prepared_features
+    from ppreid.evaluation.inputs import Preparation, prepared_features
 
     return partial(
         prepared_features,
@@ -73,7 +84,7 @@ def colour_alone(
     cfg: EvaluationSettings, split: ReIDSplit, colour_of_split: Callable[[], np.ndarray]
 ) -> Callable[[], dict[str, RankingResult]]:
     """What gives the metrics of colour alone, by the name of their row."""
-    from ppreid.evaluation.prepared import colour_rankings
+    from ppreid.evaluation.inputs import colour_rankings
 
     return partial(colour_rankings, split, colour_of_split, rank=ranking(cfg))
 

@@ -85,14 +85,12 @@ def require_tracks(numbers: np.ndarray, key: str) -> None:
         )
 
 
-def track_graph(cfg: LabelsConfig, records: Sequence[ImageRecord]) -> TrackGraph | None:
-    """What clustering does with the tracks of these images; None where it looks at none.
+def graph_of_tracks(cfg: LabelsConfig, records: Sequence[ImageRecord]) -> TrackGraph:
+    """What clustering does with the tracks of these images.
 
     Raises:
         DataError: the configuration asks for tracks or their times, and none is known.
     """
-    if cfg.unit == "image" and not cfg.cannot_link:
-        return None
     import numpy as np
 
     from ppreid.clustering.tracks import track_nodes

@@ -1,8 +1,11 @@
-"""From configuration to the network, and to what moves its weights."""
+"""From configuration to the network, to what moves its weights, and to what is done where a number is not finite."""
 
 from __future__ import annotations
 
 import warnings
+from collections.abc import Sequence
+from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ppreid import tables
@@ -13,11 +16,13 @@ from ppreid.wiring.objective import auxiliary_layers, needs_bn
 if TYPE_CHECKING:
     import paddle
 
+    from ppreid.base.records import ImageRecord
     from ppreid.config.method import EvaluationModelConfig
     from ppreid.config.run import SolverConfig
     from ppreid.config.schema import TrainingConfig
     from ppreid.contracts import Twin
     from ppreid.models.reid_net import ReIDNet
+    from ppreid.training.finite import FiniteGuard
 
 
 def reid_net(
@@ -41,8 +46,6 @@ def reid_net(
         neck_rows: see `ReIDNet`.
         has_parts: halves of the image have features of their own.
     """
-    from ppreid.models.drop_path import StepDraws
-    from ppreid.models.parts import HalfParts
     from ppreid.models.reid_net import ReIDNet, no_pooling
 
     row, pooling = tables.BACKBONES[cfg.backbone], tables.POOLINGS[cfg.pooling]
@@ -53,15 +56,23 @@ def reid_net(
     if row.has_positions:
         settings |= {"height": image_size[0], "width": image_size[1]}
     backbone = tables.resolve(row.function)(**settings)
-    num_draws = getattr(backbone, "num_draws", 0)
+    parts = draws = None
+    if has_parts:
+        from ppreid.models.parts import HalfParts
+
+        parts = HalfParts(backbone.feature_dim)
+    if num_draws := getattr(backbone, "num_draws", 0):
+        from ppreid.models.drop_path import StepDraws
+
+        draws = StepDraws(num_draws, seed=seed, rank=ranks.rank, num_ranks=ranks.count)
     return ReIDNet(
         backbone,
         pooling=pool,
         embedding_dim=cfg.embedding_dim,
         bn_chunks=bn_chunks,
         neck_rows=neck_rows,
-        parts=HalfParts(backbone.feature_dim) if has_parts else None,
-        draws=StepDraws(num_draws, seed=seed, rank=ranks.rank, num_ranks=ranks.count) if num_draws else None,
+        parts=parts,
+        draws=draws,
     )
 
 
@@ -92,11 +103,11 @@ def training_net(cfg: TrainingConfig, ranks: Ranks = ALONE) -> ReIDNet:
 
 def ema_twin(cfg: TrainingConfig, model: ReIDNet) -> Twin | None:
     """The twin that follows a network of `training_net`; None where none is wanted. It drops no paths."""
+    if not cfg.ema.decay:
+        return None
     from ppreid.ise.ema import EMATwin
     from ppreid.training.optimizer import autocast
 
-    if not cfg.ema.decay:
-        return None
     network = reid_net(
         cfg.model.model_copy(update={"drop_path": 0.0}),
         image_size=cfg.data.size,
@@ -118,3 +129,17 @@ def optimizer(cfg: SolverConfig, model: ReIDNet) -> paddle.optimizer.Optimizer:
     row = tables.OPTIMIZERS[cfg.optimizer]
     keys = cfg.model_dump(include=set(row.keys))
     return tables.resolve(row.function)(model, lr=cfg.lr, weight_decay=cfg.weight_decay, **keys)
+
+
+def finite_guard(cfg: TrainingConfig, records: Sequence[ImageRecord]) -> FiniteGuard:
+    """What looks for numbers that are not finite."""
+    from ppreid.training.finite import FiniteGuard, write_nonfinite_batch
+    from ppreid.training.optimizer import OFF, LossScale
+
+    paths = [record.path for record in records]
+    return FiniteGuard(
+        partial(write_nonfinite_batch, folder=Path(cfg.output_dir), image_paths=paths),
+        may_skip=cfg.solver.on_nonfinite == "skip",
+        max_skips=cfg.solver.max_nonfinite,
+        scale=LossScale(is_dynamic=cfg.amp.level != OFF and cfg.amp.dtype == "float16"),
+    )

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from ppreid.base.records import ImageRecord, ReIDSplit
-from ppreid.evaluation.prepared import Preparation, colour_rankings, prepared_features
+from ppreid.evaluation.inputs import Preparation, colour_rankings, prepared_features
 from ppreid.neighbours.camera_centre import CameraCentres
 
 pytestmark = pytest.mark.filterwarnings("ignore::ppreid.base.errors.PpreidWarning")

@@ -493,7 +493,7 @@ CHANGES: tuple[tuple[str, str, tuple[tuple[str, str], ...]], ...] = (
         ),
     ),
     (
-        "wiring/numbers.py",
+        "wiring/network.py",
         "verbs/test_train_wiring.py",
         (
             # loss scaling is float16's alone
