@@ -8,19 +8,18 @@ from typing import TYPE_CHECKING
 
 from ppreid import tables
 from ppreid.processes.ranks import ALONE, Ranks
+from ppreid.wiring.data import colour as colour
+from ppreid.wiring.data import colour_alone as colour_alone
 from ppreid.wiring.data import dataset as dataset
+from ppreid.wiring.data import evaluation as evaluation
+from ppreid.wiring.data import extraction as extraction
+from ppreid.wiring.data import extractor as extractor
 from ppreid.wiring.data import feature_loader as feature_loader
+from ppreid.wiring.data import prepared as prepared
 from ppreid.wiring.data import published_counts as published_counts
+from ppreid.wiring.data import ranking as ranking
 from ppreid.wiring.data import require_cameras as require_cameras
 from ppreid.wiring.data import train_loader as train_loader
-from ppreid.wiring.evaluation import colour as colour
-from ppreid.wiring.evaluation import colour_alone as colour_alone
-from ppreid.wiring.evaluation import evaluation as evaluation
-from ppreid.wiring.evaluation import extraction as extraction
-from ppreid.wiring.evaluation import extractor as extractor
-from ppreid.wiring.evaluation import feature_extractor as feature_extractor
-from ppreid.wiring.evaluation import prepared as prepared
-from ppreid.wiring.evaluation import ranking as ranking
 from ppreid.wiring.network import ema_twin as ema_twin
 from ppreid.wiring.network import finite_guard as finite_guard
 from ppreid.wiring.network import optimizer as optimizer
@@ -39,8 +38,9 @@ if TYPE_CHECKING:
     from ppreid.config.beyond import RefineConfig
     from ppreid.config.method import LabelsConfig
     from ppreid.config.run import AmpConfig, BatchConfig
-    from ppreid.config.schema import TrainingConfig
-    from ppreid.contracts import Clusterer, Distance, Twin
+    from ppreid.config.schema import Config, TrainingConfig
+    from ppreid.contracts import Clusterer, Distance, ImageFeatures, Twin
+    from ppreid.models.reid_net import ReIDNet
     from ppreid.run.progress import Schedule
     from ppreid.training.loop import Method
     from ppreid.training.step import Forward
@@ -117,6 +117,16 @@ def clusterer(cfg: LabelsConfig) -> Clusterer:
     row = tables.CLUSTERERS[cfg.clusterer]
     eps = {"eps": cfg.eps} if row.looks_at_eps else {}
     return partial(tables.resolve(row.function), min_samples=cfg.min_samples, **eps)
+
+
+def feature_extractor(cfg: Config, model: ReIDNet) -> ImageFeatures:
+    """A function of images and a description of the progress, which gives their features (N, D) with this network."""
+
+    def extract(records: Sequence[ImageRecord], *, description: str = "extract") -> np.ndarray:
+        loader = feature_loader(records, cfg.data, cfg.eval)
+        return extractor(cfg.eval)(model, loader, description=description)
+
+    return extract
 
 
 def forward(batch: BatchConfig, amp: AmpConfig, ranks: Ranks = ALONE) -> Forward | None:
