@@ -9,7 +9,7 @@ from collections.abc import Sequence
 
 import numpy as np
 import paddle
-from paddle import Tensor, nn
+from paddle import Tensor
 
 _SALT = 0xD40F  # apart from the numbers that batches and images draw with the same seed
 
@@ -67,16 +67,3 @@ class StepDraws:
         places = (self._given + np.arange(num_images)) % len(self._rows)
         self._given = (self._given + num_images) % len(self._rows)
         return paddle.to_tensor(self._rows[places])
-
-
-def start_draws(model: nn.Layer, step: int, num_images: int) -> None:
-    """Let a network draw for a training step; nothing where it draws nothing.
-
-    Args:
-        model: a ReIDNet, or any other network.
-        step: its number since the start of the run.
-        num_images: of the whole batch.
-    """
-    draws = getattr(model, "draws", None)
-    if draws is not None:
-        draws.start(step, num_images)

@@ -1,6 +1,7 @@
 """The network of ISE: backbone, pooling, optional embedding, batch-normalisation neck, unit length."""
 
 import math
+from typing import TYPE_CHECKING
 
 import paddle
 import paddle.nn.functional as F
@@ -8,7 +9,9 @@ from paddle import Tensor, nn
 
 from ppreid.contracts import Pooling
 from ppreid.models.batch_norm import FrozenBiasBatchNorm, interleave_chunks, restore_chunks, use_ghost_batch_norm
-from ppreid.models.drop_path import StepDraws
+
+if TYPE_CHECKING:
+    from ppreid.models.drop_path import StepDraws
 
 
 def average_pool(maps: Tensor) -> Tensor:
@@ -60,14 +63,7 @@ class GeMPool(nn.Layer):
 
 
 def no_pooling(vectors: Tensor) -> Tensor:
-    """What stands in place of a pooling where the backbone gives vectors, as a ViT does.
-
-    Args:
-        vectors: (B, C).
-
-    Returns:
-        The same.
-    """
+    """What stands in place of a pooling where the backbone gives vectors (B, C), as a ViT does: they stay so."""
     return vectors
 
 
@@ -112,7 +108,7 @@ class ReIDNet(nn.Layer):
         bn_chunks: int = 1,
         neck_rows: bool = False,
         parts: nn.Layer | None = None,
-        draws: StepDraws | None = None,
+        draws: "StepDraws | None" = None,
     ) -> None:
         super().__init__()
         self.bn_chunks = bn_chunks

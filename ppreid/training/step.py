@@ -9,7 +9,6 @@ from paddle import Tensor, nn
 from ppreid.base.errors import ConfigError
 from ppreid.contracts import Memory, Objective, StepBatch
 from ppreid.models.batch_norm import remember_running_statistics, running_statistics_kept
-from ppreid.models.drop_path import start_draws
 from ppreid.models.reid_net import AUXILIARY
 from ppreid.processes.collectives import batch_of_all, sum_gradients
 from ppreid.processes.ranks import Ranks
@@ -77,6 +76,19 @@ def training_step(
         undo_statistics()
     optimizer.clear_grad()
     return losses
+
+
+def start_draws(model: nn.Layer, step: int, num_images: int) -> None:
+    """Let a network draw for a training step; nothing where it draws nothing.
+
+    Args:
+        model: a ReIDNet, or any other network.
+        step: its number since the start of the run.
+        num_images: of the whole batch.
+    """
+    draws = getattr(model, "draws", None)
+    if draws is not None:
+        draws.start(step, num_images)
 
 
 def whole_batch(model: nn.Layer, images: Tensor, *, autocast: Autocast = nullcontext) -> tuple[Tensor, Backward]:

@@ -5,9 +5,10 @@ import paddle
 import pytest
 from models.vit_goldens import golden
 
-from ppreid.models.drop_path import StepDraws, path_scales, start_draws
+from ppreid.models.drop_path import StepDraws, path_scales
 from ppreid.models.reid_net import ReIDNet, no_pooling
 from ppreid.models.vit import vit
+from ppreid.training.step import start_draws
 
 
 @pytest.mark.parametrize("case", ["0", "1"])
