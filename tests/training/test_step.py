@@ -154,7 +154,7 @@ def one_weight(value=1.0):
 class NoMemory:
     centroids = paddle.zeros([1, 1])
 
-    def update(self, features, labels):
+    def update(self, features, labels, batch):
         pass
 
 
@@ -194,13 +194,16 @@ def test_a_step_that_is_left_out_leaves_running_statistics_as_they_were(tmp_path
 
 def test_a_rank_answers_for_its_own_rows_of_the_gradient(monkeypatch):
     monkeypatch.setattr(step, "batch_of_all", lambda features, ranks: paddle.concat([features] * ranks.count))
-    monkeypatch.setattr(step, "sum_gradients", lambda model, ranks: summed.append(model))
+    monkeypatch.setattr(step, "sum_gradients", lambda parameters, ranks: summed.append(parameters))
     answered, summed = [], []
     ranks = SimpleNamespace(rank=1, count=3)
+    # what the objective calls has the gradient of the whole batch on every rank already
+    named = [("neck.weight", "own"), ("auxiliary.weight", "whole")]
+    model = SimpleNamespace(named_parameters=lambda: named)
     features, backward = all_ranks(
-        "model", paddle.ones([2, 1]), own=lambda model, images: (images, answered.append), ranks=ranks
+        model, paddle.ones([2, 1]), own=lambda model, images: (images, answered.append), ranks=ranks
     )
     assert features.shape == [6, 1]
     backward(paddle.arange(6, dtype="float32").reshape([6, 1]))
     assert [gradient.numpy().ravel().tolist() for gradient in answered] == [[2.0, 3.0]]
-    assert summed == ["model"]
+    assert summed == [["own"]]
