@@ -1,15 +1,16 @@
-"""Runs with the methods beyond ISE: resumed, in parts, and what is evaluated of them."""
+"""Runs with the methods beyond ISE: resumed, in parts, in two processes, and what is evaluated."""
 
 import numpy as np
 import pytest
 from faults import VARIABLE
+from launched import run_ranks
 
 from ppreid.base.errors import ConfigError, Interrupted
 from ppreid.config.load import load_config
 from ppreid.disk.tensor_file import load_tensors
 from ppreid.run.checkpoint import read_checkpoint
 from ppreid.run.checkpoint_set import AUTO
-from ppreid.run.folder import LAST, METRICS, TWIN
+from ppreid.run.folder import LABELS, LAST, METRICS, TWIN
 from ppreid.run.metrics import read_metrics
 from ppreid.verbs.evaluate import evaluate
 from ppreid.verbs.train import train
@@ -126,6 +127,29 @@ def test_in_parts_the_numbers_are_the_same(write_tiny_config, tmp_path):
         found += [row for row in rows(folder / "run") if row["event"] == "epoch"]
     for name in ("loss_contrast", "loss_refine", "loss_camera"):
         assert found[1][name] == pytest.approx(found[0][name], rel=1e-3), name
+
+
+@pytest.mark.slow
+@pytest.mark.ranks
+def test_two_processes_train_as_one_does(checkout, write_tiny_config, tmp_path_factory):
+    alone, together = (tmp_path_factory.mktemp(name) for name in ("alone", "together"))
+    settings = [*ALL, "model.bn_chunks=2"]
+    train(load_config(write_tiny_config(alone), settings))
+    options = [part for setting in settings for part in ("-o", setting)]
+    script = checkout / "tests" / "reliability" / "faults.py"
+    done = run_ranks([script, "train", "-c", write_tiny_config(together), *options])
+    assert [code for code, _, _ in done] == [0, 0], done
+    for one, two in zip(rows(alone / "run"), rows(together / "run"), strict=True):
+        assert one.keys() == two.keys()
+        for key, value in one.items():
+            assert two[key] == (pytest.approx(value, rel=1e-4, abs=1e-4) if isinstance(value, float) else value), key
+    assert (alone / "run" / LABELS).read_text() == (together / "run" / LABELS).read_text()
+    weights = [load_tensors(folder / "run" / LAST).tensors for folder in (alone, together)]
+    assert weights[0].keys() == weights[1].keys()
+    for name, array in weights[0].items():
+        # sums round differently, and the moments of a few steps of Adam are mostly noise
+        if not name.startswith("optimizer."):
+            np.testing.assert_allclose(weights[1][name], array, rtol=2e-3, atol=2e-3, err_msg=name)
 
 
 def test_halves_are_trained_beside_the_whole_image_resumed_and_left_out_of_features(tiny_config, tmp_path, monkeypatch):
