@@ -11,8 +11,6 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from ppreid.base.errors import WeightsError
 from ppreid.models.reid_net import AUXILIARY
-from ppreid.weights.network import network_of
-from ppreid.weights.report import between_networks
 
 FORMAT = 1  # raised when a checkpoint of before can no longer be read; tests/data/checkpoints has one of each
 MAX_FACTS = 5
@@ -178,6 +176,9 @@ def restore_arrays(
     if differences:
         lines = "\n".join(f"  - {line}" for line in differences[:MAX_TENSORS])
         lines += f"\n  and {len(differences) - MAX_TENSORS} more" if len(differences) > MAX_TENSORS else ""
+        from ppreid.weights.network import network_of
+        from ppreid.weights.report import between_networks
+
         network = between_networks(network_of(found, "ppreid"), network_of(expected, "ppreid"))
         text = f"{path} does not fit the network of this configuration or version; nothing of it was loaded. {network}"
         raise WeightsError(f"{text}{'. ' * bool(network)}{len(differences)} tensors differ:\n{lines}")
