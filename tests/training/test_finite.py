@@ -145,3 +145,14 @@ def test_a_step_that_is_left_out_changes_nothing_and_the_next_one_goes_on(guard,
     moved = everything(model, optimizer, memory)
     assert all(np.isfinite(value).all() for value in moved.values())
     assert (moved["0.weight"] != before["0.weight"]).any() and (moved["memory"] != before["memory"]).any()
+
+
+def test_a_resumed_run_counts_its_good_steps_on():
+    guard, resumed = (FiniteGuard(None, scale=LossScale(is_dynamic=True)) for _ in range(2))
+    for _ in range(7):
+        guard.scale.count_step()
+    assert guard.scale.shrink()
+    for _ in range(3):
+        guard.scale.count_step()
+    resumed.restore(guard.state())
+    assert (resumed.scale.value, resumed.scale.steps) == (guard.scale.value, 3)
