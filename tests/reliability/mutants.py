@@ -472,7 +472,7 @@ CHANGES: tuple[tuple[str, str, tuple[tuple[str, str], ...]], ...] = (
     ),
     (
         "run/progress.py",
-        "run training/test_loop.py",
+        "run wiring training/test_loop.py",
         (
             ("/ (self.steps - self.skipped)", "/ self.steps"),
             (" or epoch + 1 == self.epochs)", ")"),

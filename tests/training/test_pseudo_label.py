@@ -32,3 +32,16 @@ def test_the_stages_together_find_the_groups(blobs):
     means = features.reshape(5, 8, 16).mean(axis=1)
     np.testing.assert_allclose(centroids, means / np.linalg.norm(means, axis=1, keepdims=True), atol=1e-6)
     assert list(watch.seconds) == ["neighbours", "jaccard", "cluster"]
+
+
+def test_the_distance_is_given_the_cameras_of_the_images(blobs):
+    features, camids = blobs
+    seen = []
+
+    def distance(features, camids, *, stopwatch):
+        seen.append(camids.tolist())
+        return jaccard_distance(features, k1=8, k2=3, max_distance=0.5, stopwatch=stopwatch)
+
+    clusterer = lambda distances: dbscan_labels(distances, eps=0.5, min_samples=4)  # noqa: E731
+    assign_pseudo_labels(features, camids, distance=distance, clusterer=clusterer, stopwatch=Stopwatch())
+    assert seen == [camids.tolist()] and len(set(seen[0])) == 2

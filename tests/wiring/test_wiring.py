@@ -133,3 +133,23 @@ def test_the_parts_of_a_batch_are_shared_out_among_processes_and_passes(chunks, 
 def test_processes_that_cannot_share_the_parts_are_told_what_to_set():
     with pytest.raises(ConfigError, match=r"2 processes .* set -o model.bn_chunks=2 or a multiple"):
         bn_chunks_per_pass(TrainingConfig(), devices=2)
+
+
+def test_the_rate_falls_by_the_factor_of_the_configuration():
+    cfg = load_config("ise_market1501.yaml", ["solver.lr_gamma=0.5", "solver.lr_step=20"])
+    rate = wiring.schedule(cfg).learning_rate
+    assert rate(20 * cfg.solver.iters) == pytest.approx(0.5 * rate(20 * cfg.solver.iters - 1))
+
+
+@pytest.mark.parametrize("keys", [["batch.accumulate=2"], ["amp.level=O1"], ["amp.level=O1", "batch.accumulate=2"]])
+def test_only_the_plain_case_is_the_network_once(keys):
+    plain, other = (load_config("ise_market1501.yaml", overrides) for overrides in ([], keys))
+    assert wiring.forward(plain.batch, plain.amp) is None
+    assert wiring.forward(other.batch, other.amp) is not None
+
+
+def test_the_last_epoch_is_evaluated_whatever_the_interval():
+    cfg = load_config("ise_market1501.yaml", ["solver.epochs=7", "eval.every=3"])
+    evaluates = wiring.schedule(cfg, can_evaluate=True).evaluates
+    assert [epoch for epoch in range(7) if evaluates(epoch)] == [2, 5, 6]
+    assert not any(map(wiring.schedule(cfg).evaluates, range(7)))
