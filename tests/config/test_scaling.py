@@ -40,6 +40,7 @@ def test_without_per_device_the_batch_is_that_of_the_recipe_and_a_line_says_how(
         (128, 1, (8, 800, 1.75e-4, 2)),
         (32, 4, (8, 800, 1.75e-4, 4)),  # a device holds half a part: it normalises that
         (96, 1, (6, 1067, 1.3125e-4, 1)),  # 400 x 256 / 96 = 1066.7
+        (144, 1, (9, 712, 1.96875e-4, 1)),  # two parts and a quarter: no whole number of them
     ],
 )
 def test_batch_steps_rate_and_parts_follow_the_devices(recipe, per_device, devices, expected):
