@@ -17,6 +17,7 @@ from ppreid.base.optional import opencv
 from ppreid.demo.recording import TrueBox, draw_frames
 from ppreid.demo.walks import plan_walks
 from ppreid.disk.places import temporary_folder
+from ppreid.disk.text import read_json
 
 RECORDINGS_FILE = "recordings.json"
 _DRAWING_VERSION = 1  # raise it when the same arguments give other pictures
@@ -81,8 +82,8 @@ def _is_already_there(root: Path, description: dict[str, Any], videos: list[Path
     if not root.exists() or (root.is_dir() and not any(root.iterdir())):
         return False
     try:
-        found = json.loads((root / RECORDINGS_FILE).read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
+        found = read_json(root / RECORDINGS_FILE)
+    except DataError as error:
         raise DataError(
             f"{root} is not empty and holds no drawn recordings ({error}); choose another folder"
         ) from error

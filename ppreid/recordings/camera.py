@@ -13,6 +13,7 @@ import numpy as np
 from ppreid.base.errors import ConfigError
 from ppreid.contracts import Detector, Tracker
 from ppreid.disk.files import explained, write_text
+from ppreid.disk.text import read_json
 from ppreid.recordings.boxes import BoxesFile
 from ppreid.recordings.crops import Counts, CropWriter, Filters, Tracked, write_crops
 from ppreid.recordings.rows import RowWriter, complete_lines, drop_unfinished, kept_file, left_out_file, remembering
@@ -63,7 +64,7 @@ class Camera(NamedTuple):
 def finished(camera: str, notes: Path) -> dict[str, Any] | None:
     """What was counted of a camera that is done; None for one that is not."""
     file = _done_file(notes, camera)
-    return dict(json.loads(file.read_text(encoding="utf-8"))) if file.exists() else None
+    return read_json(file) if file.exists() else None
 
 
 def crop_camera(camera: Camera, folder: Path, notes: Path, looking: Looking) -> Iterator[Frame]:

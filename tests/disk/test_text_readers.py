@@ -19,7 +19,7 @@ from ppreid.datasets.msmt17 import read_list
 from ppreid.disk.features import read_features
 from ppreid.disk.text import MAX_DIGITS, listed_path, read_csv, read_text, read_text_lines, whole_number
 from ppreid.export.fiftyone import _read_clusters
-from ppreid.report.run_files import _cameras, _labels, _mapping
+from ppreid.report.run_files import _labels, _mapping, camera_names
 from ppreid.run.metrics import read_metrics
 from ppreid.search.files import Manifest, file_names, write_manifest
 from ppreid.search.files import read_manifest as read_index
@@ -64,7 +64,7 @@ READERS = {
     "records of features": ("features.csv", RECORDS, features),
     "labels of a run": ("labels.csv", LABELS, labels),
     "labels for FiftyOne": ("labels.csv", LABELS, lambda path: _read_clusters(path, ["a/1.jpg", "b/2.jpg"])),
-    "cameras of a run": ("cameras.csv", "camid,name\n0,hall\n1,door\n", _cameras),
+    "cameras of a run": ("cameras.csv", "camid,name\n0,hall\n1,door\n", camera_names),
     "environment of a run": ("environment.json", '{"numpy": "2.0",\n "os": "x"}\n', _mapping),
     "configuration of a run": ("config.yaml", "a: 1\nb:\n  c: d\n", _mapping),
     "configuration": ("c.yaml", "task: train\nseed: 3\ndata:\n  root: x\n", load_config),
@@ -90,6 +90,7 @@ ALONE = {
     "load": "configurations, see READERS",
     "ablation": "a table that was written a moment ago",
     "ablate": "a table that was written a moment ago",
+    "tracklets": "a table that was written a moment ago",
 }
 
 
