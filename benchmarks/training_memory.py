@@ -16,11 +16,12 @@ import numpy as np
 import paddle
 
 from ppreid import wiring
+from ppreid.base.batches import StepBatch
 from ppreid.base.progress import peak_memory
 from ppreid.config.schema import EvaluationModelConfig
 from ppreid.ise.memory import ClusterMemory, update_hard
 from ppreid.ise.objective import ise_objective
-from ppreid.training.finite import FiniteGuard, StepBatch
+from ppreid.training.finite import FiniteGuard
 from ppreid.training.optimizer import adam_with_l2
 from ppreid.training.step import micro_batches, training_step
 
@@ -51,10 +52,10 @@ def _measure(args: argparse.Namespace, parts: int) -> str:
     memory = ClusterMemory(centroids / np.linalg.norm(centroids, axis=1, keepdims=True), update_hard, 0.2)
     optimizer = adam_with_l2(model, lr=1e-5, weight_decay=5e-4)
     images = paddle.to_tensor(rng.standard_normal((rows, 3, args.height, args.width), dtype=np.float32))
-    batch = StepBatch(0, np.arange(rows), np.repeat(np.arange(args.identities), args.images))
+    batch = StepBatch(0, np.arange(rows), np.repeat(np.arange(args.identities), args.images), degree=0.1)
     forward, guard = partial(micro_batches, parts=parts), FiniteGuard(lambda *_: sys.exit("not finite"))
     before = peak_memory()
-    training_step(model, memory, images, batch, optimizer, ise_objective, 0.1, forward=forward, guard=guard)
+    training_step(model, memory, images, batch, optimizer, ise_objective, forward=forward, guard=guard)
     guard.check()  # waits for the device
     used = peak_memory() - before if args.device == "cpu" else paddle.device.cuda.max_memory_allocated()
     return f"{parts:16d} {used / 1e9:4.1f}"
