@@ -1,6 +1,7 @@
 """The cluster memory: one centroid per cluster, moved by the features of every training step."""
 
 from collections.abc import Sequence
+from functools import partial
 
 import numpy as np
 import paddle
@@ -8,7 +9,7 @@ import paddle.nn.functional as F
 from paddle import Tensor
 
 from ppreid.base.errors import ConfigError, TrainingError
-from ppreid.contracts import Memory, MemoryUpdate, StepBatch
+from ppreid.contracts import MemoryUpdate, StepBatch
 from ppreid.ise.class_rows import cameras_of, check_labels, host_labels, rows_by_class
 
 
@@ -89,7 +90,7 @@ class ClusterMemory:
     after the gradient, so that supports and losses of a step see the memory of the step before.
 
     Attributes:
-        centroids: (C, D) float32 unit rows, never part of a gradient.
+        centroids: (C, heads * D) float32, each head a unit row; never part of a gradient.
     """
 
     def __init__(
@@ -98,27 +99,32 @@ class ClusterMemory:
         update: MemoryUpdate,
         momentum: float,
         *,
+        heads: int = 1,
         needs_cameras: bool = False,
     ) -> None:
         """Take over the centroids of a clustering.
 
         Args:
-            centroids: (C, D) unit rows, C at least 1.
+            centroids: (C, heads * D), C at least 1.
             update: `update_hard`, `update_sequential` or a function with their signature.
             momentum: weight of the old centroid in an update, within [0, 1].
+            heads: rows that a feature consists of, each with centroids of its own that the same clusters move.
             needs_cameras: `update` takes the cameras (M,) of the rows behind their labels.
 
         Raises:
-            TrainingError: if `centroids` is not a matrix with at least one row.
+            TrainingError: if `centroids` is not a matrix with at least one row whose heads are equally wide.
             ConfigError: if `momentum` is out of range.
         """
         if len(centroids.shape) != 2 or centroids.shape[0] == 0:
             raise TrainingError(f"a memory needs centroids (C, D), C at least 1; got shape {tuple(centroids.shape)}")
+        if centroids.shape[1] % heads:
+            raise TrainingError(f"centroids of {centroids.shape[1]} numbers cannot be those of {heads} equal heads")
         if not 0.0 <= momentum <= 1.0:
             raise ConfigError(f"memory momentum is {momentum}; the weight of the old centroid lies within [0, 1]")
         self.centroids = paddle.to_tensor(np.asarray(centroids), dtype="float32")
         self._update = update
         self._momentum = momentum
+        self._heads = heads
         self._needs_cameras = needs_cameras
 
     @paddle.no_grad()
@@ -126,7 +132,8 @@ class ClusterMemory:
         """Move the centroids by the rows of one training step.
 
         Args:
-            features: (M, D) samples, and supports below them where the objective wants it; normalised here.
+            features: (M, heads * D) samples, and supports below them where the objective wants it; normalised here,
+                head by head.
             labels: (M,) clusters, 0..C-1.
             batch: of each of these rows, which image it comes from; an update by cameras needs it.
 
@@ -135,30 +142,15 @@ class ClusterMemory:
         """
         labels = host_labels(labels)
         check_labels(labels, self.centroids.shape[0])
-        # again, since a unit row that went through float16 is off by up to 5e-4, which the centroids would inherit
-        features = F.normalize(features.detach().astype("float32"), axis=1)
         of_rows = (cameras_of(batch, labels),) if self._needs_cameras else ()
-        self.centroids = self._update(self.centroids, features, labels, *of_rows, momentum=self._momentum)
+        update = partial(self._update, momentum=self._momentum)
+        heads = zip(
+            *(self._by_head(rows) for rows in (self.centroids, features.detach().astype("float32"))), strict=True
+        )
+        # again, since a unit row that went through float16 is off by up to 5e-4, which the centroids would inherit
+        moved = [update(old, F.normalize(rows, axis=1), labels, *of_rows) for old, rows in heads]
+        self.centroids = moved[0] if self._heads == 1 else paddle.concat(moved, axis=1)
 
-
-class HeadsMemory:
-    """A memory for each of the rows of a feature, moved by the same clusters.
-
-    Attributes:
-        centroids: (C, 3 * D) of all memories beside each other.
-    """
-
-    def __init__(self, memories: Sequence[Memory]) -> None:
-        """Put together.
-
-        Args:
-            memories: of the rows, in order.
-        """
-        self._memories = memories
-        self.centroids = paddle.concat([memory.centroids for memory in memories], axis=1)
-
-    def update(self, features: Tensor, labels: np.ndarray, batch: StepBatch | None = None) -> None:
-        """Move each memory by its rows of `features` (M, 3 * D)."""
-        for memory, head in zip(self._memories, paddle.split(features, len(self._memories), axis=1), strict=True):
-            memory.update(head, labels, batch)
-        self.centroids = paddle.concat([memory.centroids for memory in self._memories], axis=1)
+    def _by_head(self, rows: Tensor) -> Sequence[Tensor]:
+        """Rows (M, heads * D) as one table (M, D) for each head; a single one is not copied."""
+        return [rows] if self._heads == 1 else paddle.split(rows, self._heads, axis=1)

@@ -6,19 +6,20 @@ Reference:
     Zhang et al., "Implicit Sample Extension for Unsupervised Person Re-Identification", CVPR 2022, section 3.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import paddle
-from paddle import Tensor, nn
+from paddle import nn
 
 from ppreid.base.progress import progress as show
 from ppreid.base.records import ReIDSplit, ids
-from ppreid.contracts import Clusterer, Distance, Memory, RunObjective, StepBatch, Twin
+from ppreid.contracts import Clusterer, Distance, RunObjective, StepBatch, Twin
 from ppreid.datasets.loader import TrainLoader
 from ppreid.evaluation.ranking import RankingResult
+from ppreid.ise.memory import ClusterMemory
 from ppreid.run.keeper import Keeper
 from ppreid.run.progress import Progress, Schedule
 from ppreid.training.finite import FiniteGuard
@@ -32,7 +33,7 @@ class Method(NamedTuple):
     Attributes:
         distance: epoch, from 0 -> distance between images.
         clusterer: distances -> pseudo labels, at least one cluster.
-        memory: centroids (C, D) -> the memory of an epoch, which the steps move.
+        memory: how the steps move the memory: the arguments of `ClusterMemory` behind its centroids.
         objective: what the steps minimise, and what of it lasts from one epoch to the next.
         schedule: steps, learning rates and PLI degrees.
         forward: from the images of a step to the features of its whole batch; None: the network, once.
@@ -41,7 +42,7 @@ class Method(NamedTuple):
 
     distance: Callable[[int], Distance]
     clusterer: Clusterer
-    memory: Callable[[Tensor | np.ndarray], Memory]
+    memory: Mapping[str, Any]
     objective: RunObjective
     schedule: Schedule
     forward: Forward | None = None
@@ -91,7 +92,7 @@ def train(
         labels = progress.labels  # (N,), -1 for outliers, which no batch contains
 
         # C changes with every clustering, so nothing that has C rows outlives an epoch; the optimizer's moments do
-        memory = method.memory(progress.centroids)
+        memory = ClusterMemory(progress.centroids, **method.memory)  # (C, D)
         objective = method.objective.of_epoch(epoch, memory.centroids.shape[0], progress.kept)
         # an epoch is a number of steps, not a pass over the images: clusters differ too much in size for one
         batches = loader.epoch(labels, epoch, start_batch=progress.steps)

@@ -191,7 +191,7 @@ def method(
     return Method(
         distance=partial(of_images, graph=graph, refine=cfg.refine),
         clusterer=partial(_at_least_one, cfg=cfg.labels, graph=graph),
-        memory=partial(memory, cfg.memory, heads=len(head_weights(cfg))),
+        memory=memory(cfg.memory, heads=len(head_weights(cfg))),
         objective=run_objective(cfg, auxiliary),
         schedule=schedule(cfg, can_evaluate=bool(split.query)),
         forward=forward(cfg.batch, cfg.amp, ranks),

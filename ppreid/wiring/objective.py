@@ -8,14 +8,12 @@ from typing import TYPE_CHECKING, Any, cast
 from ppreid import tables
 
 if TYPE_CHECKING:
-    import numpy as np
-    from paddle import Tensor
     from paddle.nn import Layer
 
     from ppreid.config.beyond import RefineConfig
     from ppreid.config.method import ISEConfig, MemoryConfig
     from ppreid.config.schema import TrainingConfig
-    from ppreid.contracts import Addition, Memory, Objective, RunObjective
+    from ppreid.contracts import Addition, Objective, RunObjective
 
 
 def objective(cfg: ISEConfig, num_clusters: int) -> Objective:
@@ -115,19 +113,8 @@ def memory_from_originals(cfg: MemoryConfig) -> bool:
     return cfg.rows == "originals" or (cfg.rows == "auto" and tables.MEMORY_UPDATES[cfg.update].originals)
 
 
-def memory(cfg: MemoryConfig, centroids: Tensor | np.ndarray, *, heads: int = 1) -> Memory:
-    """The memory of an epoch, one for each of the rows that a feature consists of."""
-    import numpy as np
-
-    from ppreid.ise.memory import ClusterMemory, HeadsMemory
-
+def memory(cfg: MemoryConfig, *, heads: int = 1) -> dict[str, Any]:
+    """How the `ClusterMemory` of an epoch moves: its arguments behind the centroids."""
     row = tables.MEMORY_UPDATES[cfg.update]
-    make = partial(
-        ClusterMemory,
-        update=tables.resolve(row.function),
-        momentum=cfg.momentum,
-        needs_cameras=row.needs_cameras,
-    )
-    if heads == 1:
-        return make(centroids)
-    return HeadsMemory([make(own) for own in np.split(np.asarray(centroids), heads, axis=1)])
+    update = tables.resolve(row.function)
+    return {"update": update, "momentum": cfg.momentum, "heads": heads, "needs_cameras": row.needs_cameras}

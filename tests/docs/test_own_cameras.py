@@ -10,10 +10,10 @@ from ppreid.base.errors import EvaluationError
 from ppreid.cli import main
 from ppreid.config.load import load_config
 from ppreid.disk.tensor_file import load_tensors
-from ppreid.ise import memory
 from ppreid.run.checkpoint_set import AUTO
 from ppreid.run.folder import BEST, CAMERAS, LABELS, LAST, METRICS
 from ppreid.run.metrics import read_metrics
+from ppreid.training import loop
 from ppreid.verbs.evaluate import evaluate
 from ppreid.verbs.train import train
 
@@ -61,7 +61,7 @@ def test_a_folder_trains_without_labels_and_reports_health(own_config, tmp_path,
 
 def test_a_resumed_run_has_the_same_health(own_config, tmp_path, monkeypatch):
     train(own_config())
-    real, calls = memory.ClusterMemory, []
+    real, calls = loop.ClusterMemory, []
 
     def stop_in_second_epoch(*args, **kwargs):
         calls.append(1)
@@ -71,7 +71,7 @@ def test_a_resumed_run_has_the_same_health(own_config, tmp_path, monkeypatch):
 
     stopped = own_config(f"output_dir={tmp_path / 'stopped'}")
     with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
-        patch.setattr(memory, "ClusterMemory", stop_in_second_epoch)
+        patch.setattr(loop, "ClusterMemory", stop_in_second_epoch)
         train(stopped)
     train(stopped, resume=AUTO)
     assert epochs_of(tmp_path / "run") == epochs_of(tmp_path / "stopped")

@@ -93,6 +93,21 @@ def test_memory_owns_its_centroids(unit_rows):
     np.testing.assert_allclose(np.linalg.norm(memory.centroids.numpy(), axis=1), 1.0, atol=1e-6)
 
 
+def test_heads_move_as_memories_of_their_own(unit_rows):
+    labels = np.array([0, 2, 2, 1, 0, 2])
+    centroids, features = (
+        [unit_rows(rows, 8, seed=seed) for seed in seeds] for rows, seeds in ((4, (1, 2)), (6, (3, 4)))
+    )
+    both = ClusterMemory(np.hstack(centroids), update_hard, 0.3, heads=2)
+    both.update(paddle.to_tensor(np.hstack(features)), labels)
+    for head, (before, rows) in enumerate(zip(centroids, features, strict=True)):
+        alone = ClusterMemory(before, update_hard, 0.3)
+        alone.update(paddle.to_tensor(rows), labels)
+        assert (both.centroids.numpy()[:, head * 8 : head * 8 + 8] == alone.centroids.numpy()).all()
+    with pytest.raises(TrainingError, match=r"16 numbers .* 3 equal heads"):
+        ClusterMemory(np.hstack(centroids), update_hard, 0.3, heads=3)
+
+
 @pytest.mark.parametrize("shape", [(0, 4), (4,)])
 def test_memory_without_centroids(shape):
     with pytest.raises(TrainingError, match=r"a memory needs centroids \(C, D\), C at least 1; got shape"):

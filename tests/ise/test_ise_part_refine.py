@@ -12,7 +12,7 @@ from scipy.sparse import csr_matrix
 
 from ppreid.contracts import StepBatch
 from ppreid.ise.composed import ComposedObjective
-from ppreid.ise.memory import ClusterMemory, HeadsMemory, update_sequential
+from ppreid.ise.memory import ClusterMemory, update_sequential
 from ppreid.ise.neighbour_graph import csr_arrays, neighbour_graph, neighbour_means
 from ppreid.ise.objective import ise_objective
 from ppreid.ise.part_refine import PartRefinement, agreement, head_weights, mixed_distance, part_targets
@@ -130,7 +130,8 @@ def test_losses_gradients_and_memories_are_those_of_the_released_code(case):
     run = ComposedObjective(
         lambda clusters: base, additions=[addition], from_bn=True, head_weights=head_weights(facts["lambda2"])
     )
-    memory = HeadsMemory([ClusterMemory(each, update_sequential, 0.1) for each in golden(case, "memory_before")])
+    before = np.concatenate(golden(case, "memory_before"), axis=1)
+    memory = ClusterMemory(before, update_sequential, 0.1, heads=3)
     rows = paddle.to_tensor(np.concatenate(golden(case, "bn"), axis=1), stop_gradient=False)
     batch = StepBatch(0, records, labels, camids=np.zeros(len(records), int))
     arrays = csr_arrays(graph_of(case))

@@ -284,7 +284,11 @@ CHANGES: tuple[tuple[str, str, tuple[tuple[str, str], ...]], ...] = (
             ("momentum * old + (1.0 - momentum) *", "(1.0 - momentum) * old + momentum *"),
             ("np.where(groups.valid.T, momentum, 1.0)", "np.where(groups.valid.T, momentum, momentum)"),
             ("groups.rows.T.ravel()", "groups.rows.T[::-1].ravel()"),
-            ('F.normalize(features.detach().astype("float32"), axis=1)', 'features.detach().astype("float32")'),
+            ("update(old, F.normalize(rows, axis=1), labels", "update(old, rows, labels"),
+            (
+                "        self.centroids = moved[0]",
+                "        self.centroids = self.centroids if self._heads > 1 else moved[0]",
+            ),
         ),
     ),
     (

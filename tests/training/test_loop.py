@@ -8,7 +8,6 @@ import pytest
 
 from ppreid.base.progress import Stopwatch
 from ppreid.base.records import ImageRecord, ReIDSplit
-from ppreid.ise.memory import ClusterMemory
 from ppreid.ise.objective import LossTerms
 from ppreid.run.progress import Progress, Schedule
 from ppreid.training import loop
@@ -119,7 +118,7 @@ def run(monkeypatch):
         method = loop.Method(
             distance=lambda epoch: f"distance of epoch {epoch}",
             clusterer=None,
-            memory=lambda centroids: ClusterMemory(centroids, update, 0.25),
+            memory={"update": update, "momentum": 0.25},
             objective=Objective(objective, keeper.told),
             schedule=Schedule(epochs, iters, lambda step: 1e-3 * (step + 1), lambda step: 0.01 * step, 50, 2),
         )
