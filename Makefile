@@ -5,7 +5,7 @@ VENV ?= .venv
 # one thread per test process: two processes use two cores better than two threads each would
 PYTEST = OMP_NUM_THREADS=1 $(VENV)/bin/python -m pytest -n auto --maxprocesses 4
 
-.PHONY: demo test lint install install-dev test-paddle-2.6 test-trackers test-recordings clean
+.PHONY: demo test lint install install-dev release-check test-paddle-2.6 test-trackers test-recordings clean
 
 install: $(VENV)/.installed
 install-dev: $(VENV)/.installed-dev
@@ -30,6 +30,15 @@ lint: install-dev
 	$(VENV)/bin/python -m ruff check .
 	$(VENV)/bin/python -m ruff format --check .
 	$(VENV)/bin/python -m mypy
+
+# wheel, source archive and list of parts into dist/, built twice, compared and tried; with TAG=v0.1.0 as a release
+release-check: install .venv-release/.installed
+	.venv-release/bin/python .ci/release.py --python $(VENV)/bin/python $(if $(TAG),--tag $(TAG))
+
+.venv-release/.installed: requirements-release.txt
+	$(PYTHON) -m venv .venv-release
+	.venv-release/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements-release.txt
+	touch $@
 
 # from drawn recordings to a trained network, at full size: recall, purity and mAP; some twenty minutes
 test-recordings: install-dev
@@ -60,4 +69,4 @@ test-trackers: install-dev .venv-trackers/.installed
 	touch $@
 
 clean:
-	rm -rf .venv .venv-paddle-2.6 .venv-trackers output build ppreid.egg-info
+	rm -rf .venv .venv-paddle-2.6 .venv-release .venv-trackers output build dist ppreid.egg-info

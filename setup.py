@@ -1,5 +1,6 @@
 """Install ppreid. Neither paddle nor numpy is imported here, so that `pip install` works on a bare machine."""
 
+import os
 import re
 from pathlib import Path
 
@@ -20,6 +21,22 @@ def version() -> str:
     return re.search(r'__version__ = "(.+?)"', text)[1]
 
 
+def description(repository: str) -> str:
+    """The README; what it leads to inside the repository is led to at its address, where that is known."""
+    text = (HERE / "README.md").read_text(encoding="utf-8")
+    if not repository:
+        return text
+    text = re.sub(r"(!\[[^\]]*\]\()(?!https?:|#)", rf"\1{repository}/raw/v{version()}/", text)
+    return re.sub(r"((?<!!)\[[^\]]*\]\()(?!https?:|#)", rf"\1{repository}/blob/v{version()}/", text)
+
+
+# Where the repository is published is known to the machine that releases it: release.yml says it.
+REPOSITORY = os.environ.get("PPREID_REPOSITORY", "").rstrip("/")
+URLS = {"Paper": "https://arxiv.org/abs/2204.06892"}
+if REPOSITORY:
+    URLS |= {"Source": REPOSITORY, "Issues": f"{REPOSITORY}/issues"}
+    URLS |= {"Documentation": f"{REPOSITORY}/tree/main/docs", "Changelog": f"{REPOSITORY}/blob/main/CHANGELOG.md"}
+
 # What runs on either device; the paddle and faiss builds differ and live in the extras below.
 COMMON = [line for line in requirements("requirements.txt") if not line.startswith(("paddlepaddle", "faiss"))]
 
@@ -27,9 +44,27 @@ setup(
     name="ppreid",
     version=version(),
     description="Unsupervised person re-identification with ISE on PaddlePaddle",
-    long_description=(HERE / "README.md").read_text(encoding="utf-8"),
+    long_description=description(REPOSITORY),
     long_description_content_type="text/markdown",
-    license="Apache-2.0",
+    author="The ppreid authors",
+    license_expression="Apache-2.0",
+    license_files=["LICENSE"],
+    url=REPOSITORY or None,
+    project_urls=URLS,
+    keywords=["person re-identification", "unsupervised learning", "PaddlePaddle", "clustering", "tracking"],
+    classifiers=[
+        "Development Status :: 4 - Beta",
+        "Environment :: Console",
+        "Intended Audience :: Developers",
+        "Intended Audience :: Science/Research",
+        "Natural Language :: Chinese (Simplified)",
+        "Natural Language :: English",
+        "Operating System :: POSIX :: Linux",
+        *(f"Programming Language :: Python :: 3.{minor}" for minor in (10, 11, 12, 13)),
+        "Topic :: Scientific/Engineering :: Artificial Intelligence",
+        "Topic :: Scientific/Engineering :: Image Recognition",
+        "Typing :: Typed",
+    ],
     python_requires=">=3.10",
     packages=[*find_packages(include=["ppreid", "ppreid.*"]), "ppreid.configs"],
     package_dir={"ppreid.configs": "configs"},
@@ -37,7 +72,7 @@ setup(
     install_requires=COMMON,
     extras_require={
         "cpu": [line for line in requirements("requirements.txt") if line not in COMMON],
-        "gpu": [line for line in requirements("requirements-gpu.txt") if line.startswith(("paddlepaddle", "faiss"))],
+        "gpu": [line for line in requirements("requirements-gpu.txt") if line not in COMMON],  # numpy 1 among them
         "infomap": ["infomap>=2.16"],  # labels.clusterer: infomap; its licence is the AGPL
         # with paddle 2: paddle2onnx<2; no version of it has wheels for paddle 3 on Python 3.12 and newer
         "onnx": ['paddle2onnx>=1.3.1; python_version < "3.12"', "onnx>=1.15", "onnxruntime>=1.17"],
