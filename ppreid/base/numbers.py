@@ -2,8 +2,10 @@
 
 import math
 from collections.abc import Callable, Sequence
+from datetime import datetime, timezone
 
 SMALLEST = 1e-300  # fractions of smaller numbers are 0
+_CLOCK = 1e8, 253402300800.0  # seconds since 1970 that mean a day, from 1973 on, and the first that no calendar has
 
 
 def fixed(value: float, digits: int) -> str:
@@ -18,6 +20,23 @@ def fixed(value: float, digits: int) -> str:
         ('0.00', '-0.01')
     """
     return f"{round(value, digits) + 0.0:.{digits}f}"  # -0.0 + 0.0 is 0.0; Python 3.10 has no format for that
+
+
+def clock(seconds: float) -> str:
+    """Date and time (UTC) of seconds since 1970; empty where they can only be those since a recording began.
+
+    Example:
+        >>> clock(1714550400.0), clock(75.0)
+        ('2024-05-01 08:00:00', '')
+    """
+    if not _CLOCK[0] <= seconds < _CLOCK[1]:
+        return ""
+    return datetime.fromtimestamp(seconds, timezone.utc).strftime("%Y-%m-%d %H:%M:%S")
+
+
+def moment(seconds: float) -> str:
+    """When something was seen: date and time, or "75.0 s" into the recording; empty for -1, unknown."""
+    return clock(seconds) or (f"{fixed(seconds, 1)} s" if seconds >= 0 else "")
 
 
 def nice_ticks(low: float, high: float, *, about: int = 4) -> list[float]:

@@ -55,7 +55,9 @@ SHEET = OutputKind(
 )
 LABELS_CSV = OutputKind("a CSV of pseudo labels", (".csv",), re.compile(rb"path,cluster\n"))
 MATCHES_CSV = OutputKind(
-    "a CSV of search results", (".csv",), re.compile(rb"query,rank,path,similarity,camera(,verdict)?\n")
+    "a CSV of search results",
+    (".csv",),
+    re.compile(rb"query,rank,path,similarity,camera(,verdict)?(,time)?(,clock)?\n"),
 )
 MATCHES_JSON = OutputKind("a JSON file of search results", (".json",), re.compile(rb'\[(\]|\n  \{\n    "query": )'))
 FINDINGS_JSON = OutputKind("a JSON file of the doctor", (".json",), re.compile(rb'\{\n  "counts": \{'))

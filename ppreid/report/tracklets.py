@@ -5,14 +5,13 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 
 from PIL import Image, ImageDraw
 
 from ppreid.base.errors import DataError
-from ppreid.base.numbers import fixed
+from ppreid.base.numbers import clock, fixed
 from ppreid.datasets.image_file import load_image
 from ppreid.report.cluster_sheets import Thumbnails
 from ppreid.report.page import rendered
@@ -145,13 +144,9 @@ def _spread(items: Sequence[Any], number: int) -> list[Any]:
 
 def _seconds(track: Track) -> str:
     """From when to when; a time of day where the start is known."""
-    if track.first < 1e8:  # seconds since 1970 that mean a day after 1973, or seconds since the recording began
-        return f"{fixed(track.first, 1)} to {fixed(track.last, 1)} s"
-    return f"{_clock(track.first)} to {_clock(track.last)}"
-
-
-def _clock(seconds: float) -> str:
-    return datetime.fromtimestamp(seconds, timezone.utc).strftime("%Y-%m-%d %H:%M:%S")
+    if clock(track.first):
+        return f"{clock(track.first)} to {clock(track.last)}"
+    return f"{fixed(track.first, 1)} to {fixed(track.last, 1)} s"
 
 
 def _tile(path: str) -> Image.Image:

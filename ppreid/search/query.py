@@ -32,6 +32,7 @@ class IndexSearch:
         extract: Callable[[Sequence[ImageRecord]], np.ndarray],
         skip_unreadable: bool,
         num_workers: int,
+        show_times: bool = True,
     ) -> None:
         """Read the features of an index.
 
@@ -41,6 +42,8 @@ class IndexSearch:
             extract: images to features (n, D) with the network of the index.
             skip_unreadable: leave unreadable queries out, with a warning, instead of stopping.
             num_workers: processes that look for these.
+            show_times: whether matches have the times of their images; where every track has a clock of its own, they
+                would say nothing.
 
         Raises:
             DataError: the index is damaged.
@@ -50,6 +53,13 @@ class IndexSearch:
         self._paths = [name for part in parts for name in part.names]
         self._row_of = {path: row for row, path in enumerate(self._paths)}
         self._camids = np.concatenate([part.camids for part in parts])
+        times = [part.times if show_times else None for part in parts]
+        self._times = np.concatenate(
+            [
+                np.full(len(part.names), -1.0) if known is None else known
+                for known, part in zip(times, parts, strict=True)
+            ]
+        )
         lists = InvertedLists(*read_lists(folder, manifest)) if manifest.method == "ivf" else None
         self._gallery = GallerySearch([part.features for part in parts], self._camids, lists)
         self._extract, self._skip_unreadable, self._num_workers = extract, skip_unreadable, num_workers
@@ -101,8 +111,8 @@ class IndexSearch:
         results = []
         for record, answer in zip(records, answers, strict=True):
             rows = zip(answer.rows.tolist(), answer.similarities.tolist(), strict=True)
-            matches = tuple(Match(self._paths[row], cosine, self._camera(self._camids[row])) for row, cosine in rows)
-            results.append(SearchResult(record.path, self._camera(record.camid), matches))
+            matches = tuple(self._match(row, cosine) for row, cosine in rows)
+            results.append(SearchResult(record.path, self._camera(record.camid), matches, record.time))
         return results
 
     def _query_records(self, queries: Sequence[str | Path], camid: int) -> list[ImageRecord]:
@@ -115,8 +125,8 @@ class IndexSearch:
             found = [record.path for record in find_images(query)] if is_folder else [str(query)]
             paths |= dict.fromkeys(map(os.path.abspath, found))
         rows = [self._row_of.get(path, -1) for path in paths]
-        camids = [int(self._camids[row]) if row >= 0 else camid for row in rows]
-        records = [ImageRecord(path, -1, number) for path, number in zip(paths, camids, strict=True)]
+        known = [(int(self._camids[row]), float(self._times[row])) if row >= 0 else (camid, -1.0) for row in rows]
+        records = [ImageRecord(path, -1, number, time=time) for path, (number, time) in zip(paths, known, strict=True)]
         if not self._skip_unreadable:
             return records
         unreadable = dict(find_unreadable(records, num_workers=self._num_workers))
@@ -130,6 +140,9 @@ class IndexSearch:
         if name is not None and name not in self._cameras:
             raise ConfigError(unknown_choice("the camera of the queries", name, self._cameras))
         return self._cameras.index(name) if name is not None else -1
+
+    def _match(self, row: int, similarity: float) -> Match:
+        return Match(self._paths[row], similarity, self._camera(self._camids[row]), time=float(self._times[row]))
 
     def _camera(self, camid: int) -> str:
         return self._cameras[camid] if camid >= 0 else ""

@@ -9,9 +9,11 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from ppreid.base.errors import printable
-from ppreid.base.numbers import fixed
+from ppreid.base.numbers import clock, fixed, moment
 from ppreid.disk.files import write_text
 from ppreid.disk.outputs import MATCHES_CSV, MATCHES_JSON, SHEET, Output
+
+_ALWAYS, _WHERE_KNOWN = ("path", "similarity", "camera"), ("verdict", "time", "clock")
 
 
 class Match(NamedTuple):
@@ -22,12 +24,19 @@ class Match(NamedTuple):
         similarity: cosine between its feature and the query's.
         camera: name; empty is unknown.
         verdict: "same person", "not sure" or "other"; empty where the threshold of the network is not known.
+        time: when it was seen, in seconds since its recording began, or since 1970; -1 is unknown.
     """
 
     path: str
     similarity: float
     camera: str
     verdict: str = ""
+    time: float = -1.0
+
+    def known(self) -> dict[str, Any]:
+        """What is known of it, by name, for programs."""
+        verdict = {"verdict": self.verdict} if self.verdict else {}
+        return {"path": self.path, "similarity": self.similarity, "camera": self.camera, **verdict, **_when(self.time)}
 
 
 class SearchResult(NamedTuple):
@@ -37,23 +46,29 @@ class SearchResult(NamedTuple):
         query: path of the query image.
         camera: name; empty is unknown.
         matches: most similar first.
+        time: of the query, as that of a match.
     """
 
     query: str
     camera: str
     matches: tuple[Match, ...]
+    time: float = -1.0
 
 
 def results_table(results: Sequence[SearchResult]) -> str:
     """Text for the terminal: a heading for each query, and a line for each match."""
     lines = []
     for result in results:
-        lines.append(printable(result.query) + (f" (camera {printable(result.camera)})" if result.camera else ""))
+        camera = f"camera {printable(result.camera)}" if result.camera else ""
+        known = ", ".join(filter(None, [camera, moment(result.time)]))
+        lines.append(printable(result.query) + (f" ({known})" if known else ""))
         width = max((len(printable(match.camera)) for match in result.matches), default=0)
+        times = max((len(moment(match.time)) for match in result.matches), default=0)
         for rank, match in enumerate(result.matches, start=1):
             camera = f"  {printable(match.camera):<{width}}" if width else ""
             verdict = f"  {match.verdict:<11}" if match.verdict else ""
-            lines.append(f"{rank:>6}  {fixed(match.similarity, 3):>6}{verdict}{camera}  {printable(match.path)}")
+            time = f"  {moment(match.time):>{times}}" if times else ""
+            lines.append(f"{rank:>6}  {fixed(match.similarity, 3):>6}{verdict}{camera}{time}  {printable(match.path)}")
         if not result.matches:
             lines.append("        nothing was found")
     return "\n".join(lines)
@@ -61,33 +76,34 @@ def results_table(results: Sequence[SearchResult]) -> str:
 
 def results_json(results: Sequence[SearchResult]) -> str:
     """A JSON array with an object for each query; ASCII, which has an escape for every file name."""
-    fields = _fields(results)
     rows = [
-        {**result._asdict(), "matches": [{"rank": rank, **_first(match, fields)} for rank, match in _ranked(result)]}
+        {
+            "query": result.query,
+            "camera": result.camera,
+            **_when(result.time),
+            "matches": [{"rank": rank, **match.known()} for rank, match in _ranked(result)],
+        }
         for result in results
     ]
     return json.dumps(rows, indent=2) + "\n"
 
 
 def results_csv(results: Sequence[SearchResult]) -> str:
-    """A CSV with a line for each match: query, rank, path, similarity, camera and, where known, verdict."""
+    """A CSV with a line for each match: query, rank, path, similarity, camera and, where known, verdict and time."""
     text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    fields = _fields(results)
-    writer.writerow(["query", "rank", *fields])
+    found = {key for result in results for match in result.matches for key in match.known()}
+    columns = [*_ALWAYS, *(key for key in _WHERE_KNOWN if key in found)]
+    writer = csv.DictWriter(text, ["query", "rank", *columns], restval="", lineterminator="\n")
+    writer.writeheader()
     for result in results:
-        writer.writerows([result.query, rank, *_first(match, fields).values()] for rank, match in _ranked(result))
+        writer.writerows({"query": result.query, "rank": rank, **match.known()} for rank, match in _ranked(result))
     return text.getvalue()
 
 
-def _fields(results: Sequence[SearchResult]) -> tuple[str, ...]:
-    """What is written of a match: the verdict only where there is one."""
-    judged = any(match.verdict for result in results for match in result.matches)
-    return Match._fields if judged else Match._fields[:-1]
-
-
-def _first(match: Match, fields: Sequence[str]) -> dict[str, Any]:
-    return dict(zip(fields, match, strict=False))
+def _when(seconds: float) -> dict[str, Any]:
+    """A time for programs: seconds, and where they are a time of day that, too; nothing of what is not known."""
+    day = {"clock": clock(seconds)} if clock(seconds) else {}
+    return {"time": seconds, **day} if seconds >= 0 else {}
 
 
 def _ranked(result: SearchResult) -> enumerate[Match]:

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 from PIL import Image, ImageDraw
 
 from ppreid.base.errors import DataError, printable
-from ppreid.base.numbers import fixed
+from ppreid.base.numbers import clock, fixed, moment
 from ppreid.datasets.image_file import load_image
 from ppreid.disk.outputs import write_png
 from ppreid.search.letters import drawable, fitting, font_for
@@ -33,7 +33,7 @@ class Tile(NamedTuple):
 
 
 def write_sheet(path: Path, results: Sequence[SearchResult]) -> int:
-    """Write a picture of the first results, with similarities, cameras and names.
+    """Write a picture of the first results, with similarities, cameras, names and, where known, times.
 
     Args:
         path: .png file to write.
@@ -52,13 +52,14 @@ def write_sheet(path: Path, results: Sequence[SearchResult]) -> int:
     font, lacking = font_for([*map(printable, cameras), *map(printable, stems)])
     camera = dict(zip(cameras, drawable(list(map(printable, cameras)), lacking, what="camera"), strict=True))
     name = dict(zip(stems, drawable(list(map(printable, stems)), lacking, what="image"), strict=True))
+
+    def tile(heading: str, path: str, of: str, time: float) -> Tile:
+        return Tile(path, (heading, camera[of], name[Path(path).stem], *_when(time)))
+
     rows = [
         [
-            Tile(result.query, ("query", camera[result.camera], name[Path(result.query).stem])),
-            *(
-                Tile(match.path, (fixed(match.similarity, 3), camera[match.camera], name[Path(match.path).stem]))
-                for match in result.matches
-            ),
+            tile("query", result.query, result.camera, result.time),
+            *(tile(fixed(match.similarity, 3), match.path, match.camera, match.time) for match in result.matches),
         ]
         for result in shown
     ]
@@ -107,6 +108,11 @@ def result_sheet(
                 place = left, top + height + 2 + number * _LINE
                 draw.text(place, fitting(line, width, font), fill=ink, font=font)
     return sheet
+
+
+def _when(seconds: float) -> list[str]:
+    """Lines of a time: the day and the time of day do not fit into one."""
+    return clock(seconds).split() or [moment(seconds)] * (seconds >= 0)
 
 
 def _picture(path: str, size: tuple[int, int]) -> Image.Image:

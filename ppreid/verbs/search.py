@@ -20,8 +20,7 @@ EXAMPLES = """\
   python tools/search.py index output/camera_folder --out index
   python tools/search.py index -c camera_folder.yaml -o model.weights=FILE --images data/crops --out index
   python tools/search.py add index --images data/more_crops
-  python tools/search.py query index person.jpg --top 10 --contact-sheet found.png
-  python tools/search.py query index queries/ --other-cameras --min-similarity 0.6 --json found.json
+  python tools/search.py query index person.jpg --top 10 --other-cameras --json found.json --contact-sheet found.png
 
 `index` makes a folder with everything that a search needs, the network included. Each action has its own --help.
 """
@@ -171,14 +170,15 @@ class Searcher:
         from ppreid.search.query import IndexSearch
         from ppreid.verbs.index_network import judge, open_index
 
-        manifest, cfg, model = open_index(Path(folder), overrides)
-        self._judged = judge(Path(folder), manifest)
+        manifest, cfg, model = open_index(folder := Path(folder), overrides)
+        self._judged = judge(folder, manifest)
         self._index = IndexSearch(
-            Path(folder),
+            folder,
             manifest,
             extract=wiring.feature_extractor(cfg, model),
             skip_unreadable=cfg.data.on_bad_image == "skip",
             num_workers=cfg.data.num_workers,
+            show_times=cfg.data.times_compare,
         )
 
     def search(

@@ -196,7 +196,7 @@ def test_the_way_from_recordings_runs_as_it_stands_only_smaller(tmp_path, monkey
     """All commands of the page in their order, in an empty folder."""
     monkeypatch.chdir(tmp_path)
     done = run_page("recordings.md", smaller=SMALLER_RECORDINGS)
-    assert done == ["make-demo-data", "crops", "train", "eval", "export", "search"]
+    assert done == ["make-demo-data", "crops", "train", "eval", "export", "search", "search"]
     for file in (
         "data/mine/tracks.csv",
         "data/mine/tracks.html",

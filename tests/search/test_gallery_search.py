@@ -116,3 +116,35 @@ def test_results_as_text_json_and_csv():
     assert rows[1] == {"query": "/q/\udcff.jpg", "camera": "", "matches": []}
     read = list(csv.DictReader(io.StringIO(results_csv(RESULTS), newline="")))
     assert [(row["rank"], row["path"]) for row in read] == [("1", "/g/b\n.jpg"), ("2", "/g/=c.jpg")]
+
+
+DAY = 1714550400.0  # 1 May 2024, 8:00 UTC
+
+
+def test_times_are_seconds_or_a_time_of_day_and_absent_where_unknown():
+    matches = (
+        Match("b.jpg", 0.9, "yard", time=DAY + 75.5),
+        Match("c.jpg", 0.5, "yard"),
+        Match("d.jpg", 0.4, "", time=0.0),
+    )
+    result = SearchResult("a.jpg", "hall", matches, DAY)
+    assert results_table([result]).splitlines() == [
+        "a.jpg (camera hall, 2024-05-01 08:00:00)",
+        "     1   0.900  yard  2024-05-01 08:01:15  b.jpg",
+        "     2   0.500  yard                       c.jpg",
+        "     3   0.400                      0.0 s  d.jpg",
+    ]
+    (row,) = json.loads(results_json([result]))
+    assert (row["time"], row["clock"]) == (DAY, "2024-05-01 08:00:00")
+    first, second, third = row["matches"]
+    assert (first["time"], first["clock"]) == (DAY + 75.5, "2024-05-01 08:01:15")
+    assert second == {"rank": 2, "path": "c.jpg", "similarity": 0.5, "camera": "yard"}
+    assert third["time"] == 0 and "clock" not in third
+    read = list(csv.DictReader(io.StringIO(results_csv([result]), newline="")))
+    assert [(line["time"], line["clock"]) for line in read] == [
+        (str(DAY + 75.5), "2024-05-01 08:01:15"),
+        ("", ""),
+        ("0.0", ""),
+    ]
+    assert results_csv([result._replace(matches=matches[1:2])]).startswith("query,rank,path,similarity,camera\n")
+    assert results_table([result._replace(camera="", time=3.04)]).startswith("a.jpg (3.0 s)\n")

@@ -99,3 +99,14 @@ def test_names_in_other_letters_do_not_look_the_same(tmp_path):
     one, other = sheet[first:, 10:90], sheet[second:, 10:90]
     np.testing.assert_array_equal(one[picture], other[picture])  # "query"
     assert (one[camera] != other[camera]).any() and (one[name][:9] != other[name][:9]).any()
+
+
+def test_a_sheet_has_a_line_for_seconds_and_two_for_a_time_of_day(tmp_path):
+    Image.new("RGB", (80, 160), (200, 0, 0)).save(tmp_path / "q.png")
+    heights = []
+    for time in (-1.0, 12.5, 1714550400.0):
+        match = Match(str(tmp_path / "q.png"), 1.0, "yard", time=time)
+        write_sheet(tmp_path / "sheet.png", [SearchResult(str(tmp_path / "q.png"), "hall", (match,))])
+        with Image.open(tmp_path / "sheet.png") as sheet:
+            heights.append(sheet.height)
+    assert np.diff(heights).tolist() == [14, 14]

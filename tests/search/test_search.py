@@ -255,6 +255,38 @@ def test_the_gallery_of_a_data_set_is_the_default(any_index, queries):
     assert "bounding_box_test" in match.path and match.camera in ("1", "2")
 
 
+def write_tracks(crops, times):
+    """A tracks.csv with one track for each camera, whose images are so many seconds apart."""
+    lines = ["path,camera,track,time"]
+    for camera in ("hall", "yard"):
+        files = sorted((crops / camera).iterdir())
+        lines += [f"{camera}/{file.name},{camera},0,{times + number}" for number, file in enumerate(files)]
+    write_text(crops / "tracks.csv", "\n".join(lines) + "\n")
+
+
+def test_matches_have_the_times_of_tracks(config, crops, queries, tmp_path):
+    write_tracks(crops, 5.5)
+    build_index(config(), tmp_path / "index", images=crops)
+    files = sorted((crops / "hall").iterdir())
+    (found,) = search(tmp_path / "index", [files[2]], k=23)
+    assert found.time == 7.5 and len(found.matches) == 23
+    folders = [sorted((crops / camera).iterdir()) for camera in ("hall", "yard")]
+    expected = {str(file): 5.5 + number for folder in folders for number, file in enumerate(folder)}
+    assert {match.path: match.time for match in found.matches} | {found.query: found.time} == expected
+    shutil.copytree(queries, tmp_path / "more" / "hall")  # without tracks
+    assert add_to_index(tmp_path / "index", tmp_path / "more") == len(list(queries.iterdir()))
+    (found,) = search(tmp_path / "index", [min((tmp_path / "more" / "hall").iterdir())], k=40)
+    times = {match.path: match.time for match in found.matches}
+    assert found.time == -1 and times == {path: expected.get(path, -1.0) for path in times} and len(times) > 24
+
+
+def test_times_of_tracks_with_their_own_clocks_are_left_out(config, crops, tmp_path):
+    write_tracks(crops, 5.5)
+    build_index(config("data.clock=track"), tmp_path / "index", images=crops)
+    (found,) = search(tmp_path / "index", [min((crops / "hall").iterdir())])
+    assert {found.time, *(match.time for match in found.matches)} == {-1.0}
+
+
 # the command
 
 
