@@ -101,7 +101,7 @@ def reassociation(
         begin, end = times[rows].min(), times[rows].max()
         if begin < end:
             is_first, is_last = times[rows] <= begin + (end - begin) / 3, times[rows] >= end - (end - begin) / 3
-            first[track], last[track] = (_direction(features[rows[part]]) for part in (is_first, is_last))
+            first[track], last[track] = (direction(features[rows[part]]) for part in (is_first, is_last))
             gaps[track] = times[rows[is_last]].min() - times[rows[is_first]].max()
     hits = []
     for track in first:
@@ -126,7 +126,7 @@ def _all_pairs(one: np.ndarray, other: np.ndarray) -> np.ndarray:
     return np.stack([np.repeat(one, len(other)), np.tile(other, len(one))], axis=1)
 
 
-def _direction(features: np.ndarray) -> np.ndarray:
+def direction(features: np.ndarray) -> np.ndarray:
     """Unit mean (D,) of features (M, D)."""
     mean = features.mean(axis=0, dtype=np.float64)
     return mean / max(np.linalg.norm(mean), np.finfo(np.float64).tiny)

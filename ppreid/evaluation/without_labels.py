@@ -1,14 +1,19 @@
 """How good a network is and where its threshold lies, measured without any label, on what tracks tell."""
 
+from __future__ import annotations
+
 import math
-from collections.abc import Mapping
-from typing import Any, NamedTuple
+from collections.abc import Iterator, Mapping
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
 from ppreid.base.errors import EvaluationError, printable
 from ppreid.base.numbers import fixed
 from ppreid.evaluation.track_pairs import Reassociation, TrackPairs
+
+if TYPE_CHECKING:
+    from ppreid.evaluation.between_cameras import CameraPair
 
 TARGETS = (0.1, 0.01, 0.001)  # rates of false matches in the table
 RECOMMENDED = 0.01
@@ -45,6 +50,8 @@ class LabelFreeResult(NamedTuple):
         other: pairs less similar are other people: of one person, 1 % are. It is `same` where that is lower.
         cameras: (camera, pairs of two people, area) of every camera that has both kinds.
         again: how often a track is found again after it was lost.
+        num_cameras: that took the images.
+        between: what the threshold does between cameras, for pairs of cameras where labels say it.
     """
 
     num_same: int
@@ -57,6 +64,8 @@ class LabelFreeResult(NamedTuple):
     other: float
     cameras: tuple[tuple[int, int, float], ...]
     again: Reassociation
+    num_cameras: int = 1
+    between: tuple[CameraPair, ...] = ()
 
 
 def evaluate_pairs(pairs: TrackPairs, again: Reassociation, *, draws: int = DRAWS, seed: int = 0) -> LabelFreeResult:
@@ -161,10 +170,28 @@ def format_without_labels(result: LabelFreeResult, camera_names: Mapping[int, st
     if result.again.tracks:
         count, found, gap = result.again
         lines.append(f"found again after {gap:.1f} s: {100 * found:.1f} % of {count:,} tracks")
+    return "\n".join([*lines, *_lines_of_cameras(result, camera_names or {})])
+
+
+def _lines_of_cameras(result: LabelFreeResult, names: Mapping[int, str]) -> Iterator[str]:
+    def name(camid: int) -> str:
+        return printable(names.get(camid, str(camid + 1)))
+
     for camid, count, value in result.cameras if len(result.cameras) > 1 else ():
-        name = (camera_names or {}).get(camid, str(camid + 1))
-        lines.append(f"camera {printable(name)}: area {fixed(value, 4)}, {count:,} pairs of two people")
-    return "\n".join(lines)
+        yield f"camera {name(camid)}: area {fixed(value, 4)}, {count:,} pairs of two people"
+    for row in result.between:
+        rates = [fixed(100 * rate, 1) for rate in (row.false_matches, row.missed, row.found)]
+        again = f", {rates[2]} % of {row.tracks:,} tracks found in the other" if row.tracks else ""
+        yield (
+            f"cameras {' and '.join(map(name, row.cameras))}, by labels: area {fixed(row.auc, 4)}, from "
+            f"{fixed(result.same, 3)} on {rates[0]} % false matches and {rates[1]} % missed{again}"
+        )
+    if result.num_cameras > 1 and not result.between:
+        yield (
+            f"between the {result.num_cameras:,} cameras nothing is known: all pairs are of one camera, and so are the "
+            "thresholds; the same person looks less similar to another camera, so that more is missed there than the "
+            "table says (docs/tracks.md)"
+        )
 
 
 def without_labels_to_dict(result: LabelFreeResult) -> dict[str, Any]:
@@ -174,6 +201,7 @@ def without_labels_to_dict(result: LabelFreeResult) -> dict[str, Any]:
         "again": {name: _or_none(value) for name, value in result.again._asdict().items()},
         "interval": [_or_none(value) for value in result.interval],
         "cameras": [dict(zip(("camera", "pairs", "auc"), row, strict=True)) for row in result.cameras],
+        "between": [row._asdict() | {"found": _or_none(row.found)} for row in result.between],
     }
     return plain
 

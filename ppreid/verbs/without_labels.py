@@ -7,6 +7,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from ppreid.base.errors import EvaluationError
 from ppreid.base.records import ImageRecord, ReIDSplit, ids, tracks
 from ppreid.config.data import DataConfig
@@ -16,8 +18,6 @@ from ppreid.disk.outputs import RESULTS_JSON, THRESHOLD_JSON, Output, check_outp
 from ppreid.run.log import log_result, logger
 
 if TYPE_CHECKING:
-    import numpy as np
-
     from ppreid.evaluation.without_labels import LabelFreeResult
 
 
@@ -97,13 +97,17 @@ def tracked_images(split: ReIDSplit, cfg: DataConfig) -> list[ImageRecord]:
 def measured(features: np.ndarray, records: Sequence[ImageRecord]) -> LabelFreeResult:
     """What tracks tell of the features (N, D) of images."""
     from ppreid.datasets.track_times import seen_at_once
+    from ppreid.evaluation.between_cameras import between_cameras
     from ppreid.evaluation.track_pairs import reassociation, track_pairs
     from ppreid.evaluation.without_labels import evaluate_pairs
 
-    known = (*tracks(records), ids(records)[1])
+    pids, camids = ids(records)
+    known = (*tracks(records), camids)
     apart = seen_at_once(*known)
     pairs = track_pairs(features, *known, apart=apart)
-    return evaluate_pairs(pairs, reassociation(features, *known, apart=apart))
+    result = evaluate_pairs(pairs, reassociation(features, *known, apart=apart))
+    between = between_cameras(features, known[0], camids, pids, threshold=result.same)
+    return result._replace(num_cameras=len(np.unique(camids[camids >= 0])), between=between)
 
 
 def some_tracks(records: Sequence[ImageRecord], limit: int) -> list[ImageRecord]:

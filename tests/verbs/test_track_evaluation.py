@@ -3,6 +3,7 @@
 import json
 import shutil
 
+import numpy as np
 import pytest
 
 from ppreid import wiring
@@ -11,7 +12,7 @@ from ppreid.base.records import ImageRecord, ReIDSplit
 from ppreid.cli import main
 from ppreid.config.data import DataConfig
 from ppreid.config.load import load_config
-from ppreid.verbs.without_labels import some_tracks, tracked_images
+from ppreid.verbs.without_labels import measured, some_tracks, tracked_images
 from ppreid.weights.files import save_weights
 
 
@@ -91,6 +92,23 @@ def test_images_to_measure_on_are_those_for_testing_where_they_have_tracks():
         tracked_images(ReIDSplit((unknown,), (), ()), data)
     with pytest.raises(EvaluationError, match="counts its times from its own beginning"):
         tracked_images(ReIDSplit((train,), (), ()), DataConfig(clock="track"))
+
+
+def test_what_the_threshold_does_between_cameras_is_known_where_images_have_labels():
+    people, angles = (1, 2, 1, 2), (0, 80, 30, 100)  # two people, each with a track in each of two cameras
+    images = [
+        (ImageRecord(f"{track}_{time}.jpg", person, track // 2, track, time), angle + 5 * time)
+        for track, (person, angle) in enumerate(zip(people, angles, strict=True))
+        for time in (0.0, 1.0)
+    ]
+    records, degrees = zip(*images, strict=True)
+    features = np.stack([np.cos(np.deg2rad(degrees)), np.sin(np.deg2rad(degrees))], axis=1).astype(np.float32)
+    found = measured(features, records)
+    assert found.num_cameras == 2 and [row.cameras for row in found.between] == [(0, 1)]
+    (row,) = found.between
+    assert (row.pairs, row.tracks, row.found, row.auc) == (8, 4, 1.0, 1.0)
+    unknown = measured(features, [record._replace(pid=-1) for record in records])
+    assert unknown == found._replace(between=())
 
 
 def test_of_many_images_whole_tracks_from_the_beginning_of_each_camera_are_taken():

@@ -1,0 +1,99 @@
+import json
+import math
+
+import numpy as np
+import pytest
+
+from ppreid.evaluation.between_cameras import CameraPair, between_cameras
+from ppreid.evaluation.track_pairs import Reassociation, TrackPairs
+from ppreid.evaluation.without_labels import evaluate_pairs, format_without_labels, without_labels_to_dict
+
+
+def some_images(seed, *, people=5, images=60, cameras=3):
+    """Features, tracks, cameras and identities; a track has one person and camera, some images no track or person."""
+    rng = np.random.default_rng(seed)
+    tracks = rng.integers(0, 14, images)
+    pids, camids = rng.integers(0, people + 1, 14)[tracks], rng.integers(0, cameras, 14)[tracks]
+    features = rng.standard_normal((people + 1, 6))[pids] + 0.7 * rng.standard_normal((images, 6))
+    features = (features / np.linalg.norm(features, axis=1, keepdims=True)).astype(np.float32)
+    return features, np.where(rng.random(images) < 0.1, -1, tracks), camids, pids
+
+
+def oracle(features, tracks, camids, pids, threshold):
+    """Everything in loops over images and tracks."""
+    rows = [row for row in range(len(pids)) if pids[row] > 0 and camids[row] >= 0]
+    found = {}
+    for a in sorted({camids[row] for row in rows}):
+        for b in sorted({camids[row] for row in rows if camids[row] > a}):
+            pairs = [(i, j) for i in rows for j in rows if (camids[i], camids[j]) == (a, b)]
+            cosine = {(i, j): float(features[i].astype(float) @ features[j].astype(float)) for i, j in pairs}
+            same = [cosine[i, j] for i, j in pairs if pids[i] == pids[j]]
+            other = [cosine[i, j] for i, j in pairs if pids[i] != pids[j]]
+            if not same or not other:
+                continue
+            auc = np.mean([(one > two) + (one == two) / 2 for one in same for two in other])
+            false, missed = (
+                sum(x >= threshold for x in other) / len(other),
+                sum(x < threshold for x in same) / len(same),
+            )
+            means = {}
+            for track in {tracks[row] for row in rows if tracks[row] >= 0}:
+                own = [row for row in rows if tracks[row] == track]
+                mean = sum(features[row].astype(float) for row in own)
+                means[track] = (camids[own[0]], pids[own[0]], mean / math.sqrt(mean @ mean))
+            hits = []
+            for camera, pid, mean in means.values():
+                there = [(mean @ m, p) for c, p, m in means.values() if {c, camera} == {a, b}]
+                if pid in [p for _, p in there]:
+                    hits.append(max(there)[1] == pid)
+            found[a, b] = (len(same), auc, false, missed, len(hits), np.mean(hits) if hits else math.nan)
+    return found
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_rates_between_cameras_are_those_of_plain_loops(seed):
+    images = some_images(seed)
+    found = between_cameras(*images, threshold=0.4)
+    wanted = oracle(*images, 0.4)
+    assert [row.cameras for row in found] == list(wanted) and len(found) == 3
+    for row in found:
+        np.testing.assert_allclose(row[1:], wanted[row.cameras], rtol=1e-12)
+
+
+def test_of_many_images_as_many_are_drawn_and_tracks_are_looked_for_with_all():
+    images = some_images(1, images=400)
+    few, again, whole = (between_cameras(*images, threshold=0.4, max_images=most) for most in (30, 30, 1000))
+    assert few == again
+    for one, other in zip(few, whole, strict=True):
+        assert one.pairs < other.pairs and (one.tracks, one.found) == (other.tracks, other.found)
+        assert abs(one.auc - other.auc) < 0.1
+
+
+def test_without_labels_or_a_second_camera_there_is_nothing_to_say():
+    features, tracks, camids, pids = some_images(2)
+    for unknown in (np.zeros_like(pids), np.full_like(pids, -1)):
+        assert between_cameras(features, tracks, camids, unknown, threshold=0.4) == ()
+    assert between_cameras(features, tracks, np.zeros_like(camids), pids, threshold=0.4) == ()
+    assert between_cameras(features, tracks, np.full_like(camids, -1), pids, threshold=0.4) == ()
+    one_person = between_cameras(features, tracks, camids, np.ones_like(pids), threshold=0.4)
+    assert one_person == ()  # nobody could be taken for somebody else
+    (no_track, *_) = between_cameras(features, np.full_like(tracks, -1), camids, pids, threshold=0.4)
+    assert no_track.tracks == 0 and math.isnan(no_track.found) and no_track.pairs > 0
+
+
+def test_the_table_says_what_is_known_between_cameras_and_that_otherwise_nothing_is():
+    pairs = TrackPairs(np.array([0.9, 0.3]), np.array([[0, 0], [0, 1]]), np.zeros(2, int))
+    result = evaluate_pairs(pairs, Reassociation(0, math.nan, math.nan))
+    assert "between" not in format_without_labels(result)  # of one camera
+    unknown = format_without_labels(result._replace(num_cameras=3)).splitlines()[-1]
+    assert unknown.startswith("between the 3 cameras nothing is known: all pairs are of one camera")
+    rows = (CameraPair((0, 2), 40, 0.75, 0.002, 0.625, 8, 0.5), CameraPair((1, 2), 4, 0.5, 0.0, 1.0, 0, math.nan))
+    known = result._replace(num_cameras=3, between=rows)
+    lines = format_without_labels(known, {0: "door", 2: "hall"}).splitlines()
+    assert lines[-2:] == [
+        "cameras door and hall, by labels: area 0.7500, from 0.300 on 0.2 % false matches and 62.5 % missed, "
+        "50.0 % of 8 tracks found in the other",
+        "cameras 2 and hall, by labels: area 0.5000, from 0.300 on 0.0 % false matches and 100.0 % missed",
+    ]
+    plain = json.loads(json.dumps(without_labels_to_dict(known), allow_nan=False))
+    assert plain["between"][1]["found"] is None and plain["between"][0]["cameras"] == [0, 2]
