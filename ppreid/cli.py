@@ -53,6 +53,7 @@ VERBS: dict[str, Verb] = {
     "search": Verb("search", "find a person in a gallery of images"),
     "cluster": Verb("cluster", "pseudo labels, or what every eps would do"),
     "convert-weights": Verb("convert_weights", "weights of other code bases to ours, and back"),
+    "weights": Verb("weights", "published files of weights: which there are, fetch one, look at one"),
     "report": Verb("report", "one page to look at a run, or to compare several"),
     "doctor": Verb("doctor", "check an environment and a data set before a long run"),
     "config": Verb("config", "look configuration keys up, or print a complete configuration"),

@@ -141,6 +141,7 @@ OTHER_WRITERS = {
     ("disk/places.py", "open"): "streams, where there is nothing to replace, and temporary files of the writer",
     ("disk/feature_writer.py", "open"): "unfinished features; their progress file says which rows are on the disk",
     ("run/folder.py", "replace"): "moves a run aside and back, within its folder; a kill at any rename is tested",
+    ("weights/fetch.py", "open"): "an unfinished download, under another name until it is complete and was looked at",
     ("run/lock.py", "open"): "the lock, which is the kernel's; an empty or half-written file is nobody's",
     ("export/inference.py", "open"): "/dev/null",
     ("run/log.py", "open"): "/dev/null",

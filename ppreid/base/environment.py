@@ -1,12 +1,18 @@
-"""What paddle's GPU kernels are told: to give the same result in every run, and to multiply in float32.
+"""What paddle's GPU kernels are told: to give the same result in every run, and to multiply in float32; locks on files.
 
 The variables are read by paddle and CUDA when they are loaded, so they are set before paddle is imported. A CPU needs
 none of this.
 """
 
+import errno
 import os
 from collections.abc import Mapping, MutableMapping
 from typing import Any
+
+try:
+    import fcntl
+except ImportError:  # Windows
+    fcntl = None  # type: ignore[assignment]
 
 DETERMINISTIC: Mapping[str, str] = {
     "FLAGS_cudnn_deterministic": "1",  # convolutions: no algorithm that adds in varying order
@@ -48,3 +54,18 @@ def float32_products(core: Any) -> None:  # noqa: ANN401 - a compiled module wit
 def launched_processes() -> int:
     """How many processes paddle's launcher started, with this one; 1 without it."""
     return int(os.environ.get("PADDLE_TRAINERS_NUM", "1"))
+
+
+def lock(descriptor: int, *, of_process: bool = False) -> None:
+    """Lock a file for as long as its descriptor is open, without waiting.
+
+    Args:
+        descriptor: of a file or folder.
+        of_process: the lock is this process's alone (`lockf`); otherwise those that it forks have it as well (`flock`).
+
+    Raises:
+        OSError: somebody has it (EAGAIN, EACCES), or there are no locks here (ENOTSUP and others).
+    """
+    if fcntl is None:
+        raise OSError(errno.ENOTSUP, "this system has no such locks")
+    (fcntl.lockf if of_process else fcntl.flock)(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)

@@ -6,7 +6,6 @@ made from.
 """
 
 import errno
-import fcntl
 import hashlib
 import json
 import os
@@ -18,6 +17,7 @@ from typing import BinaryIO, NamedTuple
 
 import numpy as np
 
+from ppreid.base.environment import lock
 from ppreid.base.errors import ConfigError, DataError, PpreidError, WriteError
 from ppreid.base.records import ImageRecord
 from ppreid.disk.checks import make_folder_for
@@ -181,7 +181,7 @@ def _opened_alone(partial: Path) -> Iterator[BinaryIO]:
         descriptor = not_through_links(str(partial), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC)
     with os.fdopen(descriptor, "r+b") as file:
         try:
-            fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB)  # not flock: workers that outlive a kill would have it too
+            lock(file.fileno(), of_process=True)  # workers that outlive a kill would have it too otherwise
         except OSError as error:
             if error.errno in _HELD:
                 text = f"{partial} is being written by another process; wait for it, or choose another name"

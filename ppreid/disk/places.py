@@ -6,7 +6,6 @@ ran in.
 """
 
 import errno
-import fcntl
 import io
 import os
 import re
@@ -17,6 +16,8 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+
+from ppreid.base.environment import lock
 
 STANDARD_OUTPUT = "-"
 _MOST_LINKS = 40  # as many as Linux follows
@@ -161,7 +162,7 @@ def remove_abandoned(file: Path) -> None:
     with suppress(OSError):
         descriptor = os.open(file, os.O_RDWR | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
         try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            lock(descriptor)
             file.unlink()
         finally:
             os.close(descriptor)
@@ -172,7 +173,7 @@ def _remove_abandoned_folder(folder: Path) -> None:
     with suppress(OSError):
         descriptor = os.open(folder, _FOLDER)
         try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            lock(descriptor)
             found = os.fstat(descriptor)
             if (found.st_uid, stat.S_IMODE(found.st_mode)) == (os.geteuid(), _PRIVATE):
                 shutil.rmtree(folder)
@@ -201,7 +202,7 @@ def _locked_folder(path: Path) -> tuple[int, Path]:
 def _is_kept(descriptor: int) -> bool:
     """Lock a new file; False if somebody was faster and removes it."""
     try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        lock(descriptor)
     except BlockingIOError:
         return False
     except OSError:  # without locks nobody can find it abandoned

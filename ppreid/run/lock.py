@@ -6,7 +6,6 @@ its number by now.
 """
 
 import errno
-import fcntl
 import json
 import os
 import socket
@@ -18,6 +17,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
+from ppreid.base.environment import lock
 from ppreid.base.errors import ConfigError, DataError, PpreidWarning, WriteError, printable
 from ppreid.base.reading import is_there, reading
 from ppreid.disk.checks import make_folder
@@ -97,7 +97,7 @@ def _locked(path: Path) -> int:
         descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC, 0o666)
         try:
             _require_lock_file(descriptor, path)
-            fcntl.lockf(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            lock(descriptor, of_process=True)
         except ConfigError:
             os.close(descriptor)
             raise

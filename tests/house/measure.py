@@ -35,6 +35,7 @@ COMMANDS = {
     "extract": "extract -c run/config.yaml -o model.weights={last} --part train --out train.npy",
     "cluster": "cluster -c run/config.yaml --features train.npy --out labels.csv",
     "convert-weights": "convert_weights {last} other.safetensors -c run/config.yaml",
+    "weights": "weights verify {last}",
     "export": "export -c run/config.yaml -o model.weights={last} --out net --formats paddle",
     "predict": "predict net data/demo/query --out query.npy --runtime paddle",
     "search index": "search index -c run/config.yaml -o model.weights={last} "

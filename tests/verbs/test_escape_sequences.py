@@ -111,6 +111,8 @@ def test_damaged_images_of_evil_names_are_named_as_text(evil, name, on_bad_image
         ["predict", EVIL, EVIL, "--out", "x.npy"],
         ["export", "--to", "fiftyone", "--features", EVIL, "--out", "x"],
         ["convert-weights", EVIL, "x.safetensors"],
+        ["weights", "verify", EVIL],
+        ["weights", "fetch", EVIL],
         [EVIL],
         ["train", f"--{EVIL}"],
     ],

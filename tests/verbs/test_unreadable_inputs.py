@@ -93,6 +93,7 @@ READS = {
     "cluster data.root": Row(["cluster", *tiny(*ROOT), "--out", "x.csv"], 3, "/"),
     "convert-weights IN": Row(["convert-weights", BAD, "x.safetensors", "-c", "tiny.yaml"], 4, ".safetensors"),
     "convert-weights -c": Row(["convert-weights", "net.safetensors", "x.safetensors", "-c", BAD], 2, ".yaml"),
+    "weights verify FILE": Row(["weights", "verify", BAD], 4, ".safetensors"),
     "report RUN": Row(["report", BAD, "--out", "x.html"], 3, "/"),
     "report RUN RUN": Row(["report", "run", BAD, "--out", "x.html"], 3, "/"),
     "doctor -c": Row(["doctor", "-c", BAD], 2, ".yaml"),

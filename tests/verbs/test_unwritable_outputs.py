@@ -29,6 +29,7 @@ WRITES = {
     "cluster --out": ("cluster --features f.npy --out BAD", ".csv"),
     "cluster output_dir": ("cluster --features f.npy -o output_dir=BAD", "/"),
     "convert-weights OUT": ("convert-weights net.safetensors BAD -c tiny.yaml", ".safetensors"),
+    "weights fetch --out": ("weights fetch ISE_M_model.pdparams --out BAD", ".pdparams"),
     "report --out": ("report run --no-images --out BAD", ".html"),
     "doctor --json": ("doctor -c tiny.yaml --data-only --json BAD", ".json"),
     "crops --out": ("crops images/hall --out BAD", "/"),

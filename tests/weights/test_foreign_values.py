@@ -152,6 +152,14 @@ def test_the_doctor_finds_every_bad_file(bad, command, weights, capsys):
     assert re.search(message, capsys.readouterr().out)
 
 
+@pytest.mark.parametrize("bad", sorted(BAD.keys() - {"integers"}))  # which no network takes, but a file may hold
+def test_whoever_verifies_finds_every_bad_file(bad, command, weights, capsys):
+    damage, message = BAD[bad]
+    damage(weights)
+    assert command(["weights", "verify", "W"], weights) == 4
+    assert re.search(message, capsys.readouterr().err)
+
+
 def test_weights_have_one_door():
     """Whatever is looked at there is looked at for every command, also for those that come later (report, ablate)."""
     package = Path(ppreid.__file__).parent
@@ -161,8 +169,8 @@ def test_weights_have_one_door():
         for file in package.rglob("*.py")
         if file.parent.name != "weights" and doors.search(file.read_text(encoding="utf-8"))
     }
-    # the start of a training, a network to use, and a file to rewrite
-    assert users == {"verbs/inputs.py", "verbs/network.py", "verbs/convert_weights.py"}
+    # the start of a training, a network to use, a file to rewrite, and one to look at
+    assert users == {"verbs/inputs.py", "verbs/network.py", "verbs/convert_weights.py", "verbs/weights.py"}
 
 
 def test_the_good_file_is_taken_by_every_command(command, weights, tmp_path):
