@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from ppreid.ise.support_samples import pli_degree as pli_degree
     from ppreid.ise.support_samples import support_samples as support_samples
     from ppreid.neighbours.search import nearest_neighbours as nearest_neighbours
+    from ppreid.verbs.command import load_plugins as load_plugins
     from ppreid.verbs.evaluate import evaluate as evaluate
     from ppreid.verbs.train import train as train
 
@@ -55,6 +56,7 @@ _HOMES = {
     "jaccard_distance": "clustering.jaccard",
     "label_preserving_loss": "ise.objective",
     "load_config": "config.load",
+    "load_plugins": "verbs.command",
     "nearest_neighbours": "neighbours.search",
     "pli_degree": "ise.support_samples",
     "rerank": "evaluation.rerank",

@@ -97,6 +97,10 @@ def main(argv: Sequence[str] | None = None) -> int:
             return ConfigError.exit_code
         args = _parse(arguments)
         log_to_console()
+        if getattr(args, "plugins", ()):
+            from ppreid.verbs.command import load_plugins
+
+            load_plugins(args.plugins)
         if launched_processes() > 1 and arguments[0] not in SEVERAL_PROCESSES:
             raise ConfigError(f"{arguments[0]} runs in one process; start it without paddle.distributed.launch")
         verb_module(arguments[0]).run(args)
@@ -154,7 +158,7 @@ def _parse(arguments: list[str]) -> argparse.Namespace:
         raise ConfigError(unknown_choice("the command", name, VERBS))
     args, unknown = parser([name]).parse_known_args(arguments)
     if unknown:
-        from ppreid.verbs.command import explain_unknown
+        from ppreid.verbs.ending import explain_unknown
 
         raise ConfigError(explain_unknown(unknown, args, args.parser))
     return args

@@ -52,10 +52,7 @@ __all__ = [
 ISE = "ppreid.ise.objective:ise_objective"
 RESNET = "ppreid.models.resnet:resnet"
 _VIT = Backbone(
-    "ppreid.models.vit:vit",
-    keys=("base_width", "drop_path", "position_ratio"),
-    gives_vectors=True,
-    has_positions=True,
+    "ppreid.models.vit:vit", keys=("base_width", "drop_path", "position_ratio"), gives_vectors=True, has_positions=True
 )
 _VIT_ICS = _VIT._replace(wants_chunks=True)
 MARKET = "ppreid.datasets.market1501"  # and those with its layout
@@ -204,6 +201,8 @@ CHOICES: dict[str, Mapping[str, Any]] = {
     "report.projection": PROJECTIONS,
     "eval.protocol": PROTOCOLS,
 }
+
+PLUGINS: dict[str, Any] = {}  # name -> `ppreid.base.plugins.Plugin`: those that this process has loaded
 
 # what an exported network takes; the first one is the default
 LAYOUTS = {

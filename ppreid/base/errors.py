@@ -36,6 +36,10 @@ class ConfigError(PpreidError):
     exit_code = 2
 
 
+class PluginError(ConfigError):
+    """A plugin is not there, cannot be run, or puts wrong rows into the tables."""
+
+
 class DataError(PpreidError):
     """A data set, an image or an array of features is missing, damaged or inconsistent."""
 

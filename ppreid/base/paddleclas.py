@@ -1,9 +1,11 @@
 """Configurations of PaddleClas, where ISE was published: what its keys are here, and its evaluation files."""
 
+import warnings
 from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
 from typing import Any, NamedTuple
 
-from ppreid.base.errors import ConfigError
+from ppreid.base.errors import ConfigError, PpreidWarning
 from ppreid.base.plain_yaml import Key
 
 SECTIONS = ("Global", "Arch", "Loss", "Optimizer", "DataLoader", "Metric", "AMP", "Infer")
@@ -139,6 +141,41 @@ def for_evaluation(
             our_places[tuple(key.split("."))] = places.get(foreign, name)
             taken.append(f"{key}={our_value} ({name})")
     return ours, our_places, taken
+
+
+def without_paddleclas(
+    file: Path,
+    values: dict[str, Any],
+    places: dict[Key, str],
+    overrides: Sequence[str],
+    *,
+    apply: Callable[[dict[str, Any], dict[Key, str], str], None],
+) -> tuple[dict[str, Any], dict[Key, str], Sequence[str]]:
+    """A file of PaddleClas, with overrides in its own keys, as an evaluation of ours, and the other overrides.
+
+    Args:
+        file: for messages.
+        values: of the file, in sections; overrides in its keys are put into them.
+        places: where each of its keys stands.
+        overrides: "a.b=value", in its keys and in ours.
+        apply: puts an override into values and places.
+
+    Raises:
+        ConfigError: a value is not what PaddleClas would take, or a file of ours has overrides in keys of PaddleClas.
+    """
+    foreign = [override for override in overrides if is_foreign_key(override.partition("=")[0])]
+    own = [override for override in overrides if override not in foreign]
+    if not is_foreign(values):
+        if not foreign:
+            return values, places, own
+        names = [override.partition("=")[0].strip() for override in foreign]
+        raise ConfigError(f"-o takes keys of ppreid for {file}\n{advice(names)}")
+    for override in foreign:
+        apply(values, places, override)
+    ours, our_places, taken = for_evaluation(values, places)
+    text = f"{file} is a configuration of PaddleClas; for an evaluation it means {', '.join(taken) or 'nothing'}"
+    warnings.warn(f"{text}; its other keys are not read", PpreidWarning, stacklevel=4)
+    return ours, our_places, own
 
 
 def _at(values: Any, key: Key) -> Any:  # noqa: ANN401

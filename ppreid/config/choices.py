@@ -85,6 +85,11 @@ def _not_of_another_program(value: object) -> object:
 _DEVICE = r"^(auto|cpu|gpu(:\d+)?)$"
 Device = Annotated[str, Field(pattern=_DEVICE), BeforeValidator(_not_of_another_program)]
 
+_PLUGIN, _SHA256 = r"^[A-Za-z0-9_][A-Za-z0-9_-]{0,63}$", "^([0-9a-f]{64})?$"
+Plugins = Annotated[
+    dict[Annotated[str, Field(pattern=_PLUGIN)], Annotated[str, Field(pattern=_SHA256)]], Field(max_length=20)
+]
+
 
 def switched_off(name: str, section: Section, switch: str) -> Iterator[str]:
     """What is wrong where keys of a section are set that a key of 0 switches off."""

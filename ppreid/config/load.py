@@ -5,7 +5,6 @@ both. All problems are reported at once, each with the key, the file and line, w
 """
 
 import os
-import warnings
 from collections.abc import Sequence
 from difflib import get_close_matches
 from pathlib import Path
@@ -14,11 +13,12 @@ from typing import Any
 import yaml
 from pydantic import BaseModel, ValidationError
 
-from ppreid.base.errors import ConfigError, DataError, PpreidWarning, unknown_choice
+from ppreid.base.errors import ConfigError, DataError, PluginError, unknown_choice
 from ppreid.base.plain_yaml import MAX_LETTERS, Key, key_lines, parse_yaml
 from ppreid.base.reading import is_there, reading
 from ppreid.config.choices import SHOWN, explain, key_names
 from ppreid.config.schema import Config, EvaluationConfig, TrainingConfig, text_keys
+from ppreid.tables import CHOICES, PLUGINS
 
 SCHEMAS: dict[str, type[BaseModel]] = {"train": TrainingConfig, "evaluate": EvaluationConfig}
 
@@ -46,6 +46,8 @@ def load_config(path: str | Path, overrides: Sequence[str] = (), *, alone: bool 
         raise DataError(f"{path} does not exist; it belongs to the other files of its folder")
     try:
         written = _checked(Path(path), (), alone=True)
+    except PluginError:
+        raise
     except ConfigError as error:  # nobody who gives the command has written it
         raise DataError(f"{error}\n{path} was written by a command, and was damaged or changed since") from None
     return _checked(Path(path), overrides, alone=True) if overrides else written
@@ -57,9 +59,16 @@ def _checked(file: Path, overrides: Sequence[str], *, alone: bool) -> Config:
     if alone and "base" in values:
         raise DataError(f"{places[('base',)]}: there is a base:, but commands write complete files; it was changed")
     if any(str(name).strip()[:1].isupper() for name in (*values, *overrides)):  # ours begin with a small letter
-        values, places, overrides = _without_paddleclas(file, values, places, overrides)
+        from ppreid.base.paddleclas import without_paddleclas
+
+        values, places, overrides = without_paddleclas(file, values, places, overrides, apply=_apply_override)
     for override in overrides:
         _apply_override(values, places, override)
+    if PLUGINS or values.get("plugins"):
+        from ppreid.base.plugins import settled
+
+        here = settled(values.get("plugins", {}), file, CHOICES, PLUGINS)
+        values |= {} if alone else {"plugins": here}
     task = values.get("task", "train")
     if not isinstance(task, str) or task not in SCHEMAS:
         raise ConfigError(f"{places[('task',)]}: {unknown_choice('task', str(task), SCHEMAS)}")
@@ -70,27 +79,6 @@ def _checked(file: Path, overrides: Sequence[str], *, alone: bool) -> Config:
         problems = [explain(detail, SCHEMAS[task], places, elsewhere) for detail in error.errors()]
         count = "1 problem" if len(problems) == 1 else f"{len(problems)} problems"
         raise ConfigError(f"{count} in {file}\n" + "\n".join(f"  - {line}" for line in problems)) from None
-
-
-def _without_paddleclas(
-    file: Path, values: dict[str, Any], places: dict[Key, str], overrides: Sequence[str]
-) -> tuple[dict[str, Any], dict[Key, str], Sequence[str]]:
-    """A file of PaddleClas, with overrides in its own keys, as an evaluation of ours, and the other overrides."""
-    from ppreid.base import paddleclas
-
-    foreign = [override for override in overrides if paddleclas.is_foreign_key(override.partition("=")[0])]
-    own = [override for override in overrides if override not in foreign]
-    if not paddleclas.is_foreign(values):
-        if not foreign:
-            return values, places, own
-        names = [override.partition("=")[0].strip() for override in foreign]
-        raise ConfigError(f"-o takes keys of ppreid for {file}\n{paddleclas.advice(names)}")
-    for override in foreign:
-        _apply_override(values, places, override)
-    ours, our_places, taken = paddleclas.for_evaluation(values, places)
-    text = f"{file} is a configuration of PaddleClas; for an evaluation it means {', '.join(taken) or 'nothing'}"
-    warnings.warn(f"{text}; its other keys are not read", PpreidWarning, stacklevel=3)
-    return ours, our_places, own
 
 
 def config_text(cfg: Config) -> str:

@@ -15,7 +15,7 @@ from pydantic import BaseModel, Field, ValidationError, model_validator
 from ppreid.base.errors import ConfigError
 from ppreid.base.plain_yaml import Key
 from ppreid.config.beyond import CameraProxiesConfig, EMAConfig, RefineConfig, method_problems, needing_cameras
-from ppreid.config.choices import Device, Section, not_empty, refusal
+from ppreid.config.choices import Device, Plugins, Section, not_empty, refusal
 from ppreid.config.data import AugmentConfig, DataConfig
 from ppreid.config.method import EvaluationModelConfig, ISEConfig, LabelsConfig, MemoryConfig, ModelConfig
 from ppreid.config.run import (
@@ -36,6 +36,8 @@ class RunConfig(Section):
 
     output_dir: Annotated[str, not_empty("output_dir", "name a folder, e.g. output/run")] = "output/run"
     """Folder for everything that the run writes."""
+    plugins: Plugins = {}  # noqa: RUF012 - pydantic gives every section a copy
+    """Plugins that are needed, by name, and their SHA-256, "" for any; --plugin loads them (docs/extending.md)."""
     device: Device = "auto"
     """auto (a GPU if there is one), cpu, gpu or gpu:N."""
     data: DataConfig = DataConfig()

@@ -23,6 +23,7 @@ Effect = Literal["none", "from here on", "refused"]
 # goes on, but is no longer what an uninterrupted run with either value would be.
 EFFECTS: dict[str, Effect] = {
     "output_dir": "none",
+    "plugins": "from here on",  # another version may be a comment or another loss
     "device": "from here on",  # devices round differently
     "deterministic": "from here on",  # so do kernels
     "data.root": "none",  # the names of the images are compared

@@ -2,8 +2,7 @@
 
 import argparse
 import os
-from collections.abc import Iterator, Sequence
-from difflib import get_close_matches
+from collections.abc import Sequence
 from pathlib import Path
 
 from ppreid.base.errors import ConfigError, WeightsError
@@ -11,12 +10,13 @@ from ppreid.base.reading import is_there
 from ppreid.config.load import find_config, load_config
 from ppreid.config.schema import Config, EvaluationConfig, TrainingConfig
 from ppreid.run.log import logger
+from ppreid.tables import CHOICES, PLUGINS
 
 BEST_NETWORK, LAST_NETWORK = "best", "last"  # of a run, as options name them
 
 
 def add_override(parser: argparse.ArgumentParser, *, what: str = "set one key") -> None:
-    """Add -o, which may be given several times.
+    """Add -o and --plugin, which may be given several times.
 
     Args:
         parser: of the verb or of one of its actions.
@@ -25,6 +25,23 @@ def add_override(parser: argparse.ArgumentParser, *, what: str = "set one key") 
     parser.add_argument(
         "-o", "--override", dest="overrides", action="append", default=[], metavar="KEY=VALUE", help=what
     )
+    text = "a .py file, or an installed plugin, with rows for the tables of choices (docs/extending.md)"
+    parser.add_argument("--plugin", dest="plugins", action="append", default=[], metavar="FILE|NAME", help=text)
+
+
+def load_plugins(sources: Sequence[str]) -> None:
+    """Run plugins, whose rows are then choices like those of ppreid; each is run once.
+
+    Args:
+        sources: paths of .py files, or names of plugins that are installed.
+
+    Raises:
+        PluginError: one cannot be found, read or run, or its rows are wrong.
+    """
+    from ppreid.base.plugins import load_plugin
+
+    for source in sources:
+        load_plugin(source, CHOICES, PLUGINS)
 
 
 def add_config_arguments(
@@ -146,7 +163,8 @@ def run_settings(folder: Path, overrides: Sequence[str] = ()) -> Config:
         raise ConfigError(f"{folder} holds no run: it has no {CONFIG}; give the output_dir of a training, or -c FILE")
     cfg = load_config(folder / CONFIG, overrides, alone=True)
     is_elsewhere = any(override.partition("=")[0].strip() == "output_dir" for override in overrides)
-    return cfg if is_elsewhere else cfg.model_copy(update={"output_dir": str(folder)})
+    own = {} if is_elsewhere else {"output_dir": str(folder)}
+    return cfg.model_copy(update={**own, "plugins": {name: plugin.sha256 for name, plugin in PLUGINS.items()}})
 
 
 def for_training(cfg: Config, source: str) -> TrainingConfig:
@@ -167,44 +185,3 @@ def for_training(cfg: Config, source: str) -> TrainingConfig:
 def read_training_config(args: argparse.Namespace) -> TrainingConfig:
     """As `read_config`; a file for evaluation only is an error."""
     return for_training(read_config(args), getattr(args, "run", None) or args.config)
-
-
-def explain_unknown(unknown: Sequence[str], args: argparse.Namespace, parser: argparse.ArgumentParser) -> str:
-    """What to write instead of an argument that a command does not take.
-
-    Args:
-        unknown: the arguments that it does not take.
-        args: what the others mean.
-        parser: of the command, whose name stands in the message.
-    """
-    word, _, value = unknown[0].partition("=")
-    taken = getattr(args, "run", None)  # the value of an unknown option is taken for a run
-    value = value or next((text for text in unknown[1:2] if not text.startswith("-")), taken or "VALUE")
-    refused = f"{parser.prog} does not take {unknown[0]!r}"
-    keys: list[str] = []
-    if hasattr(args, "overrides"):
-        alone = [key for key, _, text in (each.partition("=") for each in args.overrides) if not text]
-        if alone and not word.startswith("-"):
-            return f"{refused}; -o takes KEY=VALUE: -o {alone[0]}={word}"
-        keys = _keys_named(word.lstrip("-").replace("-", "_"))
-    if keys:
-        return f"{refused}; it is a key of the configuration: {' or '.join(f'-o {key}={value}' for key in keys)}"
-    nearest = get_close_matches(word, sorted(_options(parser)), n=1)
-    hint = f"did you mean {nearest[0]}? " if nearest else ""
-    return f"{refused}; {hint}{parser.prog} --help lists all"
-
-
-def _keys_named(name: str) -> list[str]:
-    """Keys of the configuration with this name, or whose last part it is."""
-    from ppreid.verbs.config_reference import config_keys
-
-    return [key.name for key in config_keys() if name in (key.name, key.name.rpartition(".")[2])]
-
-
-def _options(parser: argparse.ArgumentParser) -> Iterator[str]:
-    """Options of a parser and of its actions."""
-    for action in parser._actions:
-        yield from action.option_strings
-        if isinstance(action, argparse._SubParsersAction):
-            for each in action.choices.values():
-                yield from _options(each)

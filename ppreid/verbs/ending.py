@@ -1,8 +1,11 @@
 """How a command ends: a message, an exit code, and nothing left in its streams."""
 
+import argparse
 import signal
 import sys
+from collections.abc import Iterator, Sequence
 from contextlib import suppress
+from difflib import get_close_matches
 from traceback import walk_tb
 
 from ppreid.base.errors import DataError, Interrupted, PpreidError, printable_lines
@@ -72,3 +75,44 @@ def _missing_packages(error: BaseException) -> str:
     from ppreid.doctor.machine import missing_packages
 
     return missing_packages()
+
+
+def explain_unknown(unknown: Sequence[str], args: argparse.Namespace, parser: argparse.ArgumentParser) -> str:
+    """What to write instead of an argument that a command does not take.
+
+    Args:
+        unknown: the arguments that it does not take.
+        args: what the others mean.
+        parser: of the command, whose name stands in the message.
+    """
+    word, _, value = unknown[0].partition("=")
+    taken = getattr(args, "run", None)  # the value of an unknown option is taken for a run
+    value = value or next((text for text in unknown[1:2] if not text.startswith("-")), taken or "VALUE")
+    refused = f"{parser.prog} does not take {unknown[0]!r}"
+    keys: list[str] = []
+    if hasattr(args, "overrides"):
+        alone = [key for key, _, text in (each.partition("=") for each in args.overrides) if not text]
+        if alone and not word.startswith("-"):
+            return f"{refused}; -o takes KEY=VALUE: -o {alone[0]}={word}"
+        keys = _keys_named(word.lstrip("-").replace("-", "_"))
+    if keys:
+        return f"{refused}; it is a key of the configuration: {' or '.join(f'-o {key}={value}' for key in keys)}"
+    nearest = get_close_matches(word, sorted(_options(parser)), n=1)
+    hint = f"did you mean {nearest[0]}? " if nearest else ""
+    return f"{refused}; {hint}{parser.prog} --help lists all"
+
+
+def _keys_named(name: str) -> list[str]:
+    """Keys of the configuration with this name, or whose last part it is."""
+    from ppreid.verbs.config_reference import config_keys
+
+    return [key.name for key in config_keys() if name in (key.name, key.name.rpartition(".")[2])]
+
+
+def _options(parser: argparse.ArgumentParser) -> Iterator[str]:
+    """Options of a parser and of its actions."""
+    for action in parser._actions:
+        yield from action.option_strings
+        if isinstance(action, argparse._SubParsersAction):
+            for each in action.choices.values():
+                yield from _options(each)

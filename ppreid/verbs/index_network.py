@@ -18,7 +18,7 @@ from ppreid.processes.device import use_device
 from ppreid.search.files import CONFIG, NETWORK, Manifest, home, read_manifest
 from ppreid.search.results import SearchResult
 from ppreid.search.threshold import THRESHOLD, judged, read_threshold, write_threshold
-from ppreid.tables import DATASETS
+from ppreid.tables import DATASETS, PLUGINS
 from ppreid.verbs.features import COLOURS, made_with
 from ppreid.verbs.network import WeightsOrigin, trained_network
 from ppreid.weights.files import save_weights
@@ -52,6 +52,10 @@ def write_network(place: Path, cfg: Config, model: ReIDNet) -> None:
         "model": {**network, "weights": NETWORK, "weights_sha256": file_sha256(place / NETWORK)},
         "eval": cfg.eval.model_dump(include=set(EvaluationSettings.model_fields)),
     }
+    if cfg.plugins:
+        from ppreid.base.plugins import digests
+
+        values["plugins"] = digests(PLUGINS, values)
     own = EvaluationConfig.model_validate(values)
     write_text(place / CONFIG, config_text(own))
 

@@ -3,17 +3,19 @@
 import re
 
 import numpy as np
+import paddle
 import pytest
-from pages import ROOT, code_blocks
+from pages import ROOT, code_blocks, commands
 from scipy.sparse import csr_matrix
 
 import ppreid
 from ppreid import contracts, tables
+from ppreid.cli import main
 from ppreid.run.folder import METRICS
 from ppreid.run.metrics import read_metrics
 
 TEXT = (ROOT / "docs" / "extending.md").read_text(encoding="utf-8")
-PROGRAMS = [block for language, block in code_blocks(TEXT) if language == "python"]
+*PROGRAMS, EXERCISE = (block for language, block in code_blocks(TEXT) if language == "python")
 TABLES = ("CLUSTERERS", "MEMORY_UPDATES", "OBJECTIVES", "DATASETS")
 
 
@@ -35,6 +37,7 @@ def run(tiny_config, tmp_path, monkeypatch):
         return names
 
     yield run_program
+    tables.PLUGINS.clear()
     for table, rows in before.items():
         getattr(tables, table).clear()
         getattr(tables, table).update(rows)
@@ -64,3 +67,28 @@ def test_the_program_trains(number, run, tmp_path):
         linked = names["linked_labels"]
         assert linked(pairs + pairs.T, eps=0.5, min_samples=2).tolist() == [0, 0, 0, 1, 1, -1]
         assert linked(pairs + pairs.T, eps=0.5, min_samples=3).tolist() == [0, 0, 0, -1, -1, -1]
+
+
+def test_the_exercise_is_a_plugin_of_twenty_lines_that_is_compared_with_ise(run, tiny_config, tmp_path):
+    (tmp_path / "margin_loss.py").write_text(EXERCISE)
+    assert len([line for line in EXERCISE.splitlines() if line]) <= 20
+    (command,) = [line for line in commands(TEXT) if "ablate.py" in line]
+    words = command.replace("demo.yaml", str(tiny_config)).split()[2:]
+    words[words.index("margin_loss.py")] = str(tmp_path / "margin_loss.py")
+    short = ["-o", "solver.epochs=1", "-o", "solver.iters=1", "--out", str(tmp_path / "out")]
+    assert main(["ablate", *words, *short]) == 0
+    rows = (tmp_path / "out" / "ablation.md").read_text().splitlines()
+    assert [row.split(" | ")[0] for row in rows[2:4]] == ["| ISE (+PIL+LP)", "| Margin"]
+    assert all("(2)" in row for row in rows[2:4])
+
+
+def test_the_loss_of_the_exercise_is_the_cluster_contrast_where_the_margin_is_none(run):
+    rng = np.random.default_rng(0)
+    rows = rng.standard_normal((7, 4))
+    unit = (rows / np.linalg.norm(rows, axis=1, keepdims=True)).astype(np.float32)
+    features, centroids, labels = paddle.to_tensor(unit[:4]), paddle.to_tensor(unit[4:]), np.array([0, 2, 2, 1])
+    loss = run(EXERCISE)["margin_contrast"]
+    terms = loss(features, labels, centroids, 0.5, temperature=0.05, margin=0.0)
+    plain = ppreid.cluster_contrast_loss(features, labels, centroids, temperature=0.05)
+    np.testing.assert_allclose(float(terms.total), float(plain), rtol=1e-5)
+    assert float(loss(features, labels, centroids, 0.5, temperature=0.05, margin=0.2).total) > float(plain)

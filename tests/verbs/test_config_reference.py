@@ -15,7 +15,7 @@ KEYS = {key.name: key for key in config_keys()}
 
 def leaves(values, prefix=""):
     for name, value in values.items():
-        if isinstance(value, dict):
+        if isinstance(value, dict) and value:  # no plugins are a value
             yield from leaves(value, f"{prefix}{name}.")
         else:
             yield prefix + name, value

@@ -104,6 +104,15 @@ READS = {
     "crops --boxes": Row(["crops", "images/hall", "--boxes", BAD, "--out", "x"], 3, ".txt"),
     "crops --detector onnx": Row(["crops", "images/hall", "--detector", f"onnx:{BAD}", "--out", "x"], 4, ".onnx"),
     "crops --detector paddle": Row(["crops", "images/hall", "--detector", f"paddle:{BAD}", "--out", "x"], 4, "/"),
+    **{
+        f"{name} --plugin": Row([*name.split(), *rest, "--plugin", BAD], 2, ".py")
+        for name, rest in {
+            "train": ["-c", "tiny.yaml"],
+            "eval": ["run"],
+            "search query": ["index", "person.png"],
+            "report": ["run"],
+        }.items()
+    },
     "config -c": Row(["config", "-c", BAD], 2, ".yaml"),
 }
 OF_IMAGES = {
