@@ -66,6 +66,11 @@ def make_folder_for(path: Path) -> None:
     check_place(path)
 
 
+def holds(path: Path, content: bytes) -> bool:
+    """Whether a path is a plain file with this content; anything else, such as a pipe, is not read."""
+    return path.is_file() and path.stat().st_size == len(content) and path.read_bytes() == content
+
+
 def _may_write(folder: Path) -> bool:
     return os.access(folder, os.W_OK | os.X_OK, effective_ids=os.access in os.supports_effective_ids)
 

@@ -19,6 +19,7 @@ MANIFEST_FILE, ONNX_FILE = "export.json", "model.onnx"
 STRUCTURE_FILES = ("model.json", "model.pdmodel")  # of Paddle Inference, as paddle 3 and paddle 2 name it
 WEIGHTS_FILE = "model.pdiparams"
 FILES = {"paddle": (*STRUCTURE_FILES, WEIGHTS_FILE), "onnx": (ONNX_FILE,)}  # by format
+EXPORT_FILES = (MANIFEST_FILE, *sum(FILES.values(), ()))
 Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 # the only names an export has; a manifest from elsewhere cannot lead out of its folder
 FileName = Literal["model.json", "model.pdmodel", "model.pdiparams", "model.onnx"]

@@ -14,10 +14,11 @@ import ppreid
 from ppreid.base.errors import ConfigError
 from ppreid.datasets.transforms import IMAGE_MEAN, IMAGE_STD, normalise, resize
 from ppreid.demo.generated import draw_people
-from ppreid.disk.checks import make_folder
-from ppreid.disk.files import explained, file_sha256, replacing, write_text
+from ppreid.disk.checks import holds, make_folder
+from ppreid.disk.files import explained, file_sha256, replacing
 from ppreid.disk.places import temporary_folder
 from ppreid.export.exported import (
+    EXPORT_FILES,
     FILES,
     MANIFEST_FILE,
     ONNX_FILE,
@@ -60,12 +61,13 @@ def write_export(
     weights_sha256: str,
     formats: Sequence[str],
     layout: str = "nhwc-uint8",
+    overwrite: bool = False,
 ) -> list[ParityRow]:
     """Write a network into a folder, unless a format does not compute its features.
 
     Args:
         model: with its weights; on the CPU.
-        output: folder to make; an export that is there is replaced.
+        output: folder to make; what a killed export of the same network left in it is finished.
         height: of the images, in pixels.
         width: of the images, in pixels.
         mean: of the colours that the network was trained with, see `transforms.normalise`.
@@ -74,12 +76,13 @@ def write_export(
         weights_sha256: of the file of the weights, for the description.
         formats: "paddle" (Paddle Inference), "onnx", or both.
         layout: what the exported network takes, a key of LAYOUTS.
+        overwrite: replace another export that is there.
 
     Returns:
         How far every format is from the network.
 
     Raises:
-        ConfigError: a format cannot run the network, or computes something else.
+        ConfigError: a format cannot run the network or computes something else, or `output` holds another export.
         WeightsError: the network gives every image the same features.
         WriteError: the folder cannot be written.
     """
@@ -95,8 +98,10 @@ def write_export(
     )
     with checked_export(model, described, mean=mean, std=std, formats=formats) as (folder, _, rows):
         wanted = [name for kind in formats for name in FILES[kind] if (folder / name).exists()]
-        _write(output, described, {name: (folder / name).read_bytes() for name in wanted})
-    logger.info("written: %s (%s, %s)", output, ", ".join(wanted), MANIFEST_FILE)
+        files = {name: (folder / name).read_bytes() for name in wanted}
+        digests = {name: file_sha256(folder / name) for name in wanted}
+    manifest = Manifest.model_validate({**described.model_dump(), "files": digests}).model_dump_json(indent=2)
+    _write(output, files | {MANIFEST_FILE: f"{manifest}\n".encode()}, overwrite=overwrite)
     return rows
 
 
@@ -196,15 +201,20 @@ def _check_batches(height: int, width: int) -> list[tuple[str, np.ndarray]]:
     return [("noise", noise[:1]), ("noise", noise), ("drawn people", people[:1]), ("drawn people", people)]
 
 
-def _write(output: Path, description: Description, files: dict[str, bytes]) -> None:
-    """Write the files, and last the manifest, without which the folder is no export."""
+def _write(output: Path, files: dict[str, bytes], *, overwrite: bool) -> None:
+    """Write the files, the last of which is the manifest: without it the folder is no export."""
     make_folder(output)
     with explained(output):
-        for name in (MANIFEST_FILE, *sum(FILES.values(), ())):
+        there = [name for name in EXPORT_FILES if (output / name).exists()]
+        other = [name for name in there if not holds(output / name, files.get(name, b""))]
+        if other and not overwrite:
+            raise ConfigError(f"{output} holds another export ({', '.join(other)}); pass --overwrite or another folder")
+        if not other and len(there) == len(files):
+            logger.info("%s is complete already (%s)", output, ", ".join(files))
+            return
+        for name in (MANIFEST_FILE, *other):
             (output / name).unlink(missing_ok=True)
         for name, content in files.items():
             with replacing(output / name) as file:
                 file.write(content)
-        digests = {name: file_sha256(output / name) for name in files}
-        manifest = Manifest.model_validate({**description.model_dump(), "files": digests})
-        write_text(output / MANIFEST_FILE, manifest.model_dump_json(indent=2) + "\n")
+    logger.info("written: %s (%s)", output, ", ".join(files))

@@ -31,6 +31,7 @@ NONFINITE, WITHOUT_LABELS, THRESHOLD = "nonfinite_step_{}.json", "without_labels
 REPLACED = "replaced_run"  # an earlier run, until the one that replaces it has a checkpoint
 _OTHERS = (BAD_IMAGES, RESULTS, CAMERAS, CURVES, ENVIRONMENT, REPORT, WITHOUT_LABELS, THRESHOLD)
 OWN_FILES = (CONFIG, METRICS, LOG, LABELS, LAST, PREVIOUS, BEST, TWIN, *_OTHERS)
+_PATTERNS = (*OWN_FILES, _EPOCH.format("*"), NONFINITE.format("*"), "results_*.json")
 # what would be lost; a start that failed, for example for want of data, leaves only the others
 _WORTH_KEEPING = (METRICS, LABELS, LAST, PREVIOUS, BEST)
 _DISK_ERRORS = {
@@ -52,18 +53,16 @@ def open_run_folder(folder: Path, *, overwrite: bool, resume: bool) -> None:
         OSError: something cannot be moved or removed.
     """
     settle_replaced(folder)  # of a start that was killed
-    remove_leftovers(folder, (*OWN_FILES, _EPOCH.format("*"), NONFINITE.format("*")))
-    earlier = [name for name in OWN_FILES if (folder / name).exists()]
-    if set(earlier) & set(_WORTH_KEEPING) and not (overwrite or resume):
+    remove_leftovers(folder, _PATTERNS)
+    files = {file.name: file for file in own_files(folder)}
+    if files.keys() & set(_WORTH_KEEPING) and not (overwrite or resume):
         raise ConfigError(
-            f"output_dir {folder} holds an earlier run ({', '.join(earlier)}); "
+            f"output_dir {folder} holds an earlier run ({', '.join(files)}); "
             "choose another one (-o output_dir=...), continue it (--resume) or replace it (--overwrite)"
         )
     if overwrite:
-        numbered = [*epoch_checkpoints(folder), *folder.glob(NONFINITE.format("*")), *folder.glob("results_*.json")]
         # LAST decides whether a replaced run is brought back, so it goes first and comes back last
-        earlier.sort(key=LAST.__ne__)
-        _move([*(folder / name for name in earlier), *numbered], folder / REPLACED)
+        _move(sorted(files.values(), key=lambda file: file.name != LAST), folder / REPLACED)
 
 
 def settle_replaced(folder: Path) -> None:
@@ -73,7 +72,7 @@ def settle_replaced(folder: Path) -> None:
     nothing.
 
     Raises:
-        OSError: something cannot be moved or removed.
+        OSError: it cannot.
     """
     replaced = folder / REPLACED
     if not replaced.is_dir():
@@ -89,6 +88,11 @@ def _move(files: Sequence[Path], folder: Path) -> None:
     for file in files:
         os.replace(file, folder / file.name)
     sync_folder(folder)
+
+
+def own_files(folder: Path) -> list[Path]:
+    """The files of a run that are in its folder."""
+    return [file for pattern in _PATTERNS for file in sorted(folder.glob(pattern))]
 
 
 def epoch_checkpoints(folder: Path) -> list[Path]:
@@ -123,11 +127,6 @@ def disk_errors_explained(folder: Path) -> Iterator[None]:
 def write_labels(path: Path, image_paths: Sequence[str], labels: np.ndarray) -> None:
     """Write pseudo labels as CSV: path, cluster (-1 for outliers)."""
     write_csv(path, ("path", "cluster"), zip(image_paths, labels.tolist(), strict=True))
-
-
-def write_camera_names(path: Path, names: Sequence[str]) -> None:
-    """Write the names of cameras as CSV: camid (from 0, as in records), name."""
-    write_csv(path, ("camid", "name"), enumerate(names))
 
 
 _PACKAGES = ("numpy", "scipy", "scikit-learn", "numba", "Pillow")

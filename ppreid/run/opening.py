@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from ppreid.base.environment import launched_processes
+from ppreid.base.errors import ConfigError
 from ppreid.base.records import ImageRecord
 from ppreid.disk.files import write_text
 from ppreid.processes.ranks import Ranks, joined_ranks
@@ -20,6 +21,7 @@ from ppreid.run.folder import (
     METRICS,
     disk_errors_explained,
     open_run_folder,
+    own_files,
     settle_replaced,
     write_environment,
 )
@@ -43,6 +45,25 @@ class OpenRun(NamedTuple):
     folder: Path
     ranks: Ranks
     stop: StopSignals
+
+
+def refuse_replaced(folder: Path, inputs: Sequence[Path]) -> None:
+    """Refuse to replace a run that the new one reads.
+
+    Args:
+        folder: of the run that is to be replaced; need not exist.
+        inputs: files that the new run reads.
+
+    Raises:
+        ConfigError: one of them is a file of the earlier run.
+    """
+    own = {os.path.realpath(file) for file in own_files(folder)}
+    for path in inputs:
+        if os.path.realpath(path) in own:
+            raise ConfigError(
+                f"{path} belongs to the run in {folder}, which --overwrite replaces, and the new run reads it; "
+                "copy it to another place first, or choose another output_dir"
+            )
 
 
 @contextmanager

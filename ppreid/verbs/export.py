@@ -95,7 +95,7 @@ def export(
         output: folder to make.
         formats: "paddle" (Paddle Inference), "onnx", or both.
         layout: what the exported network takes, a key of LAYOUTS.
-        overwrite: replace an earlier export in `output`.
+        overwrite: replace another export in `output`; without it, one that a kill left unfinished is finished.
 
     Returns:
         How far every format is from the network.
@@ -109,7 +109,7 @@ def export(
 
     if layout not in LAYOUTS:
         raise ConfigError(unknown_choice("--layout", layout, LAYOUTS))
-    _check_request(output, formats, Path(cfg.model.weights), overwrite)
+    _check_request(output, formats, Path(cfg.model.weights))
     use_device("cpu")
     model, weights = trained_network(cfg.model, cfg.data)
     return write_export(
@@ -123,12 +123,13 @@ def export(
         weights_sha256=weights.sha256,
         formats=formats,
         layout=layout,
+        overwrite=overwrite,
     )
 
 
-def _check_request(output: Path, formats: Sequence[str], weights: Path, overwrite: bool) -> None:
+def _check_request(output: Path, formats: Sequence[str], weights: Path) -> None:
     """Refuse before the work what would be refused after it."""
-    from ppreid.export.exported import FILES, MANIFEST_FILE
+    from ppreid.export.exported import EXPORT_FILES
     from ppreid.export.network import require_onnx
 
     for name in formats or ("",):
@@ -137,10 +138,8 @@ def _check_request(output: Path, formats: Sequence[str], weights: Path, overwrit
     check_folder(output)
     if output.exists() and not output.is_dir():
         raise ConfigError(f"{output} is a file; give a folder for the export")
-    earlier = [name for name in (MANIFEST_FILE, *sum(FILES.values(), ())) if (output / name).exists()]
-    if earlier and not overwrite:
-        raise ConfigError(f"{output} holds an export ({', '.join(earlier)}); pass --overwrite or another folder")
-    for name in earlier:
-        refuse_inputs("--out", output / name, [weights])
+    for name in EXPORT_FILES:
+        if (output / name).exists():
+            refuse_inputs("--out", output / name, [weights])
     if "onnx" in formats:
         require_onnx(otherwise=", or leave onnx out of --formats")

@@ -12,10 +12,10 @@ from ppreid.config.data import DataConfig
 from ppreid.config.method import ModelConfig
 from ppreid.datasets.image_dataset import without_unreadable
 from ppreid.datasets.summary import summarise_split
+from ppreid.disk.csv_table import write_csv
 from ppreid.disk.files import write_text
 from ppreid.disk.outputs import CAMERAS_CSV, SKIPPED_TXT, Output, check_outputs
 from ppreid.models.reid_net import ReIDNet
-from ppreid.run.folder import write_camera_names
 
 logger = logging.getLogger("ppreid")
 
@@ -43,7 +43,7 @@ def read_split(
         logger.info("%s", note)
     if camera_list and contents.camera_names:
         check_outputs([Output("", camera_list, CAMERAS_CSV)], overwrite=overwrite, inputs=own_tables(cfg))
-        write_camera_names(camera_list, contents.camera_names)
+        write_csv(camera_list, ("camid", "name"), enumerate(contents.camera_names))
     for text in summary.warnings:
         warnings.warn(text, PpreidWarning, stacklevel=2)
     return found

@@ -9,7 +9,7 @@ from ppreid.base.errors import ConfigError, DataError, PpreidError, PpreidWarnin
 from ppreid.config.load import load_config
 from ppreid.run.checkpoint import read_checkpoint
 from ppreid.run.checkpoint_set import ASIDE, AUTO
-from ppreid.run.folder import BEST, ENVIRONMENT, LAST, METRICS, REPLACED, epoch_checkpoint
+from ppreid.run.folder import BEST, CAMERAS, ENVIRONMENT, LABELS, LAST, METRICS, REPLACED, epoch_checkpoint
 from ppreid.run.metrics import read_metrics
 from ppreid.run.rows import best_row
 from ppreid.verbs.train import train
@@ -55,6 +55,31 @@ def test_overwriting_costs_nothing_when_the_new_run_cannot_start(again, finished
         train(load_config(config, [*options, f"output_dir={run}", wrong]), overwrite=True)
     after = {file.name: file.read_bytes() for file in run.iterdir()}
     assert after == before
+
+
+INPUTS = {"model.weights": BEST, "data.camera_folder.csv": CAMERAS, "data.camera_folder.tracks": LABELS}
+
+
+@pytest.mark.parametrize("key", INPUTS)
+def test_a_run_that_the_new_one_reads_is_not_replaced(again, finished, tmp_path, key):
+    run, _ = again
+    (tmp_path / "link").symlink_to(run / INPUTS[key])
+    (run / INPUTS[key]).touch()
+    before = {file.name: file.read_bytes() for file in run.iterdir()}
+    config, options, _ = finished
+    for name in (run / INPUTS[key], tmp_path / "link"):
+        cfg = load_config(
+            config,
+            [
+                *options,
+                f"output_dir={run}",
+                f"{key}={name}",
+                *(["data.camera_folder.camera=csv"] if key.endswith("csv") else []),
+            ],
+        )
+        with pytest.raises(ConfigError, match=f"{name.name} belongs to the run in .*copy it to another place"):
+            train(cfg, overwrite=True)
+    assert {file.name: file.read_bytes() for file in run.iterdir()} == before
 
 
 def test_overwriting_leaves_nothing_of_the_replaced_run(again):

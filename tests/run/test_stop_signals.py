@@ -3,6 +3,7 @@ import signal
 import subprocess
 import sys
 import time
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -21,8 +22,9 @@ from ppreid.run.stop import stop_signals
         (signal.SIGXCPU, 152),
     ],
 )
-def test_a_signal_is_only_noted_outside_of_what_may_be_interrupted(number, code):
-    before = signal.getsignal(number)
+def test_a_signal_is_only_noted_outside_of_what_may_be_interrupted(number, code, request):
+    # under nohup SIGHUP is ignored, and stays so
+    request.addfinalizer(partial(signal.signal, number, signal.signal(number, signal.SIG_DFL)))
     with pytest.raises(Interrupted, match=f"stopped by {number.name}") as caught, stop_signals() as stop:
         assert stop.requested == 0
         stop.check()
@@ -30,7 +32,7 @@ def test_a_signal_is_only_noted_outside_of_what_may_be_interrupted(number, code)
         assert stop.requested == number
         stop.check()
     assert caught.value.exit_code == code
-    assert signal.getsignal(number) == before
+    assert signal.getsignal(number) == signal.SIG_DFL
 
 
 def test_what_may_be_interrupted_ends_at_once():

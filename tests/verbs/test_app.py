@@ -9,10 +9,10 @@ from ppreid import tables
 from ppreid.base.errors import ClusteringError, ConfigError, DataError, PpreidWarning, TrainingError
 from ppreid.config.load import load_config
 from ppreid.disk.tensor_file import load_tensors
-from ppreid.ise import memory
 from ppreid.run.checkpoint_set import AUTO
 from ppreid.run.folder import BAD_IMAGES, BEST, CONFIG, ENVIRONMENT, LABELS, LAST, LOG, METRICS, PREVIOUS, RESULTS
 from ppreid.run.metrics import read_metrics
+from ppreid.training import loop
 from ppreid.verbs.evaluate import evaluate
 from ppreid.verbs.train import train
 
@@ -77,7 +77,7 @@ def test_a_resumed_run_equals_an_uninterrupted_one(tiny_config, tmp_path, monkey
     train(load_config(tiny_config))
     stopped = tmp_path / "stopped"
     cfg = load_config(tiny_config, [f"output_dir={stopped}"])
-    real, calls = memory.ClusterMemory, []
+    real, calls = loop.ClusterMemory, []
 
     def stop_in_second_epoch(*args, **kwargs):
         calls.append(1)
@@ -85,10 +85,10 @@ def test_a_resumed_run_equals_an_uninterrupted_one(tiny_config, tmp_path, monkey
             raise KeyboardInterrupt
         return real(*args, **kwargs)
 
-    monkeypatch.setattr(memory, "ClusterMemory", stop_in_second_epoch)
+    monkeypatch.setattr(loop, "ClusterMemory", stop_in_second_epoch)
     with pytest.raises(KeyboardInterrupt):
         train(cfg)
-    monkeypatch.setattr(memory, "ClusterMemory", real)
+    monkeypatch.setattr(loop, "ClusterMemory", real)
     train(cfg, resume=AUTO)
     assert without_seconds(tmp_path / "run") == without_seconds(stopped)
     same_tensors(tmp_path / "run" / LAST, stopped / LAST)
