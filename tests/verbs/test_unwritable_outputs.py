@@ -20,6 +20,7 @@ WRITES = {
     "eval output_dir": (f"eval {TINY} -o output_dir=BAD", "/"),
     "extract --out": (f"extract {TINY} --part query --out BAD", ".npy"),
     "export --out": (f"export {TINY} --formats paddle --out BAD", "/"),
+    "export --for": (f"export {TINY} --for boxmot --out BAD", ".onnx"),
     "export --to fiftyone --out": ("export --to fiftyone --features images.npy --out BAD", "/"),
     "predict --out": ("predict net person.png --runtime paddle --out BAD", ".npy"),
     "search index --out": (f"search index {TINY} --out BAD", "/"),
