@@ -15,9 +15,8 @@ from ppreid.export.inputs import pixels_into
 from ppreid.tables import LAYOUTS
 
 MAX_BYTES = 1 << 16  # of export.json, which has about 1,500; what comes behind is not read
-MANIFEST_FILE, ONNX_FILE = "export.json", "model.onnx"
 STRUCTURE_FILES = ("model.json", "model.pdmodel")  # of Paddle Inference, as paddle 3 and paddle 2 name it
-WEIGHTS_FILE = "model.pdiparams"
+MANIFEST_FILE, ONNX_FILE, WEIGHTS_FILE = "export.json", "model.onnx", "model.pdiparams"
 FILES = {"paddle": (*STRUCTURE_FILES, WEIGHTS_FILE), "onnx": (ONNX_FILE,)}  # by format
 EXPORT_FILES = (MANIFEST_FILE, *sum(FILES.values(), ()))
 Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
