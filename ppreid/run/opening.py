@@ -47,7 +47,7 @@ class OpenRun(NamedTuple):
     stop: StopSignals
 
 
-def refuse_replaced(folder: Path, inputs: Sequence[Path]) -> None:
+def _refuse_replaced(folder: Path, inputs: Sequence[Path]) -> None:
     """Refuse to replace a run that the new one reads.
 
     Args:
@@ -67,18 +67,21 @@ def refuse_replaced(folder: Path, inputs: Sequence[Path]) -> None:
 
 
 @contextmanager
-def open_run(folder: Path, *, overwrite: bool, resume: str) -> Iterator[OpenRun]:
+def open_run(folder: Path, *, overwrite: bool, resume: str, inputs: Sequence[Path] = ()) -> Iterator[OpenRun]:
     """Join the processes of a run, hear signals, and have the folder while the block runs.
 
     Args:
         folder: of the run, made if it is not there.
         overwrite: replace an earlier run in it.
         resume: see `find_checkpoint`; "" starts a run.
+        inputs: files that the run reads.
 
     Raises:
-        PpreidError: the folder belongs to another run, or cannot be written.
+        PpreidError: the folder belongs to another run or cannot be written, or an input would be replaced with it.
         Interrupted: a signal came.
     """
+    if overwrite:
+        _refuse_replaced(folder, inputs)
     with (
         stop_signals(repeats_end=launched_processes() == 1) as stop,
         joined_ranks() as ranks,

@@ -104,16 +104,15 @@ def train(cfg: TrainingConfig, *, overwrite: bool = False, resume: str = "") -> 
     from ppreid.run.checkpoint import image_facts, images_digest
     from ppreid.run.folder import BAD_IMAGES, CAMERAS
     from ppreid.run.metrics import require_visualdl
-    from ppreid.run.opening import open_run, read_beginning, refuse_replaced, write_facts
+    from ppreid.run.opening import open_run, read_beginning, write_facts
     from ppreid.training import loop
     from ppreid.verbs.inputs import own_tables, read_split
 
     if cfg.log.visualdl:
         require_visualdl()
     folder, device = Path(cfg.output_dir), use_device(cfg.device)
-    if overwrite:
-        refuse_replaced(folder, [*own_tables(cfg.data), *([Path(cfg.model.weights)] if cfg.model.weights else [])])
-    with open_run(folder, overwrite=overwrite, resume=resume) as opened:
+    inputs = [*own_tables(cfg.data), Path(cfg.model.weights)]
+    with open_run(folder, overwrite=overwrite, resume=resume, inputs=inputs) as opened:
         ranks = opened.ranks
         logger.info("device: %s%s, output: %s", device, f", {ranks.count} processes" * (ranks.count > 1), folder)
         _require_of_device(cfg, device)
