@@ -166,8 +166,13 @@ class Guard(Protocol):
 class ImageFeatures(Protocol):
     """Images to features with a network that is already chosen, for reports."""
 
-    def __call__(self, records: Sequence[ImageRecord], /, *, description: str = ...) -> np.ndarray:
-        """Records (N,) to features (N, D) float32 unit rows; `description` is shown with the progress."""
+    def __call__(
+        self, records: Sequence[ImageRecord], /, *, description: str = ..., held: Mapping[int, Any] | None = ...
+    ) -> np.ndarray:
+        """Records (N,) to features (N, D) float32 unit rows.
+
+        `description` is shown with the progress; images in `held`, by row, are in memory and not in files.
+        """
 
 
 class Projection(Protocol):

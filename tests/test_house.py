@@ -16,7 +16,7 @@ from ppreid.cli import VERBS
 
 FILES = sorted(PACKAGE.rglob("*.py"))
 FLOORS = law.floors()
-CONFIGURED = ("config", "wiring", "verbs", "cli")  # all others take plain keyword arguments
+CONFIGURED = ("config", "wiring", "verbs", "api", "cli")  # all others take plain keyword arguments
 
 
 def room_of(module: str) -> str:

@@ -110,7 +110,7 @@ def find_config(path: str | Path) -> Path:
     if is_name and (found := _named(wanted.name)):
         return found
     names = sorted({file.name for folder in config_folders() for file in folder.rglob("*.yaml")})
-    nearest = get_close_matches(wanted.name, names, n=1)
+    nearest = get_close_matches(wanted.name if wanted.suffix else f"{wanted.name}.yaml", names, n=1)
     hint = f" Did you mean {nearest[0]}?" if nearest else ""
     raise ConfigError(f"no file {path} (working directory {Path.cwd()}).{hint} There are: {', '.join(names) or 'none'}")
 
@@ -136,8 +136,9 @@ def _read_with_bases(file: Path, chain: tuple[Path, ...]) -> tuple[dict[str, Any
     if base is None:
         return values, places
     base_file = file.parent / str(base)
-    if not is_there(base_file, ConfigError):
-        found = _named(base_file.name)  # of a file that was copied to another folder
+    if os.path.isdir(base_file) or not is_there(base_file, ConfigError):
+        # a name, as behind -c; or a path in a file that was copied to another folder
+        found = _named(base_file.name)
         if found is None:
             raise ConfigError(f"{places[('base',)]}: base file {base_file} does not exist")
         base_file = found

@@ -1,9 +1,10 @@
 """A data set of image files, and the search for damaged ones."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
+from PIL import Image
 
 from ppreid.base.errors import DataError
 from ppreid.base.records import ImageRecord, ReIDSplit
@@ -15,17 +16,26 @@ Key = int | tuple[int, int, int]  # of an image, see ImageDataset
 class ImageDataset:
     """Images of one part of a data set, read and transformed when they are asked for."""
 
-    def __init__(self, records: Sequence[ImageRecord], transform: Callable[..., np.ndarray], *, seed: int = 0) -> None:
+    def __init__(
+        self,
+        records: Sequence[ImageRecord],
+        transform: Callable[..., np.ndarray],
+        *,
+        seed: int = 0,
+        held: Mapping[int, Image.Image] | None = None,
+    ) -> None:
         """Keep the records; nothing is read yet.
 
         Args:
             records: the images.
             transform: `transform(image)` for evaluation or `transform(image, rng)` for training, an array (3, H, W).
             seed: seed of the run, the same in all of its processes, which draw different images of a batch.
+            held: images that are in memory and not in the files of their records, by index; RGB.
         """
         self.records = tuple(records)
         self.transform = transform
         self.seed = seed
+        self.held = held or {}
 
     def __len__(self) -> int:
         """Number of images."""
@@ -49,8 +59,11 @@ class ImageDataset:
             index, epoch, draw = key
             # draw + 1, because the loader draws its batches from (seed, epoch, 0)
             rng = np.random.default_rng([self.seed, epoch, draw + 1])
-            return self.transform(load_image(self.records[index].path), rng), index
-        return self.transform(load_image(self.records[key].path)), key
+            return self.transform(self._image(index), rng), index
+        return self.transform(self._image(key)), key
+
+    def _image(self, index: int) -> Image.Image:
+        return self.held.get(index) or load_image(self.records[index].path)
 
 
 def index_of(key: Key) -> int:

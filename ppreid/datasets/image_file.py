@@ -6,7 +6,7 @@ import os
 import stat
 import struct
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 
 import numpy as np
@@ -36,6 +36,8 @@ _TURNS = {
 }
 _LONGEST = 400  # letters of a path that a message shows
 
+Source = str | os.PathLike[str] | Image.Image | np.ndarray  # where an image is: in a file, or in memory
+
 
 def load_image(path: str) -> Image.Image:
     """Read an image file as 8-bit RGB, upright.
@@ -54,9 +56,46 @@ def load_image(path: str) -> Image.Image:
         DataError: the file cannot be read, with path and reason in one line.
     """
     with open_image(path) as image:
-        upright = _to_rgb(image)
-        turn = turn_of(image)
-        return upright if turn is None else upright.transpose(turn)
+        return _upright(image)
+
+
+def named_images(images: Source | Iterable[Source]) -> tuple[list[str], dict[int, Image.Image]]:
+    """Names of images, and the images themselves where they are in memory and not in files.
+
+    Args:
+        images: one or several. Of a file its path; an image of Pillow, which is taken as `load_image` would take its
+            file, EXIF data included; or an array (H, W, 3) uint8, RGB and upright. (N, H, W, 3) are several.
+
+    Returns:
+        The paths, and "image 3" for one in memory (from 0); RGB images by their place in that list.
+
+    Raises:
+        DataError: an image in memory is of another kind; nothing is said of files.
+    """
+    is_one = isinstance(images, str | os.PathLike | Image.Image) or (isinstance(images, np.ndarray) and images.ndim < 4)
+    names, held = [], {}
+    for number, image in enumerate([images] if is_one else images):  # type: ignore[arg-type]
+        if isinstance(image, str | os.PathLike):
+            names.append(os.fspath(image))
+        else:
+            names.append(f"image {number}")
+            held[number] = _in_memory(image, names[-1])
+    return names, held
+
+
+def _in_memory(image: object, name: str) -> Image.Image:
+    """An image of Pillow or an array as 8-bit RGB, upright."""
+    if isinstance(image, np.ndarray):
+        if image.ndim != 3 or image.shape[2] != 3 or image.dtype != np.uint8 or 0 in image.shape:
+            found = f"an array of {image.dtype}, {image.shape}"
+            raise DataError(f"{name} is {found}; give RGB as uint8 of shape (height, width, 3)")
+        return Image.fromarray(np.ascontiguousarray(image))
+    if not isinstance(image, Image.Image):
+        raise DataError(f"{name} is a {type(image).__name__}; give a path, an image of Pillow or a numpy array")
+    try:
+        return Image.fromarray(np.array(_upright(image)))  # without EXIF data: they would turn it once more
+    except DECODE_ERRORS as error:
+        raise DataError(f"cannot read {name}: {printable(_reason(error, name))}") from error
 
 
 @contextmanager
@@ -124,6 +163,13 @@ def _count_scans(path: str) -> int:
             count += (before + block).count(b"\xff\xda")
             before = block[-1:]
     return count
+
+
+def _upright(image: Image.Image) -> Image.Image:
+    """As 8-bit RGB, turned as its EXIF data say."""
+    upright = _to_rgb(image)
+    turn = turn_of(image)
+    return upright if turn is None else upright.transpose(turn)
 
 
 def _to_rgb(image: Image.Image) -> Image.Image:

@@ -2,6 +2,7 @@
 
 import io
 from base64 import b64encode
+from collections.abc import Mapping
 from typing import NamedTuple
 
 import numpy as np
@@ -152,9 +153,9 @@ MAX_BYTES = 2600  # what keeps a page of 5,000 pictures below 20 MB; few crops o
 class Thumbnails:
     """Pictures as data URIs, each file read once."""
 
-    def __init__(self) -> None:
-        """Nothing is read yet."""
-        self._uris: dict[str, str] = {}
+    def __init__(self, held: Mapping[str, Image.Image] | None = None) -> None:
+        """Nothing is read yet; what is in memory already is not looked for in files."""
+        self._uris: dict[str, str] = {name: _data_uri(image.copy()) for name, image in (held or {}).items()}
 
     def uri(self, path: str) -> str:
         """The picture of a file as a JPEG data URI; "" if the file cannot be read."""

@@ -43,6 +43,24 @@ def log_to_console() -> None:
     logger.propagate = False
 
 
+@contextmanager
+def root_logger_kept() -> Iterator[None]:
+    """Leave the root logger to the program: paddle, once it is imported, gives it a level and a handler, and warns."""
+    root = logging.getLogger()
+    level, handlers = root.level, root.handlers[:]
+    for text in _PADDLE_CHATTER:
+        warnings.filterwarnings("ignore", message=text, category=UserWarning)
+    yield
+    root.setLevel(level)
+    root.handlers[:] = handlers
+
+
+def import_paddle_quietly() -> None:
+    """Import paddle, see `root_logger_kept`."""
+    with root_logger_kept():
+        import paddle  # noqa: F401
+
+
 def leave_standard_output_to(*outputs: Path | None) -> None:
     """Show results on standard error where one of the outputs, such as their JSON, goes to standard output."""
     if any(path and is_standard_output(path) for path in outputs):

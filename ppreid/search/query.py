@@ -3,15 +3,18 @@
 import logging
 import os
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 import numpy as np
+from PIL import Image
 
 from ppreid.base.errors import ConfigError, DataError, PpreidWarning, unknown_choice
 from ppreid.base.reading import is_there
 from ppreid.base.records import ImageRecord
+from ppreid.contracts import ImageFeatures
 from ppreid.datasets.image_dataset import find_unreadable
+from ppreid.datasets.image_file import Source, named_images
 from ppreid.datasets.image_folder import find_images
 from ppreid.search.files import Manifest, read_lists, read_parts
 from ppreid.search.gallery import GallerySearch, InvertedLists
@@ -29,7 +32,7 @@ class IndexSearch:
         folder: Path,
         manifest: Manifest,
         *,
-        extract: Callable[[Sequence[ImageRecord]], np.ndarray],
+        extract: ImageFeatures,
         skip_unreadable: bool,
         num_workers: int,
         show_times: bool = True,
@@ -67,7 +70,7 @@ class IndexSearch:
 
     def search(
         self,
-        queries: Sequence[str | Path],
+        queries: Source | Iterable[Source],
         *,
         k: int = 10,
         min_similarity: float = -1.0,
@@ -78,7 +81,8 @@ class IndexSearch:
         """Find the most similar images for every query; a query that is in the index is not its own match.
 
         Args:
-            queries: image files, or folders, which are searched with their subfolders.
+            queries: image files, or folders, which are searched with their subfolders; or images in memory, see
+                `named_images`, which are never in the index.
             k: images per query, at most.
             min_similarity: least cosine of a match, -1 to 1.
             camera: name of the camera of queries that are not in the index; None is unknown.
@@ -95,13 +99,13 @@ class IndexSearch:
         num_probes = DEFAULT_PROBES if num_probes is None else num_probes
         if k < 1 or num_probes < 1 or not -1 <= min_similarity <= 1:
             raise ConfigError("search needs k and num_probes of at least 1, and a min_similarity from -1 to 1")
-        records = self._query_records(queries, self._camid(camera))
+        records, held = self._query_records(queries, self._camid(camera))
         camids = np.array([record.camid for record in records])
         if other_cameras and (camids < 0).any():
             path = records[int(np.argmin(camids))].path
             raise ConfigError(f"the camera of query {path} is not known: it is not in the index; name it with --camera")
         answers = self._gallery.nearest(
-            self._extract(records),
+            self._extract(records, held=held),
             k,
             own_rows=np.array([self._row_of.get(record.path, -1) for record in records]),
             own_cameras=camids if other_cameras else np.full(len(records), -1),
@@ -115,10 +119,17 @@ class IndexSearch:
             results.append(SearchResult(record.path, self._camera(record.camid), matches, record.time))
         return results
 
-    def _query_records(self, queries: Sequence[str | Path], camid: int) -> list[ImageRecord]:
+    def _query_records(
+        self, queries: Source | Iterable[Source], camid: int
+    ) -> tuple[list[ImageRecord], dict[int, Image.Image]]:
         """Images of files and folders, each once, with absolute paths and the cameras that are known."""
-        paths: dict[str, None] = {}
-        for query in map(Path, queries):
+        names, held = named_images(queries)
+        paths: dict[str, Image.Image | None] = {}
+        for number, name in enumerate(names):
+            if number in held:
+                paths[name] = held[number]
+                continue
+            query = Path(name)
             is_folder = os.path.isdir(query)  # never raises, unlike that of pathlib
             if not is_folder and not is_there(query, DataError):
                 raise DataError(f"there is no query {query}; give images, or folders of images")
@@ -127,14 +138,19 @@ class IndexSearch:
         rows = [self._row_of.get(path, -1) for path in paths]
         known = [(int(self._camids[row]), float(self._times[row])) if row >= 0 else (camid, -1.0) for row in rows]
         records = [ImageRecord(path, -1, number, time=time) for path, (number, time) in zip(paths, known, strict=True)]
-        if not self._skip_unreadable:
-            return records
-        unreadable = dict(find_unreadable(records, num_workers=self._num_workers))
+        if self._skip_unreadable:
+            records = self._readable(records, [record for record in records if paths[record.path] is None])
+        shown = [paths[record.path] for record in records]
+        return records, {row: image for row, image in enumerate(shown) if image is not None}
+
+    def _readable(self, records: list[ImageRecord], in_files: Sequence[ImageRecord]) -> list[ImageRecord]:
+        """Without those whose file cannot be read."""
+        unreadable = {in_files[row]: text for row, text in find_unreadable(in_files, num_workers=self._num_workers)}
         if len(unreadable) == len(records):
             raise DataError(f"all {len(records)} queries are unreadable, e.g.: {next(iter(unreadable.values()))}")
         for reason in unreadable.values():
-            warnings.warn(f"a query is left out: {reason}", PpreidWarning, stacklevel=4)
-        return [record for row, record in enumerate(records) if row not in unreadable]
+            warnings.warn(f"a query is left out: {reason}", PpreidWarning, stacklevel=5)
+        return [record for record in records if record not in unreadable]
 
     def _camid(self, name: str | None) -> int:
         if name is not None and name not in self._cameras:

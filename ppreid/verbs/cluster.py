@@ -67,15 +67,11 @@ def cluster(
     Raises:
         PpreidError: what its message says; the subclass tells the kind.
     """
-    from ppreid import tables, wiring
-    from ppreid.base.progress import Stopwatch
-    from ppreid.clustering.labels import log_giant_cluster, require_clusters
-    from ppreid.clustering.quality import clustering_statistics, pseudo_label_quality
+    from ppreid.clustering.quality import pseudo_label_quality
     from ppreid.disk.features import read_features
     from ppreid.neighbours.checks import check_not_collapsed
     from ppreid.processes.device import available_memory, warn_if_labels_do_not_fit
     from ppreid.run.folder import LABELS, write_labels
-    from ppreid.training.pseudo_labels import assign_pseudo_labels
 
     folder = Path(cfg.output_dir)
     if not sweep:
@@ -88,6 +84,28 @@ def cluster(
     if sweep:
         _print_sweep(data, cfg, sweep, pids)
         return None
+    labels = pseudo_labels(cfg, data)
+    if pids is not None:
+        logger.info("%s", _quality_line(pseudo_label_quality(labels, pids)))
+    output = output or folder / LABELS
+    write_labels(output, data.names, labels)
+    logger.info("written: %s", output)
+    return labels
+
+
+def pseudo_labels(cfg: TrainingConfig, data: Features) -> np.ndarray:
+    """Labels (N,) of features, -1 for outliers, as the labels section says.
+
+    Raises:
+        ClusteringError: there is no cluster.
+        DataError: the features are not usable, see `check_features`, or tracks are missing.
+    """
+    from ppreid import tables, wiring
+    from ppreid.base.progress import Stopwatch
+    from ppreid.clustering.labels import log_giant_cluster, require_clusters
+    from ppreid.clustering.quality import clustering_statistics
+    from ppreid.training.pseudo_labels import assign_pseudo_labels
+
     watch = Stopwatch()
     graph = wiring.track_graph(cfg.labels, _records(data))
     distance, clusterer = wiring.distance(cfg.labels, epoch=1, graph=graph), wiring.clusterer(cfg.labels)
@@ -100,12 +118,7 @@ def cluster(
     clusters, outliers, largest = clustering_statistics(labels)
     logger.info("%d clusters, %d outliers, largest %d", clusters, outliers, largest)
     log_giant_cluster(labels, eps=cfg.labels.eps if tables.CLUSTERERS[cfg.labels.clusterer].looks_at_eps else None)
-    if pids is not None:
-        logger.info("%s", _quality_line(pseudo_label_quality(labels, pids)))
     logger.info("%s", " ".join(f"{name} {seconds:.1f}s" for name, seconds in watch.seconds.items()))
-    output = output or folder / LABELS
-    write_labels(output, data.names, labels)
-    logger.info("written: %s", output)
     return labels
 
 

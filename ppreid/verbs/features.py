@@ -3,7 +3,7 @@
 import hashlib
 import json
 import logging
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +12,7 @@ from ppreid import tables, wiring
 from ppreid.base.records import ImageRecord
 from ppreid.config.data import DataConfig
 from ppreid.config.schema import Config
+from ppreid.datasets.image_file import Source, named_images
 from ppreid.datasets.summary import contents_digest
 from ppreid.models.reid_net import ReIDNet
 from ppreid.neighbours.checks import check_not_collapsed
@@ -35,6 +36,28 @@ def made_with(cfg: Config, weights_sha256: str) -> dict[str, str]:
     if cfg.data.normalisation != DataConfig().normalisation:  # earlier files have no such fact
         found[COLOURS] = json.dumps(cfg.data.normalisation, sort_keys=True)
     return found
+
+
+def embed(cfg: Config, model: ReIDNet, images: Source | Iterable[Source]) -> np.ndarray:
+    """Features of images, in memory or in files: those of `write_image_features`, bit for bit.
+
+    Args:
+        cfg: how images are read, and by which engine.
+        model: the network, with its weights.
+        images: see `named_images`.
+
+    Returns:
+        (n, D) float32 unit rows, in the order of the images.
+
+    Raises:
+        DataError: an image cannot be read, or is of another kind.
+    """
+    names, held = named_images(images)
+    if not names:
+        return np.empty((0, model.feature_dim), np.float32)
+    if len(names) <= cfg.eval.batch_size:  # workers would take longer to start than to read one batch
+        cfg = cfg.model_copy(update={"data": cfg.data.model_copy(update={"num_workers": 0})})
+    return wiring.feature_extractor(cfg, model)([ImageRecord(name, -1, -1) for name in names], held=held)
 
 
 def write_image_features(

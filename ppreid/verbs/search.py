@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -14,6 +14,7 @@ from ppreid.run.log import leave_standard_output_to, log_result, logger
 from ppreid.verbs.command import add_override, add_overwrite, add_run_arguments, read_config
 
 if TYPE_CHECKING:
+    from ppreid.datasets.image_file import Source
     from ppreid.search.results import SearchResult
 
 EXAMPLES = """\
@@ -172,18 +173,13 @@ class Searcher:
 
         manifest, cfg, model = open_index(folder := Path(folder), overrides)
         self._judged = judge(folder, manifest)
-        self._index = IndexSearch(
-            folder,
-            manifest,
-            extract=wiring.feature_extractor(cfg, model),
-            skip_unreadable=cfg.data.on_bad_image == "skip",
-            num_workers=cfg.data.num_workers,
-            show_times=cfg.data.times_compare,
-        )
+        extract, skip = wiring.feature_extractor(cfg, model), cfg.data.on_bad_image == "skip"
+        of_images = {"num_workers": cfg.data.num_workers, "show_times": cfg.data.times_compare}
+        self._index = IndexSearch(folder, manifest, extract=extract, skip_unreadable=skip, **of_images)
 
     def search(
         self,
-        queries: Sequence[str | Path],
+        queries: Source | Iterable[Source],
         *,
         k: int = 10,
         min_similarity: float = -1.0,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -32,6 +32,7 @@ from ppreid.wiring.objective import objective as objective
 if TYPE_CHECKING:
     import numpy as np
     from paddle.nn import Layer
+    from PIL import Image
     from scipy.sparse import csr_matrix
 
     from ppreid.base.records import ImageRecord, ReIDSplit
@@ -122,8 +123,13 @@ def clusterer(cfg: LabelsConfig) -> Clusterer:
 def feature_extractor(cfg: Config, model: ReIDNet) -> ImageFeatures:
     """A function of images and a description of the progress, which gives their features (N, D) with this network."""
 
-    def extract(records: Sequence[ImageRecord], *, description: str = "extract") -> np.ndarray:
-        loader = feature_loader(records, cfg.data, cfg.eval)
+    def extract(
+        records: Sequence[ImageRecord],
+        *,
+        description: str = "extract",
+        held: Mapping[int, Image.Image] | None = None,
+    ) -> np.ndarray:
+        loader = feature_loader(records, cfg.data, cfg.eval, held=held)
         return extractor(cfg.eval)(model, loader, description=description)
 
     return extract

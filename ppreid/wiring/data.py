@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import cache, partial
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -16,6 +16,7 @@ from ppreid.processes.ranks import ALONE, Ranks
 if TYPE_CHECKING:
     import numpy as np
     from paddle.nn import Layer
+    from PIL import Image
 
     from ppreid.config.data import DataConfig
     from ppreid.config.run import EvaluationSettings
@@ -77,13 +78,17 @@ def feature_loader(
     settings: EvaluationSettings,
     *,
     first_row: int = 0,
+    held: Mapping[int, Image.Image] | None = None,
     ranks: Ranks = ALONE,
 ) -> EvalLoader:
-    """All images from a row on, once, in order, without augmentation; of several processes each reads a share."""
+    """All images from a row on, once, in order, without augmentation; of several processes each reads a share.
+
+    Those in `held`, by row, are in memory and not in the files of their records.
+    """
     from ppreid.datasets import image_dataset, loader, transforms
 
     transform = partial(transforms.eval_transform, height=data.height, width=data.width, mean=data.mean, std=data.std)
-    dataset = image_dataset.ImageDataset(records, transform)
+    dataset = image_dataset.ImageDataset(records, transform, held=held)
     return loader.eval_loader(
         dataset,
         batch_size=settings.batch_size,
