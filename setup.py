@@ -79,6 +79,7 @@ setup(
         # version 5 of OpenCV has no HOG detector; the wheels hold FFmpeg (LGPL) as well
         "recordings": ["opencv-python-headless>=4.10,<5"],
         "visualdl": ["visualdl>=2.5"],  # log.visualdl
+        "notebook": ["pandas>=2"],  # to_pandas of results, docs/python-api.md
         "completion": ["shtab>=1.7"],  # docs/command-line.md
         "dev": requirements("requirements-dev.txt"),
     },

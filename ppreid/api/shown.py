@@ -60,18 +60,19 @@ class Found(list[SearchResult]):
 
     def _repr_html_(self) -> str:
         parts = []
-        for query, camera, matches in self[:MOST_ROWS]:
-            pictures = [(query, ["query", camera, Path(query).name])]
-            for path, similarity, name, verdict in matches[:MOST_PICTURES]:
-                pictures.append((path, [fixed(similarity, 3), verdict, name, Path(path).name]))
+        for result in self[:MOST_ROWS]:
+            pictures = [(result.query, ["query", result.camera, Path(result.query).name])]
+            for match in result.matches[:MOST_PICTURES]:
+                lines = [fixed(match.similarity, 3), match.verdict, match.camera, Path(match.path).name]
+                pictures.append((match.path, lines))
             parts.append(_row(pictures, self.held))
         return "".join(parts) + _more(len(self) - MOST_ROWS, "queries")
 
     def to_pandas(self) -> Any:  # noqa: ANN401 - of an optional package
-        """A data frame with a row for each match: query, rank, path, similarity, camera, verdict."""
+        """A data frame with a row for each match: query, rank, path, similarity, camera, and where known verdict and time."""
         return _frame(
             [
-                {"query": result.query, "rank": rank, **match._asdict()}
+                {"query": result.query, "rank": rank, **match.known()}
                 for result in self
                 for rank, match in enumerate(result.matches, start=1)
             ]

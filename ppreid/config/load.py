@@ -137,8 +137,7 @@ def _read_with_bases(file: Path, chain: tuple[Path, ...]) -> tuple[dict[str, Any
         return values, places
     base_file = file.parent / str(base)
     if os.path.isdir(base_file) or not is_there(base_file, ConfigError):
-        # a name, as behind -c; or a path in a file that was copied to another folder
-        found = _named(base_file.name)
+        found = _named(base_file.name)  # as behind -c; or the file was copied from another folder
         if found is None:
             raise ConfigError(f"{places[('base',)]}: base file {base_file} does not exist")
         base_file = found

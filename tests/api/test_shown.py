@@ -62,7 +62,7 @@ def test_tables():
         SearchResult("r", "", ()),
     ]
     frame = Found(results, {}).to_pandas()
-    assert frame.to_dict("list") == {
+    assert frame.fillna("").to_dict("list") == {
         "query": ["q", "q"],
         "rank": [1, 2],
         "path": ["a", "b"],
