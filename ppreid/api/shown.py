@@ -69,7 +69,7 @@ class Found(list[SearchResult]):
         return "".join(parts) + _more(len(self) - MOST_ROWS, "queries")
 
     def to_pandas(self) -> Any:  # noqa: ANN401 - of an optional package
-        """A data frame with a row for each match: query, rank, path, similarity, camera, and where known verdict and time."""
+        """A data frame with a row for each match: query, rank, path, similarity, camera; verdict, time where known."""
         return _frame(
             [
                 {"query": result.query, "rank": rank, **match.known()}
