@@ -5,6 +5,7 @@ import re
 from pathlib import Path
 
 from setuptools import find_packages, setup
+from setuptools.command.build_py import build_py
 
 HERE = Path(__file__).parent
 
@@ -40,6 +41,32 @@ if REPOSITORY:
 # What runs on either device; the paddle and faiss builds differ and live in the extras below.
 COMMON = [line for line in requirements("requirements.txt") if not line.startswith(("paddlepaddle", "faiss"))]
 
+
+class BuildWithConfigs(build_py):
+    """Puts configs/ into the package of a wheel; a checkout that is installed with -e has them where they are.
+
+    As a package with a folder of its own, configs/ would make `pip install -e .` install a finder instead of a plain
+    path, and Python, started in the folder above a checkout called ppreid, would take the checkout for the package.
+    """
+
+    def run(self) -> None:
+        """Copy the modules, then the configurations."""
+        super().run()
+        for source, target in self._configs().items():
+            self.mkpath(str(Path(target).parent))
+            self.copy_file(source, target, preserve_mode=False)
+
+    def get_outputs(self, include_bytecode: bool = True) -> list[str]:
+        """All files that are made."""
+        return [*super().get_outputs(include_bytecode), *self._configs().values()]
+
+    def _configs(self) -> dict[str, str]:
+        if self.editable_mode:
+            return {}
+        target = Path(self.build_lib, "ppreid", "configs")
+        return {str(file): str(target / file.name) for file in sorted((HERE / "configs").glob("*.yaml"))}
+
+
 setup(
     name="ppreid",
     version=version(),
@@ -66,9 +93,10 @@ setup(
         "Typing :: Typed",
     ],
     python_requires=">=3.10",
-    packages=[*find_packages(include=["ppreid", "ppreid.*"]), "ppreid.configs"],
-    package_dir={"ppreid.configs": "configs"},
-    package_data={"ppreid.configs": ["*.yaml"], "ppreid": ["py.typed", "report/templates/*"]},
+    packages=find_packages(include=["ppreid", "ppreid.*"]),
+    package_dir={"": "."},  # says what is true anyway; without it -e installs a finder as well
+    package_data={"ppreid": ["py.typed", "report/templates/*"]},
+    cmdclass={"build_py": BuildWithConfigs},
     install_requires=COMMON,
     extras_require={
         "cpu": [line for line in requirements("requirements.txt") if line not in COMMON],

@@ -1,8 +1,10 @@
 """Requirements, continuous integration and the citation say the same as everything else."""
 
 import re
+from pathlib import Path
 
 import pytest
+import setuptools  # noqa: F401 - brings distutils along
 import yaml
 from pages import ROOT
 from test_doc_commands import check
@@ -54,3 +56,17 @@ def test_the_citation_names_version_licence_and_paper():
     assert citation["version"] == re.search(r'__version__ = "(.+?)"', package)[1]
     assert citation["license"] == "Apache-2.0" and "Apache License" in (ROOT / "LICENSE").read_text(encoding="utf-8")
     assert "Implicit Sample Extension" in citation["references"][0]["title"]
+
+
+def test_a_wheel_has_the_configurations_in_the_package_and_a_checkout_is_a_plain_path(tmp_path, monkeypatch):
+    from distutils.core import run_setup
+
+    monkeypatch.chdir(ROOT)
+    dist = run_setup("setup.py", stop_after="init")
+    assert dist.package_dir == {"": "."}  # what setuptools installs as a plain path with -e
+    for is_editable in (False, True):
+        build = dist.get_command_obj("build_py")
+        build.build_lib, build.editable_mode = str(tmp_path), is_editable
+        found = {Path(name).relative_to(tmp_path).as_posix() for name in build._configs().values()}
+        files = {f"ppreid/configs/{file.name}" for file in (ROOT / "configs").iterdir()}
+        assert found == (set() if is_editable else files)

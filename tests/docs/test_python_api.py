@@ -26,7 +26,8 @@ def around(tiny_config, tiny_root, tmp_path, monkeypatch):
     )
     monkeypatch.chdir(tmp_path)
     ppreid.train("demo", {"solver.epochs": 1, "output_dir": "output/demo"})
-    shutil.copytree(tiny_root / "demo" / "bounding_box_test", "crops")
+    for part in ("query", "bounding_box_test"):
+        shutil.copytree(tiny_root / "demo" / part, "crops", dirs_exist_ok=True)
 
 
 def test_the_programs_run_one_after_the_other(around):
@@ -45,6 +46,7 @@ def test_the_page_names_every_function_for_programs():
     assert functions <= set(re.findall(r"ppreid\.(\w+)\(", TEXT))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("notebook", NOTEBOOKS, ids=lambda path: path.stem)
 def test_a_notebook_runs_from_its_first_cell_to_its_last(notebook, tmp_path, monkeypatch):
     import nbformat
