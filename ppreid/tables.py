@@ -17,6 +17,7 @@ from ppreid.base.table_rows import (
     Dataset,
     Detector,
     Distance,
+    Engine,
     ExportTarget,
     Layout,
     MemoryUpdate,
@@ -31,23 +32,9 @@ from ppreid.base.table_rows import (
 )
 
 __all__ = [
-    "Backbone",
-    "Clusterer",
-    "Dataset",
-    "Detector",
-    "Distance",
-    "ExportTarget",
-    "Layout",
-    "MemoryUpdate",
-    "Neighbours",
-    "Objective",
-    "Optimizer",
-    "Pooling",
-    "Projection",
-    "Protocol",
-    "Tracker",
-    "resolve",
-]
+    "Backbone", "Clusterer", "Dataset", "Detector", "Distance", "Engine", "ExportTarget", "Layout", "MemoryUpdate",
+    "Neighbours", "Objective", "Optimizer", "Pooling", "Projection", "Protocol", "Tracker", "resolve",
+]  # fmt: skip
 
 ISE = "ppreid.ise.objective:ise_objective"
 RESNET = "ppreid.models.resnet:resnet"
@@ -168,6 +155,16 @@ PROJECTIONS = {
     "tsne": Projection("ppreid.report.evidence:tsne_map"),
 }
 
+ENGINES = {
+    # in training what is installed beside ppreid must not move labels, which hang on the last bits of the features
+    "auto": Engine(tries=("inference",), when_finished="fastest"),
+    "fastest": Engine(tries=("openvino", "inference")),
+    "eager": Engine(),
+    # an export takes as long as is gained on 100 (ResNet50) to several hundred images, see docs/extraction.md
+    "inference": Engine("ppreid.export.inference:inference_forward", from_images=500),
+    "openvino": Engine("ppreid.export.openvino_engine:openvino_forward", "openvino", from_images=100, overlaps=True),
+}
+
 PROTOCOLS = {
     "market1501": Protocol("ppreid.evaluation.scores:average_precision"),  # released ISE, scikit-learn
     # MATLAB code of the data set
@@ -200,6 +197,7 @@ CHOICES: dict[str, Mapping[str, Any]] = {
     "solver.optimizer": OPTIMIZERS,
     "report.projection": PROJECTIONS,
     "eval.protocol": PROTOCOLS,
+    "eval.engine": ENGINES,
 }
 
 PLUGINS: dict[str, Any] = {}  # name -> `ppreid.base.plugins.Plugin`: those that this process has loaded

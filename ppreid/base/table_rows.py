@@ -191,28 +191,27 @@ class Tracker(NamedTuple):
 
 
 class Layout(NamedTuple):
-    """What an exported network takes.
+    """What an exported network takes."""
 
-    Attributes:
-        channels_first: (batch, 3, height, width); otherwise (batch, height, width, 3).
-        dtype: "uint8", pixels from 0 to 255, or "float32", pixels from 0 to 1.
-        normalises: mean and standard deviation are inside the network; otherwise its caller sees to them.
-    """
-
-    channels_first: bool
-    dtype: str
-    normalises: bool = True
+    channels_first: bool  # (batch, 3, height, width); otherwise (batch, height, width, 3)
+    dtype: str  # "uint8", pixels from 0 to 255, or "float32", pixels from 0 to 1
+    normalises: bool = True  # mean and standard deviation are inside the network; otherwise its caller sees to them
 
 
 class ExportTarget(NamedTuple):
-    """A program that takes a network as one ONNX file.
+    """A program that takes a network as one ONNX file."""
 
-    Attributes:
-        layout: that it wants, a key of LAYOUTS.
-        resize: (image, *, height, width) -> pixels (height, width, 3), 0 to 255: how it resizes crops.
-        sidecar: (description, onnx_sha256) -> text of the file that it reads beside; None reads nothing.
-    """
+    layout: str  # that it wants, a key of LAYOUTS
+    resize: Function  # (image, *, height, width) -> pixels (height, width, 3), 0 to 255: how it resizes crops
+    sidecar: Function | None = None  # (description, onnx_sha256) -> text of the file that it reads beside; None: none
 
-    layout: str
-    resize: Function
-    sidecar: Function | None = None
+
+class Engine(NamedTuple):
+    """What runs a network: function(model, images, *, precision) -> images to features; None is the model itself."""
+
+    function: Function | None = None
+    package: str = ""  # optional, that it needs
+    from_images: int = 0  # so many make up for the time in which it is set up
+    overlaps: bool = False  # it computes beside Python, which decodes the next images meanwhile
+    tries: tuple[str, ...] = ()  # engines; the first takes over that is installed, pays off on a CPU and works
+    when_finished: str = ""  # stands in its place where no pseudo labels hang on the last bits of the features

@@ -113,11 +113,13 @@ class EvaluationSettings(Section):
     """Neighbours over which re-ranking averages, the image itself included; 1 is off."""
     rerank_lambda: Probability = 0.3
     """Share of the original distance in the re-ranked one."""
-    engine: Literal["auto", "eager", "inference"] = "auto"
+    engine: Annotated[str, one_of("eval.engine")] = "auto"
     """What runs the network when features are extracted: eager; inference (an exported copy, several times as fast on
-    a CPU); auto (inference on a CPU for 500 images or more); see docs/extraction.md."""
+    a CPU); openvino (faster still, pip install openvino); fastest (the first of openvino and inference that is
+    installed and works, on a CPU and for enough images); auto (the same, but without openvino where pseudo labels are
+    made, so that they do not depend on what is installed); see docs/extraction.md."""
     precision: Literal["auto", "float32", "bfloat16"] = "float32"
-    """What inference computes in; auto is bfloat16 where the processor has it. Eager always computes in float32."""
+    """What inference and openvino compute in; auto is bfloat16 where the processor has it. Eager is always float32."""
     batch_size: PositiveInt = 256
     """Images per forward pass when features are extracted, in evaluation and before clustering."""
 

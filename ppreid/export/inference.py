@@ -19,7 +19,7 @@ from ppreid.disk.places import temporary_folder
 from ppreid.export.exported import STRUCTURE_FILES, WEIGHTS_FILE
 
 MIN_COSINE = 0.999  # between the features of both engines; measured: float32 0.999999, bfloat16 0.9997
-_CHECKED_IMAGES = 8
+CHECKED_IMAGES = 8
 # what paddle raises when it cannot export or run a network
 PADDLE_ERRORS = (RuntimeError, ValueError, TypeError, AttributeError, OSError, SystemError)
 
@@ -38,7 +38,7 @@ def inference_forward(model: nn.Layer, images: Tensor, *, precision: str) -> Cal
     Raises:
         ConfigError: Paddle Inference cannot run the network, or its features differ.
     """
-    sample = images[:_CHECKED_IMAGES]
+    sample = images[:CHECKED_IMAGES]
     try:
         with temporary_folder(Path(tempfile.gettempdir(), "ppreid")) as folder:
             save_network(model, paddle.static.InputSpec([None, *images.shape[1:]], "float32"), folder)
@@ -47,15 +47,30 @@ def inference_forward(model: nn.Layer, images: Tensor, *, precision: str) -> Cal
     except PADDLE_ERRORS as error:
         reason = str(error).strip().splitlines() or [type(error).__name__]
         raise ConfigError(f"Paddle Inference cannot run this network ({reason[-1]}); set eval.engine=eager") from error
-    with paddle.no_grad():
-        expected = model(sample).numpy()  # (b, D)
-    cosine = _least_cosine(found, expected)
+    check_same_features(model, sample, found, of="Paddle Inference", precision=precision)
+    return lambda batch: forward(batch.numpy())
+
+
+@paddle.no_grad()
+def check_same_features(model: nn.Layer, images: Tensor, found: np.ndarray, *, of: str, precision: str) -> None:
+    """Check that an engine computes what the network does.
+
+    Args:
+        model: maps images (B, 3, H, W) to features (B, D), in evaluation mode.
+        images: a batch (B, 3, H, W).
+        found: features (B, D) that the engine made of it.
+        of: the engine, for the message.
+        precision: what it computes in, for the message.
+
+    Raises:
+        ConfigError: the features differ.
+    """
+    cosine = _least_cosine(found, model(images).numpy())
     if not cosine >= MIN_COSINE:  # also when it is NaN
         raise ConfigError(
-            f"features of Paddle Inference in {precision} differ from those of the network: cosine {cosine:.4f}, "
-            f"at least {MIN_COSINE} is expected; set eval.engine=eager or eval.precision=float32"
+            f"features of {of} in {precision} differ from those of the network: cosine {cosine:.4f}, at least "
+            f"{MIN_COSINE} is expected; set eval.engine=eager or eval.precision=float32"
         )
-    return lambda batch: forward(batch.numpy())
 
 
 def usable_precision(precision: str) -> str:
@@ -175,13 +190,13 @@ def _options(folder: Path, gpu: int | None, precision: str) -> inference.Config:
         options.enable_use_gpu(256, gpu, types[precision])
         return options
     options.enable_mkldnn()
-    options.set_cpu_math_library_num_threads(_num_threads())
+    options.set_cpu_math_library_num_threads(num_threads())
     if precision == "bfloat16":
         options.enable_mkldnn_bfloat16()
     return options
 
 
-def _num_threads() -> int:
+def num_threads() -> int:
     """OMP_NUM_THREADS where it is above 1, the value that paddle itself sets; else the cores this process may use."""
     wanted = os.environ.get("OMP_NUM_THREADS", "")
     if wanted.isdigit() and int(wanted) > 1:

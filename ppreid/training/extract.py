@@ -1,13 +1,17 @@
 """What the current network makes of images: their features, and how it ranks them."""
 
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from importlib.util import find_spec
+from itertools import chain
 from typing import TypeVar
 
 import numpy as np
 import paddle
 from paddle import Tensor, nn
 
+from ppreid import tables
 from ppreid.base.errors import ConfigError, DataError, PpreidWarning, TrainingError
 from ppreid.base.progress import progress
 from ppreid.base.records import ReIDSplit, ids
@@ -16,9 +20,6 @@ from ppreid.processes.collectives import rows_to_first, tensors_from_first
 from ppreid.processes.ranks import ALONE, Ranks
 
 Result = TypeVar("Result")
-
-# An export takes as long as is gained on 100 (ResNet50) to several hundred images; see docs/extraction.md.
-MIN_IMAGES_FOR_INFERENCE = 500
 
 
 def extract_features(
@@ -77,9 +78,9 @@ def feature_blocks(
     Args:
         model: maps images (B, 3, H, W) to features (B, D). Its train/eval mode is restored afterwards.
         loader: gives the images.
-        engine: "eager" calls the model; "inference" lets Paddle Inference run a copy; "auto" takes inference for 500
-            images or more on a CPU, and eager otherwise, also (with a warning) where inference does not work.
-        precision: of inference, see `usable_precision`; eager always computes in float32.
+        engine: a key of `tables.ENGINES`: "eager" calls the model; "inference" and "openvino" let others run a copy;
+            "auto" and "fastest" try such on a CPU, and call the model where none pays off or (with a warning) works.
+        precision: of the copies, see `usable_precision`; eager always computes in float32.
         description: for the progress display.
 
     Yields:
@@ -89,15 +90,11 @@ def feature_blocks(
         ConfigError: the engine cannot run the network.
         TrainingError: features are not finite.
     """
-    # chosen at the first batch, since an exported copy needs real images to be checked with
-    forward: Callable[[Tensor], np.ndarray] | None = None
     was_training = model.training
     model.eval()
     try:
-        for images, rows in progress(loader, total=len(loader), description=description):
-            if forward is None:
-                forward = _choose_forward(model, images, loader.num_images, engine, precision)
-            block = forward(images)  # (B, D)
+        batches = progress(loader, total=len(loader), description=description)
+        for block, rows in _forwarded(model, batches, loader.num_images, engine, precision):
             # a NaN here would be a plausible neighbour list later: comparisons with NaN are all false, nothing raises
             _check_finite(block, rows)
             yield block, rows
@@ -106,31 +103,66 @@ def feature_blocks(
             model.train()
 
 
+def _forwarded(
+    model: nn.Layer, batches: Iterable[tuple[Tensor, np.ndarray]], num_images: int, engine: str, precision: str
+) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    """Features (B, D) of the images of each batch, and their rows (B,)."""
+    rest = iter(batches)
+    first = next(rest, None)
+    if first is None:
+        return
+    # chosen at the first batch, since an exported copy needs real images to be checked with
+    name, forward = _choose_forward(model, first[0], num_images, engine, precision)
+    if not tables.ENGINES[name].overlaps:
+        yield from ((forward(images), rows) for images, rows in chain([first], rest))
+        return
+    with ThreadPoolExecutor(max_workers=1) as thread:
+        begun: list[tuple[Future[np.ndarray], np.ndarray]] = []
+        for images, rows in chain([first], rest):
+            begun.append((thread.submit(forward, images), rows))
+            if len(begun) > 1:  # one batch ahead: it was decoded while the one before it was in the network
+                block, rows_before = begun.pop(0)
+                yield block.result(), rows_before
+        yield from ((block.result(), rows) for block, rows in begun)
+
+
+def engines_tried(engine: str) -> tuple[str, ...]:
+    """Names of what may run the network on a CPU of this installation, the first one that works first."""
+    tries = tables.ENGINES[engine].tries
+    return tuple(name for name in tries if find_spec(tables.ENGINES[name].package or "ppreid"))
+
+
 def _choose_forward(
     model: nn.Layer, images: Tensor, num_images: int, engine: str, precision: str
-) -> Callable[[Tensor], np.ndarray]:
-    """Images (B, 3, H, W) to features (B, D), with the engine that `feature_blocks` describes."""
-    is_auto = engine == "auto"
-    if is_auto:
-        # on a GPU eager is fast already, and an export would be made anew in every epoch
-        pays_off = num_images >= MIN_IMAGES_FOR_INFERENCE and paddle.get_device() == "cpu"
-        engine = "inference" if pays_off else "eager"
-    if engine == "inference":
-        from ppreid.export.inference import inference_forward, usable_precision
-
-        usable = usable_precision(precision)
+) -> tuple[str, Callable[[Tensor], np.ndarray]]:
+    """Name of an engine, and images (B, 3, H, W) to features (B, D) by it, as `feature_blocks` describes."""
+    # on a GPU eager is fast already, and an export would be made anew in every epoch
+    for name in engines_tried(engine) if paddle.get_device() == "cpu" else ():
+        row = tables.ENGINES[name]
+        if row.function is None or num_images < row.from_images:
+            continue
+        usable = _usable_precision(precision)
         try:
-            return inference_forward(model, images, precision=usable)
+            return name, tables.resolve(row.function)(model, images, precision=usable)
         except ConfigError as error:
-            if not is_auto:
-                raise
-            warnings.warn(f"features are extracted by the slower eager engine: {error}", PpreidWarning, stacklevel=2)
+            warnings.warn(
+                f"features are extracted by an engine slower than {name}: {error}", PpreidWarning, stacklevel=2
+            )
+    function = tables.ENGINES[engine].function
+    if function is not None:
+        return engine, tables.resolve(function)(model, images, precision=_usable_precision(precision))
 
     @paddle.no_grad()
     def eager(images: Tensor) -> np.ndarray:
         return model(images).numpy()
 
-    return eager
+    return "eager", eager
+
+
+def _usable_precision(precision: str) -> str:
+    from ppreid.export.inference import usable_precision  # eager does without
+
+    return usable_precision(precision)
 
 
 def _check_finite(block: np.ndarray, rows: np.ndarray) -> None:

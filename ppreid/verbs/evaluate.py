@@ -102,7 +102,7 @@ def _evaluate(cfg: Config, ranks: Ranks, *, overwrite: bool) -> RankingResult | 
     check_outputs([Output("", file, RESULTS_JSON) for file in files], overwrite=overwrite)
     loader = wiring.feature_loader(split.query + split.gallery, cfg.data, cfg.eval, ranks=ranks)
     network = FlipAveraged(model) if cfg.eval.flip else model
-    extract = wiring.extractor(cfg.eval)
+    extract = wiring.extractor(cfg.eval, finished=True)
     colour = wiring.colour(split.query + split.gallery, cfg.data)
     results = evaluate_model(
         network,

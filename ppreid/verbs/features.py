@@ -16,7 +16,7 @@ from ppreid.datasets.image_file import Source, named_images
 from ppreid.datasets.summary import contents_digest
 from ppreid.models.reid_net import ReIDNet
 from ppreid.neighbours.checks import check_not_collapsed
-from ppreid.training.extract import feature_blocks
+from ppreid.training.extract import engines_tried, feature_blocks
 
 logger = logging.getLogger("ppreid")
 
@@ -57,7 +57,7 @@ def embed(cfg: Config, model: ReIDNet, images: Source | Iterable[Source]) -> np.
         return np.empty((0, model.feature_dim), np.float32)
     if len(names) <= cfg.eval.batch_size:  # workers would take longer to start than to read one batch
         cfg = cfg.model_copy(update={"data": cfg.data.model_copy(update={"num_workers": 0})})
-    return wiring.feature_extractor(cfg, model)([ImageRecord(name, -1, -1) for name in names], held=held)
+    return wiring.feature_extractor(cfg, model, finished=True)([ImageRecord(name, -1, -1) for name in names], held=held)
 
 
 def write_image_features(
@@ -85,9 +85,12 @@ def write_image_features(
 
     def blocks_from(first_row: int) -> Iterator[tuple[np.ndarray, np.ndarray]]:
         loader = wiring.feature_loader(records, cfg.data, cfg.eval, first_row=first_row)
-        return feature_blocks(model, loader, engine=cfg.eval.engine, precision=cfg.eval.precision)
+        return feature_blocks(model, loader, engine=engine, precision=cfg.eval.precision)
 
-    origin = {**made_with(cfg, weights_sha256), "engine": f"{cfg.eval.engine}, {cfg.eval.precision}"}
+    engine = wiring.finished_engine(cfg.eval)
+    # what is installed decides as well: rows of two engines are not mixed when a command goes on
+    name = " or ".join(engines_tried(engine)) or engine
+    origin = {**made_with(cfg, weights_sha256), "engine": f"{name}, {cfg.eval.precision}"}
     _write(cfg, records, output, dim=model.feature_dim, origin=origin, blocks_from=blocks_from, overwrite=overwrite)
 
 

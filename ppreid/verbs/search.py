@@ -173,7 +173,7 @@ class Searcher:
 
         manifest, cfg, model = open_index(folder := Path(folder), overrides)
         self._judged = judge(folder, manifest)
-        extract, skip = wiring.feature_extractor(cfg, model), cfg.data.on_bad_image == "skip"
+        extract, skip = wiring.feature_extractor(cfg, model, finished=True), cfg.data.on_bad_image == "skip"
         workers, times = cfg.data.num_workers, cfg.data.times_compare
         self._index = IndexSearch(
             folder, manifest, extract=extract, skip_unreadable=skip, num_workers=workers, show_times=times

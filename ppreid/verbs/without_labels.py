@@ -55,7 +55,7 @@ def evaluate_without_labels(cfg: Config, *, overwrite: bool = False) -> LabelFre
     model, weights = trained_network(cfg.model, cfg.data)
     outputs = [Output("", folder / WITHOUT_LABELS, RESULTS_JSON), Output("", folder / THRESHOLD, THRESHOLD_JSON)]
     check_outputs(outputs, overwrite=overwrite)
-    features = wiring.feature_extractor(cfg, model)(records)
+    features = wiring.feature_extractor(cfg, model, finished=True)(records)
     check_not_collapsed(features)
     result = measured(features, records)
     log_result(format_without_labels(result, camera_names(folder / CAMERAS)))

@@ -15,6 +15,7 @@ from ppreid.wiring.data import evaluation as evaluation
 from ppreid.wiring.data import extraction as extraction
 from ppreid.wiring.data import extractor as extractor
 from ppreid.wiring.data import feature_loader as feature_loader
+from ppreid.wiring.data import finished_engine as finished_engine
 from ppreid.wiring.data import prepared as prepared
 from ppreid.wiring.data import published_counts as published_counts
 from ppreid.wiring.data import ranking as ranking
@@ -120,7 +121,7 @@ def clusterer(cfg: LabelsConfig) -> Clusterer:
     return partial(tables.resolve(row.function), min_samples=cfg.min_samples, **eps)
 
 
-def feature_extractor(cfg: Config, model: ReIDNet) -> ImageFeatures:
+def feature_extractor(cfg: Config, model: ReIDNet, *, finished: bool = False) -> ImageFeatures:
     """A function of images and a description of the progress, which gives their features (N, D) with this network."""
 
     def extract(
@@ -130,7 +131,7 @@ def feature_extractor(cfg: Config, model: ReIDNet) -> ImageFeatures:
         held: Mapping[int, Image.Image] | None = None,
     ) -> np.ndarray:
         loader = feature_loader(records, cfg.data, cfg.eval, held=held)
-        return extractor(cfg.eval)(model, loader, description=description)
+        return extractor(cfg.eval, finished=finished)(model, loader, description=description)
 
     return extract
 

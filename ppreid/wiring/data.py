@@ -137,11 +137,17 @@ def _tracks_to_draw_across(records: Sequence[ImageRecord]) -> np.ndarray:
     return track_nodes(numbers)
 
 
-def extractor(settings: EvaluationSettings) -> Extractor:
-    """Network and loader to features (N, D)."""
+def extractor(settings: EvaluationSettings, *, finished: bool = False) -> Extractor:
+    """Network and loader to features (N, D); of a network that is finished by whatever is fastest here."""
     from ppreid.training.extract import extract_features
 
-    return partial(extract_features, engine=settings.engine, precision=settings.precision)
+    engine = finished_engine(settings) if finished else settings.engine
+    return partial(extract_features, engine=engine, precision=settings.precision)
+
+
+def finished_engine(settings: EvaluationSettings) -> str:
+    """What runs a network that is not trained, and gives no pseudo labels."""
+    return tables.ENGINES[settings.engine].when_finished or settings.engine
 
 
 def extraction(

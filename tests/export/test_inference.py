@@ -4,11 +4,10 @@ import numpy as np
 import paddle
 import pytest
 
-from ppreid import wiring
+from ppreid import tables, wiring
 from ppreid.base.errors import ConfigError, PpreidWarning
 from ppreid.config.schema import EvaluationModelConfig
 from ppreid.export import inference
-from ppreid.training import extract
 from ppreid.training.extract import extract_features
 
 
@@ -146,7 +145,7 @@ def test_auto_exports_where_it_pays_off(num_images, exports, monkeypatch):
         calls.append(precision)
         return lambda batch: batch.flatten(1).numpy()
 
-    monkeypatch.setattr(extract, "MIN_IMAGES_FOR_INFERENCE", 8)
+    monkeypatch.setitem(tables.ENGINES, "inference", tables.ENGINES["inference"]._replace(from_images=8))
     monkeypatch.setattr(inference, "inference_forward", spy)
     extract_features(paddle.nn.Flatten(), NoiseLoader(num_images), engine="auto")
     assert calls == (["float32"] if exports else [])
@@ -156,9 +155,9 @@ def test_auto_exports_where_it_pays_off(num_images, exports, monkeypatch):
     ("model", "reason"), [(Branching(), r"differ .*cosine -1\.0000"), (Unexportable(), "no static graph")]
 )
 def test_auto_falls_back_with_a_warning_and_inference_refuses(model, reason, monkeypatch):
-    monkeypatch.setattr(extract, "MIN_IMAGES_FOR_INFERENCE", 1)
+    monkeypatch.setitem(tables.ENGINES, "inference", tables.ENGINES["inference"]._replace(from_images=1))
     loader = NoiseLoader(5)
-    with pytest.warns(PpreidWarning, match=f"slower eager engine: .*{reason}"):
+    with pytest.warns(PpreidWarning, match=f"engine slower than inference: .*{reason}"):
         features = extract_features(model, loader)
     np.testing.assert_array_equal(features, loader.images.reshape(5, -1))
     with pytest.raises(ConfigError, match=reason):

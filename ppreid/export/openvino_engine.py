@@ -1,0 +1,78 @@
+"""The network of this moment run by OpenVINO on a CPU: rebuilt from its operations, and checked."""
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+from paddle import Tensor, nn
+
+from ppreid.base.errors import ConfigError
+from ppreid.base.optional import optional_module
+from ppreid.export.inference import CHECKED_IMAGES, check_same_features, num_threads
+
+# Images of a request. ResNet50 gives as many images per second of processor time with 4 to 64 of them, and small ones
+# spread a batch evenly over the cores.
+PART = 8
+_TYPES = {"float32": "f32", "bfloat16": "bf16"}
+
+
+def openvino_forward(model: nn.Layer, images: Tensor, *, precision: str) -> Callable[[Tensor], np.ndarray]:
+    """Rebuild a network for OpenVINO and check that the copy computes what the network does.
+
+    Args:
+        model: maps images (B, 3, H, W) to features (B, D), in evaluation mode; it is left as it is.
+        images: a batch (B, 3, H, W) of real images, for the size and the check.
+        precision: "float32" or "bfloat16" of the copy, see `usable_precision`; features are float32 in any case.
+
+    Returns:
+        Images of the same size, any number of them, to features (B, D) float32; bits do not depend on what else is in
+        the batch. Keeps its own copy of the weights, and may be called from one thread at a time.
+
+    Raises:
+        ConfigError: OpenVINO is not installed or cannot run the network, or its features differ.
+    """
+    openvino = optional_module("openvino", install="openvino>=2025.0", what="eval.engine=openvino")
+    from ppreid.export.openvino_graph import openvino_network
+
+    sample = images[:CHECKED_IMAGES]
+    options = {
+        "INFERENCE_PRECISION_HINT": _TYPES[precision],
+        # a stream for each core: two cores on two parts need not wait for each other behind every layer
+        "NUM_STREAMS": str(num_threads()),
+        "INFERENCE_NUM_THREADS": str(num_threads()),
+    }
+    try:
+        network = openvino_network(model, (PART, *images.shape[1:]))
+        compiled = openvino.Core().compile_model(network, "CPU", options)
+        # as many requests as there are streams
+        forward = _in_parts(openvino.AsyncInferQueue(compiled), dim=compiled.output(0).shape[1])
+        found = forward(sample)  # (b, D)
+    except RuntimeError as error:
+        reason = str(error).strip().splitlines() or [type(error).__name__]
+        raise ConfigError(f"OpenVINO cannot run this network ({reason[-1]}); set eval.engine=inference") from error
+    check_same_features(model, sample, found, of="OpenVINO", precision=precision)
+    return forward
+
+
+def _in_parts(requests: Any, *, dim: int) -> Callable[[Tensor], np.ndarray]:  # noqa: ANN401 - of an optional package
+    """Batches of any size, on an AsyncInferQueue of requests of PART images that run beside each other."""
+
+    def keep(request: Any, place: tuple[np.ndarray, int]) -> None:  # noqa: ANN401
+        features, start = place
+        block = features[start : start + PART]
+        block[:] = request.get_output_tensor(0).data[: len(block)]
+
+    requests.set_callback(keep)
+
+    def forward(images: Tensor) -> np.ndarray:
+        pixels = images.numpy()  # (B, 3, H, W)
+        features = np.empty((len(pixels), dim), np.float32)
+        for start in range(0, len(pixels), PART):
+            part = pixels[start : start + PART]
+            if len(part) < PART:  # the copy is for parts of one size; no image sees its neighbours
+                part = np.concatenate([part, np.zeros((PART - len(part), *part.shape[1:]), part.dtype)])
+            requests.start_async({0: part}, userdata=(features, start))
+        requests.wait_all()
+        return features
+
+    return forward
