@@ -12,7 +12,7 @@ import paddle
 from paddle import nn
 
 from ppreid.base.errors import TrainingError, WeightsError, WriteError
-from ppreid.base.records import ImageRecord, ReIDSplit
+from ppreid.base.records import ImageRecord, ReIDSplit, tracks
 from ppreid.datasets.summary import contents_digest
 from ppreid.disk.tensor_file import CHECKPOINT_PREFIX, load_tensors, save_tensors
 from ppreid.run.checkpoint_parts import (
@@ -192,7 +192,7 @@ def images_digest(records: Sequence[ImageRecord]) -> dict[str, Any]:
 
 
 def image_facts(split: ReIDSplit, *, num_workers: int) -> dict[str, Any]:
-    """What a checkpoint says of its images: `images_digest` of the training part, and what the files hold.
+    """What a checkpoint says of its images: `images_digest` of the training part, its tracks, and what the files hold.
 
     Args:
         split: the data set.
@@ -200,7 +200,9 @@ def image_facts(split: ReIDSplit, *, num_workers: int) -> dict[str, Any]:
     """
     gallery = contents_digest([*split.query, *split.gallery], identities=True, num_workers=num_workers)
     contents = contents_digest(split.train, num_workers=num_workers)
-    return {**images_digest(split.train), "contents": contents, "gallery": gallery}
+    numbers, times = tracks(split.train)
+    known = hashlib.sha256(numbers.astype("<i8").tobytes() + times.astype("<f8").tobytes()).hexdigest()
+    return {**images_digest(split.train), "contents": contents, "tracks": known, "gallery": gallery}
 
 
 def _with_prefix(tensors: dict[str, np.ndarray], prefix: str) -> dict[str, np.ndarray]:

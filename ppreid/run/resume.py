@@ -14,6 +14,8 @@ logger = logging.getLogger("ppreid")
 REPLACED_IMAGES = {
     "contents": "training images have the names of before, but some of the files were replaced; the run goes on "
     "differently from here, and no uninterrupted run equals it",
+    "tracks": "the tracks of the training images, or their times, are not those of before (tracks.csv, "
+    "data.track_pattern); what uses them (labels.unit, labels.cannot_link, batch.across) goes on differently from here",
     "gallery": "query or gallery images are not those of before; evaluations of before and after do not compare, and "
     "neither does what the best network is chosen by",
 }

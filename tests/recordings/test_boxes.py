@@ -5,7 +5,7 @@ import pytest
 
 from ppreid.base.errors import DataError
 from ppreid.recordings.boxes import box_iou, overlaps, read_boxes, without_doubles
-from ppreid.recordings.filters import clipped, covered, sharpness
+from ppreid.recordings.filters import Filters, clipped, covered, sharpness, why_not
 
 RNG = np.random.default_rng(0)
 
@@ -103,3 +103,27 @@ def test_sharpness_falls_with_blur_and_not_with_size():
         values.append(sharpness(sharp))
     assert values[0] > 10 * values[2] and values == sorted(values, reverse=True)
     assert sharpness(np.full((10, 5, 3), 7, np.uint8)) == 0
+
+
+@pytest.mark.parametrize(
+    ("box", "hidden", "reason"),
+    [
+        ((10, 10, 8, 20), 0.5, ""),  # as small and as hidden as is allowed
+        ((10, 10, 7, 30), 0.0, "too small"),
+        ((10, 10, 30, 19), 0.0, "too small"),
+        ((10, 10, 8, 20), 0.51, "hidden by another person"),
+        ((-8, 10, 16, 20), 0.0, ""),  # half of it is in the frame
+        ((-9, 10, 16, 90), 0.0, "outside the frame"),
+        ((60, 10, 8, 20), 0.0, "blurred"),  # where the picture is grey
+    ],
+)
+def test_a_box_becomes_a_crop_or_there_is_a_reason(box, hidden, reason):
+    picture = np.full((100, 100, 3), 7, np.uint8)
+    picture[:, :50] = RNG.integers(0, 255, (100, 50, 1))
+    filters = Filters(min_width=8, min_height=20, min_sharpness=20.0, max_overlap=0.5, min_track=1)
+    box = np.array(box, float)
+    (inside,) = clipped(box[None], 100, 100)
+    assert why_not(box, inside, hidden, picture, filters) == reason
+    if reason == "blurred":
+        assert why_not(box, inside, hidden, picture, filters._replace(min_sharpness=0.0)) == ""
+    assert sharpness(np.tile(np.arange(0, 120, 2, np.uint8)[None, :, None], (60, 1, 3))) < 1  # an even slope is no edge

@@ -2,15 +2,18 @@
 
 import json
 import shutil
+import warnings
 
 import pytest
 
 from ppreid.base.errors import ConfigError, DataError, PpreidError, PpreidWarning, WeightsError
+from ppreid.base.records import ImageRecord, ReIDSplit
 from ppreid.config.load import load_config
-from ppreid.run.checkpoint import read_checkpoint
+from ppreid.run.checkpoint import Checkpoint, image_facts, read_checkpoint
 from ppreid.run.checkpoint_set import ASIDE, AUTO
 from ppreid.run.folder import BEST, CAMERAS, ENVIRONMENT, LABELS, LAST, METRICS, REPLACED, epoch_checkpoint
 from ppreid.run.metrics import read_metrics
+from ppreid.run.resume import check_resumable
 from ppreid.run.rows import best_row
 from ppreid.verbs.train import train
 
@@ -145,6 +148,31 @@ def test_when_a_run_was_started_is_not_when_it_was_resumed(again):
     go(resume=AUTO)
     found = json.loads((run / ENVIRONMENT).read_text())
     assert found["started"] == "2026-01-02T03:04:05+00:00" and found["resumed"] > found["started"]
+
+
+def test_tracks_or_times_that_changed_are_said(tmp_path):
+    names = [f"{number}.jpg" for number in range(4)]
+    for name in names:
+        (tmp_path / name).write_text(name)
+    plain = [ImageRecord(str(tmp_path / name), -1, 0) for name in names]
+    tracked = [record._replace(track=number // 2, time=float(number)) for number, record in enumerate(plain)]
+    later, joined = ([*tracked[:3], tracked[3]._replace(**change)] for change in ({"time": 4.0}, {"track": 0}))
+
+    def facts(train):
+        return image_facts(ReIDSplit(tuple(train), (), ()), num_workers=0)
+
+    def resumed(before, now):
+        with warnings.catch_warnings(record=True) as said:
+            warnings.simplefilter("always")
+            check_resumable(Checkpoint(tmp_path, None, {}, before, {}), {}, facts(now), defaults={})
+        return [str(warning.message) for warning in said]
+
+    assert resumed(facts(tracked), tracked) == resumed(facts(plain), plain) == []
+    for before, now in ((tracked, later), (tracked, joined), (plain, tracked), (tracked, plain)):
+        (text,) = resumed(facts(before), now)
+        assert text.startswith("the tracks of the training images, or their times, are not those of before (tracks.csv")
+    earlier = {name: value for name, value in facts(tracked).items() if name != "tracks"}
+    assert resumed(earlier, later) == []  # of a version that did not know tracks
 
 
 @pytest.mark.parametrize(
