@@ -53,6 +53,8 @@ def test_the_images_of_a_track_share_its_label_and_a_long_track_may_stand_alone(
     assert clustered.tolist() == [-1, -1, 0, -1, -1, -1, 0]
     alone = node_labels(sparse.eye(4, format="csr"), nodes=nodes, clusterer=lambda _: labels, min_images=3)
     assert alone.tolist() == [-1, -1, 0, 1, 1, 1, 0]
+    two = node_labels(sparse.eye(4, format="csr"), nodes=nodes, clusterer=lambda _: labels, min_images=2)
+    assert two.tolist() == [1, 1, 0, 2, 2, 2, 0]
     assert labels.tolist() == [-1, 0, -1, 0]
 
 
@@ -77,6 +79,15 @@ def test_a_part_that_is_too_small_becomes_outliers_and_other_clusters_stay():
     assert kept.tolist() == [0, 0, 1, 2, 2, 2]
     other_way_round = separated_labels(1 - labels, distances, np.array([[0, 2]]), groups=np.arange(6), min_samples=1)
     assert other_way_round.tolist() == [0, 0, 1, 2, 2, 2]
+
+
+def test_pairs_as_far_apart_as_eps_are_joined():
+    distances = graph(4, [(0, 1, 0.25), (1, 2, 0.5), (2, 3, 0.25)])
+    for eps, wanted in ((0.25, [0, 0, 1, 1]), (0.2, [-1, -1, -1, -1])):
+        parted = separated_labels(
+            np.zeros(4, int), distances, np.array([[0, 3]]), groups=np.arange(4), min_samples=2, eps=eps
+        )
+        assert parted.tolist() == wanted
 
 
 def test_where_nothing_is_wrong_labels_are_as_they_were():

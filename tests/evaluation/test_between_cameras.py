@@ -60,6 +60,14 @@ def test_rates_between_cameras_are_those_of_plain_loops(seed):
         np.testing.assert_allclose(row[1:], wanted[row.cameras], rtol=1e-12)
 
 
+def test_a_pair_as_similar_as_the_threshold_matches():
+    features = np.array([[1, 0], [0, 1], [1, 0], [0, 1]], np.float32)
+    (row,) = between_cameras(features, np.arange(4), np.array([0, 0, 1, 1]), np.array([1, 2, 1, 2]), threshold=0.0)
+    assert (row.false_matches, row.missed, row.auc) == (1.0, 0.0, 1.0)
+    (row,) = between_cameras(features, np.arange(4), np.array([0, 0, 1, 1]), np.array([1, 2, 1, 2]), threshold=1.0)
+    assert (row.false_matches, row.missed) == (0.0, 0.0)
+
+
 def test_of_many_images_as_many_are_drawn_and_tracks_are_looked_for_with_all():
     images = some_images(1, images=400)
     few, again, whole = (between_cameras(*images, threshold=0.4, max_images=most) for most in (30, 30, 1000))

@@ -83,7 +83,15 @@ def test_of_many_pairs_as_many_are_drawn_and_the_same_for_the_same_seed():
     assert drawn.similarity.tolist() != track_pairs(*arguments, max_pairs=7, seed=1).similarity.tolist()
 
 
+def test_no_pair_is_drawn_twice():
+    tracks, times = np.zeros(9, int), np.arange(9.0)
+    drawn = track_pairs(unit(*(2.0 ** np.arange(9) / 4)), tracks, times, tracks, max_pairs=14)  # of 15
+    assert len(set(drawn.similarity.tolist())) == 14
+
+
 def test_what_is_unknown_gives_no_pair():
+    one_time = track_pairs(unit(0, 1), np.zeros(2, int), np.array([-1.0, 5]), np.zeros(2, int))
+    assert len(one_time.similarity) == 0
     unknown = track_pairs(unit(0, 1, 2), np.array([-1, 0, 0]), np.array([0.0, -1, -1]), np.zeros(3, int))
     assert len(unknown.similarity) == 0
     with pytest.raises(EvaluationError, match="no track has images at two times"):
@@ -101,6 +109,7 @@ def test_a_threshold_lets_as_few_pairs_match_as_was_asked_for():
     assert threshold_at(other, 0.25, np.array([0, 1, 1, 2])) == np.nextafter(0.5, 1)
     found = errors_at(np.array([0.95, 0.5, 0.6]), other, target=0.25)
     assert found[2:] == (0.25, pytest.approx(1 / 3))
+    assert errors_at(np.array([np.nextafter(0.9, 1)]), other, target=0.01).missed == 0
 
 
 SIMILARITIES = st.lists(st.sampled_from([0.1, 0.2, 0.3, 0.4, 0.5]), min_size=1, max_size=20)
@@ -139,6 +148,10 @@ def test_a_pair_between_the_two_thresholds_is_not_sure():
     tracks = np.array([[0, 0], [1, 1], [0, 1], [0, 1]])
     mixed = evaluate_pairs(TrackPairs(np.array([0.2, 0.9, 0.5, 0.1]), tracks, np.zeros(4, int)), NOT_AGAIN)
     assert (mixed.other, mixed.same) == (0.2, np.nextafter(0.5, 1)) and mixed.auc == 0.75
+    three = evaluate_pairs(
+        TrackPairs(np.array([0.2, 0.3, 0.9, 0.5]), tracks[[0, 0, 1, 2]], np.zeros(4, int)), NOT_AGAIN
+    )
+    assert three.other == 0.2
     apart = evaluate_pairs(TrackPairs(np.array([0.8, 0.9, 0.5, 0.1]), tracks, np.zeros(4, int)), NOT_AGAIN)
     assert apart.other == apart.same and apart.auc == 1.0
     with pytest.raises(EvaluationError, match="no two tracks were seen at once"):
@@ -156,6 +169,10 @@ def test_a_track_is_found_again_by_its_end_among_the_ends_of_those_seen_with_it(
     features = unit(0, 0, 5, 5, 40, 40, 80, 80, 80, 80, 120, 120)
     found = reassociation(features, tracks, times, np.zeros(12, int), apart=apart)
     assert found == Reassociation(3, pytest.approx(1 / 3), 7.0)
+    # the ends of both thirds count: 0 and 3 seconds are the beginning, 6 and 9 the end
+    thirds = np.tile([0.0, 3, 4, 6, 9], 2)
+    found = reassociation(unit(*[0] * 5, *[90] * 5), np.repeat([0, 1], 5), thirds, np.zeros(10, int), apart=apart[:1])
+    assert found == Reassociation(2, 1.0, 3.0)
     alone = reassociation(features, tracks, times, np.zeros(12, int), apart=np.empty((0, 2), int))
     assert alone.tracks == 0 and math.isnan(alone.found)
 
@@ -175,6 +192,8 @@ def test_the_result_is_a_table_and_json():
     assert plain["again"] == {"tracks": 0, "found": None, "gap": None}
     assert plain["cameras"][1] == {"camera": 1, "pairs": 1, "auc": 1.0}
     assert [row["target"] for row in plain["errors"]] == [0.1, 0.01, 0.001]
+    one_kind = evaluate_pairs(pairs._replace(camids=np.array([0, 0, 0, 1])), NOT_AGAIN)
+    assert [camera for camera, _, _ in one_kind.cameras] == [0]  # the other has no pair of one person
 
 
 # how far from the truth

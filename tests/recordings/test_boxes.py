@@ -39,6 +39,13 @@ def test_of_doubles_the_best_stays():
     assert without_doubles(np.zeros((0, 5)), max_iou=0.5).shape == (0, 5)
 
 
+def test_a_box_that_was_dropped_drops_no_other_and_two_may_lie_on_each_other_as_far_as_was_asked_for():
+    chain = np.array([[0, 0, 10, 10, 0.9], [4, 0, 10, 10, 0.8], [8, 0, 10, 10, 0.7]])  # 0.43 of each other, then 0.11
+    assert without_doubles(chain, max_iou=0.4)[:, 4].tolist() == [0.9, 0.7]
+    half = np.array([[0, 0, 10, 10, 0.9], [0, 0, 10, 5, 0.8]])
+    assert len(without_doubles(half, max_iou=0.5)) == 2 and len(without_doubles(half, max_iou=0.49)) == 1
+
+
 def test_a_tracker_s_text_is_read(tmp_path):
     lines = ["\ufeff1,7,10,20,30.5,60,0.9,-1,-1,-1", "1 8 0 0 5 5", "", "3,-1,1,2,3,4"]
     (tmp_path / "boxes.txt").write_bytes("\r\n".join(lines).encode())
@@ -61,6 +68,9 @@ def test_lines_that_mean_nobody_are_counted(tmp_path):
         "low score": 1,
     }
     assert {frame: each.ids.tolist() for frame, each in found.frames.items()} == {0: [3], 1: [6]}
+    (tmp_path / "boxes.txt").write_text("1,-1,0,0,5,5,0.5\n1,-1,9,9,5,5,0.5")
+    found = read_boxes(tmp_path / "boxes.txt", min_score=0.5)
+    assert found.frames[0].ids.tolist() == [-1, -1] and not found.skipped and not found.has_ids
 
 
 @pytest.mark.parametrize(

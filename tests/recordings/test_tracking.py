@@ -46,6 +46,73 @@ def test_times_count_and_not_frames():
     assert even.update(np.array([box(10 + 12 * 15)]), 15 * 0.2 - 0.2, GREY).tolist() == [0]
 
 
+def expected_places(centres, times, *, height, at):
+    """Oracle: a Kalman filter of place and speed in plain numbers, for one side of the boxes of one person."""
+    place, speed, a, b, c = (
+        centres[0],
+        0.0,
+        (0.06 * height) ** 2,
+        0.0,
+        (0.6 * height) ** 2,
+    )  # covariance [[a, b], [b, c]]
+    for before, now, seen in zip(times, [*times[1:], at], [*centres[1:], None], strict=True):
+        t, noise = now - before, (0.8 * height) ** 2
+        place += t * speed
+        a, b, c = a + 2 * t * b + t**2 * c + noise * t**4 / 4, b + t * c + noise * t**3 / 2, c + noise * t**2
+        if seen is not None:
+            of_place, of_speed = a / (a + (0.06 * height) ** 2), b / (a + (0.06 * height) ** 2)
+            place, speed = place + of_place * (seen - place), speed + of_speed * (seen - place)
+            a, b, c = a - of_place * a, b - of_speed * a, c - of_speed * b
+    return place
+
+
+@pytest.mark.parametrize("ways", [[0, 12, 24, 36], [0, 4, 16, 40], [0, 20, 30, 33, 33, 40]])
+@pytest.mark.parametrize("direction", [1, -1])
+def test_a_person_is_expected_where_a_kalman_filter_in_plain_numbers_says(ways, direction):
+    """From the expected place on, a box fits as long as its intersection over union is 0.3: 0.538 of its width."""
+    times = [0.2 * n + 0.05 * (n % 2) for n in range(len(ways))]
+    at = times[-1] + 0.6
+    place = expected_places([300 + direction * way for way in ways], times, height=120.0, at=at)
+    for off, is_same in ((0.53, True), (0.547, False)):
+        for side in (1, -1):
+            tracker = MotionTracker(max_gap=1.0)
+            for way, time in zip(ways, times, strict=True):
+                assert tracker.update(np.array([box(300 + direction * way)]), time, GREY).tolist() == [0]
+            found = tracker.update(np.array([box(place + side * off * 40)]), at, GREY).tolist()
+            assert found == [0 if is_same else 1], (off, side)
+
+
+def test_a_rival_that_fits_half_as_well_makes_it_unclear_and_one_that_fits_worse_does_not():
+    for beside, wanted in ((14, [2]), (20, [0])):  # intersections over unions of 0.51 and 0.36, where the best has 0.95
+        tracker = MotionTracker(max_gap=1.0)
+        assert tracker.update(np.array([box(0), box(beside)]), 0.0, GREY).tolist() == [0, 1]
+        assert tracker.update(np.array([box(1)]), 0.01, GREY).tolist() == wanted
+
+
+def test_colours_of_a_track_follow_slowly():
+    tracker = MotionTracker(max_gap=1.0)
+    for n, (grey, key) in enumerate([(100, 0), (140, 0), (92, 0), (60, 1)]):  # the track has 100, 112, 106
+        assert tracker.update(np.array([box(0)]), 0.2 * n, np.full_like(GREY, grey)).tolist() == [key]
+
+
+def test_somebody_may_be_away_for_as_long_as_was_asked_for():
+    given, moving, boxes, nobody = (
+        GivenIdentities(max_gap=1.0),
+        MotionTracker(max_gap=1.0),
+        np.array([box(0)]),
+        np.zeros((0, 5)),
+    )
+    given.update(boxes, np.array([7]), 0.0)
+    moving.update(boxes, 0.0, GREY)
+    for time in (0.5, 1.0):
+        given.update(nobody, np.zeros(0, int), time)
+        moving.update(nobody, time, GREY)
+        assert given.living == moving.living == {0}
+    given.update(nobody, np.zeros(0, int), 1.25)
+    moving.update(nobody, 1.25, GREY)
+    assert given.living == moving.living == set()
+
+
 def test_where_it_is_not_clear_who_is_who_both_tracks_end():
     apart = [[box(10 + 12 * n), box(130 - 12 * n)] for n in range(5)]
     tracker = MotionTracker(max_gap=1.0)
@@ -113,6 +180,20 @@ def test_given_identities_are_the_tracks():
 def test_an_identity_that_jumps_begins_a_new_track():
     found, tracker = identities([[(7, box(0))], [(7, box(20))], [(7, box(600))], [(7, box(610))]])
     assert found == [[0], [0], [1], [1]] and tracker.jumps == 1
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "step", "jumps"),
+    [
+        (box(0), box(4.1 * 120), 0.8, 0),  # a height at once, and four for each second
+        (box(0), box(4.3 * 120), 0.8, 1),
+        (box(0), box(300, height=240.0, y=-60), 0.2, 0),  # heights of the larger of both boxes
+        (box(0, height=240.0, y=-60), box(300), 0.2, 0),
+        (box(0), box(300), 0.2, 1),
+    ],
+)
+def test_an_identity_jumps_where_nobody_is_so_fast(before, after, step, jumps):
+    assert identities([[(7, before)], [(7, after)]], step=step)[1].jumps == jumps
 
 
 def test_an_identity_that_was_away_for_long_begins_a_new_track():

@@ -127,7 +127,6 @@ CHANGES: tuple[tuple[str, str, tuple[tuple[str, str], ...]], ...] = (
             ("_LEAST_INSIDE * box[2] * box[3]", "_LEAST_INSIDE * box[2]"),
             ("height < filters.min_height", "height <= filters.min_height"),
             ("hidden > filters.max_overlap", "hidden >= filters.max_overlap"),
-            ("if filters.min_sharpness > 0 and", "if"),
             ("sides - 4 * pixels", "sides - pixels"),
         ),
     ),
