@@ -25,7 +25,7 @@ from ppreid.evaluation.ranking import RankingResult
 from ppreid.export.exported import ONNX_FILE, Description, ExportedNetwork
 from ppreid.export.network import OPSET
 from ppreid.export.predict import feature_blocks
-from ppreid.export.write import checked_export, describe
+from ppreid.export.write import NetworkFacts, checked_export, describe
 from ppreid.models.reid_net import ReIDNet
 from ppreid.tables import EXPORT_TARGETS, resolve
 
@@ -148,14 +148,9 @@ def _features(network: ExportedNetwork, records: Sequence[ImageRecord], way: Res
 def write_for_tracker(
     model: ReIDNet,
     output: Path,
+    facts: NetworkFacts,
     *,
     target: str,
-    height: int,
-    width: int,
-    mean: Sequence[float],
-    std: Sequence[float],
-    backbone: str,
-    weights_sha256: str,
     evaluate: Callable[[ExportedNetwork, Resize], None] | None = None,
 ) -> list[ResizingLoss]:
     """Write a network as one ONNX file for a tracker, unless it does not compute the network's features.
@@ -163,13 +158,8 @@ def write_for_tracker(
     Args:
         model: with its weights; on the CPU.
         output: the file, NAME.onnx; what the tracker reads beside it is written as well.
+        facts: of the network.
         target: a key of EXPORT_TARGETS.
-        height: of the images, in pixels.
-        width: of the images, in pixels.
-        mean: of the colours that the network was trained with, see `transforms.normalise`.
-        std: see `transforms.normalise`.
-        backbone: its name, for the description.
-        weights_sha256: of the file of the weights, for the description.
         evaluate: is given the exported network and how the tracker resizes, before anything is written.
 
     Returns:
@@ -182,17 +172,8 @@ def write_for_tracker(
     """
     row = EXPORT_TARGETS[target]
     theirs: Resize = resolve(row.resize)
-    described = describe(
-        model,
-        layout=row.layout,
-        height=height,
-        width=width,
-        mean=mean,
-        std=std,
-        backbone=backbone,
-        weights_sha256=weights_sha256,
-    )
-    with checked_export(model, described, mean=mean, std=std, formats=["onnx"]) as (folder, networks, _):
+    described = describe(model, facts, layout=row.layout)
+    with checked_export(model, described, mean=facts.mean, std=facts.std, formats=["onnx"]) as (folder, networks, _):
         network = networks["onnx"]
         rows = resizing_loss(network, theirs)
         logger.info("features beside those of Pillow's bicubic resizing\n%s", loss_table(rows, target=target))

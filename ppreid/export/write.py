@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from tempfile import gettempdir
+from typing import NamedTuple
 
 import numpy as np
 import paddle
@@ -49,16 +50,31 @@ logger = logging.getLogger("ppreid")
 RUNTIME_NAMES = {"paddle": "Paddle Inference", "onnx": "ONNX Runtime"}  # by format
 
 
+class NetworkFacts(NamedTuple):
+    """What others must be told of a network, since it cannot be seen in it.
+
+    Attributes:
+        height: of the images, in pixels.
+        width: of the images, in pixels.
+        mean: of the colours that the network was trained with, see `transforms.normalise`.
+        std: see `transforms.normalise`.
+        backbone: its name.
+        weights_sha256: of the file of the weights.
+    """
+
+    height: int
+    width: int
+    mean: Sequence[float]
+    std: Sequence[float]
+    backbone: str
+    weights_sha256: str
+
+
 def write_export(
     model: ReIDNet,
     output: Path,
+    facts: NetworkFacts,
     *,
-    height: int,
-    width: int,
-    mean: Sequence[float],
-    std: Sequence[float],
-    backbone: str,
-    weights_sha256: str,
     formats: Sequence[str],
     layout: str = "nhwc-uint8",
     overwrite: bool = False,
@@ -68,12 +84,7 @@ def write_export(
     Args:
         model: with its weights; on the CPU.
         output: folder to make; what a killed export of the same network left in it is finished.
-        height: of the images, in pixels.
-        width: of the images, in pixels.
-        mean: of the colours that the network was trained with, see `transforms.normalise`.
-        std: see `transforms.normalise`.
-        backbone: its name, for the description.
-        weights_sha256: of the file of the weights, for the description.
+        facts: of the network.
         formats: "paddle" (Paddle Inference), "onnx", or both.
         layout: what the exported network takes, a key of LAYOUTS.
         overwrite: replace another export that is there.
@@ -86,17 +97,8 @@ def write_export(
         WeightsError: the network gives every image the same features.
         WriteError: the folder cannot be written.
     """
-    described = describe(
-        model,
-        layout=layout,
-        height=height,
-        width=width,
-        mean=mean,
-        std=std,
-        backbone=backbone,
-        weights_sha256=weights_sha256,
-    )
-    with checked_export(model, described, mean=mean, std=std, formats=formats) as (folder, _, rows):
+    described = describe(model, facts, layout=layout)
+    with checked_export(model, described, mean=facts.mean, std=facts.std, formats=formats) as (folder, _, rows):
         wanted = [name for kind in formats for name in FILES[kind] if (folder / name).exists()]
         files = {name: (folder / name).read_bytes() for name in wanted}
         digests = {name: file_sha256(folder / name) for name in wanted}
@@ -105,27 +107,17 @@ def write_export(
     return rows
 
 
-def describe(
-    model: ReIDNet,
-    *,
-    layout: str,
-    height: int,
-    width: int,
-    mean: Sequence[float],
-    std: Sequence[float],
-    backbone: str,
-    weights_sha256: str,
-) -> Description:
-    """What others must know of a network; the arguments are those of `write_export`."""
-    if not LAYOUTS[layout].normalises:
-        mean, std = IMAGE_MEAN, IMAGE_STD  # what callers apply, see `PixelNetwork`
-    shape = input_shape(layout, height=height, width=width)
+def describe(model: ReIDNet, facts: NetworkFacts, *, layout: str) -> Description:
+    """What is written of a network; the arguments are those of `write_export`."""
+    # what callers apply, see `PixelNetwork`
+    mean, std = (facts.mean, facts.std) if LAYOUTS[layout].normalises else (IMAGE_MEAN, IMAGE_STD)
+    shape = input_shape(layout, height=facts.height, width=facts.width)
     given = {"layout": layout, "shape": ("batch", *shape), "dtype": LAYOUTS[layout].dtype, "mean": mean, "std": std}
     return Description(
         ppreid=ppreid.__version__,
         paddle=paddle.__version__,
-        backbone=backbone,
-        weights_sha256=weights_sha256,
+        backbone=facts.backbone,
+        weights_sha256=facts.weights_sha256,
         input=InputDescription.model_validate(given),
         output=OutputDescription(shape=("batch", model.feature_dim)),
     )

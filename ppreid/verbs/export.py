@@ -105,26 +105,15 @@ def export(
     """
     from ppreid.export.write import write_export
     from ppreid.processes.device import use_device
-    from ppreid.verbs.network import trained_network
+    from ppreid.verbs.network import network_facts, trained_network
 
     if layout not in LAYOUTS:
         raise ConfigError(unknown_choice("--layout", layout, LAYOUTS))
     _check_request(output, formats, Path(cfg.model.weights))
     use_device("cpu")
     model, weights = trained_network(cfg.model, cfg.data)
-    return write_export(
-        model,
-        output,
-        height=cfg.data.height,
-        width=cfg.data.width,
-        mean=cfg.data.mean,
-        std=cfg.data.std,
-        backbone=cfg.model.backbone,
-        weights_sha256=weights.sha256,
-        formats=formats,
-        layout=layout,
-        overwrite=overwrite,
-    )
+    facts = network_facts(cfg, weights)
+    return write_export(model, output, facts, formats=formats, layout=layout, overwrite=overwrite)
 
 
 def _check_request(output: Path, formats: Sequence[str], weights: Path) -> None:

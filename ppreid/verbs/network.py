@@ -1,15 +1,21 @@
 """The network of a command, with the weights that the configuration names."""
 
+from __future__ import annotations
+
 import logging
 import warnings
 from pathlib import Path
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from ppreid import wiring
 from ppreid.base.errors import ConfigError, PpreidWarning
 from ppreid.config.data import DataConfig
 from ppreid.config.method import EvaluationModelConfig
+from ppreid.config.schema import Config
 from ppreid.models.reid_net import ReIDNet
+
+if TYPE_CHECKING:
+    from ppreid.export.write import NetworkFacts
 
 logger = logging.getLogger("ppreid")
 
@@ -64,6 +70,14 @@ def trained_network(cfg: EvaluationModelConfig, data: DataConfig) -> TrainedNetw
     logger.info("weights: %s", report)
     _warn_if_trained_otherwise(report.path, cfg, data)
     return TrainedNetwork(model, WeightsOrigin(str(report.path), report.sha256))
+
+
+def network_facts(cfg: Config, weights: WeightsOrigin) -> NetworkFacts:
+    """What an export must be told of a network."""
+    from ppreid.export.write import NetworkFacts
+
+    data = cfg.data
+    return NetworkFacts(data.height, data.width, data.mean, data.std, cfg.model.backbone, weights.sha256)
 
 
 def _warn_if_trained_otherwise(path: Path, model: EvaluationModelConfig, data: DataConfig) -> None:

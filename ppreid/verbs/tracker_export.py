@@ -37,25 +37,14 @@ def export_for(
     from ppreid.export.network import require_onnx
     from ppreid.export.trackers import write_for_tracker
     from ppreid.processes.device import use_device
-    from ppreid.verbs.network import trained_network
+    from ppreid.verbs.network import network_facts, trained_network
 
     _check_file(output, target, [Path(cfg.model.weights)], overwrite=overwrite)
     require_onnx()
     use_device("cpu")
     measure = _evaluation(cfg) if evaluate else None
     model, weights = trained_network(cfg.model, cfg.data)
-    return write_for_tracker(
-        model,
-        output,
-        target=target,
-        height=cfg.data.height,
-        width=cfg.data.width,
-        mean=cfg.data.mean,
-        std=cfg.data.std,
-        backbone=cfg.model.backbone,
-        weights_sha256=weights.sha256,
-        evaluate=measure,
-    )
+    return write_for_tracker(model, output, network_facts(cfg, weights), target=target, evaluate=measure)
 
 
 def _check_file(output: Path, target: str, inputs: Sequence[Path], *, overwrite: bool) -> None:

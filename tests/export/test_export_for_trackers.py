@@ -159,9 +159,8 @@ def test_the_loss_is_none_where_the_resizing_is_ours(trained):
 
     cfg = run_config(trained)
     model, _ = trained_network(cfg.model, cfg.data)
-    facts = {"backbone": "resnet18", "weights_sha256": "0" * 64, "height": 32, "width": 16}
-    facts |= {"mean": IMAGE_MEAN, "std": IMAGE_STD}
-    network = ExportedNetwork(write.describe(model, layout="nchw-float", **facts), "none", forward)
+    facts = write.NetworkFacts(32, 16, IMAGE_MEAN, IMAGE_STD, "resnet18", "0" * 64)
+    network = ExportedNetwork(write.describe(model, facts, layout="nchw-float"), "none", forward)
     assert [row.least for row in resizing_loss(network, resize)] == pytest.approx([1.0] * len(CROP_HEIGHTS), abs=1e-6)
     assert resizing_loss(network, bilinear)[-1].least < 0.9999
 
