@@ -7,12 +7,15 @@ none of this.
 import errno
 import os
 from collections.abc import Mapping, MutableMapping
+from pathlib import Path
 from typing import Any
 
 try:
     import fcntl
 except ImportError:  # Windows
     fcntl = None  # type: ignore[assignment]
+
+RENAMES_OPEN_FILES = OPENS_FOLDERS = os.name != "nt"  # Windows does neither
 
 DETERMINISTIC: Mapping[str, str] = {
     "FLAGS_cudnn_deterministic": "1",  # convolutions: no algorithm that adds in varying order
@@ -56,6 +59,11 @@ def launched_processes() -> int:
     return int(os.environ.get("PADDLE_TRAINERS_NUM", "1"))
 
 
+def flags(*names: str) -> int:
+    """Flags for `os.open` by their names; one that the system lacks does nothing."""
+    return sum({getattr(os, name, 0) for name in names})
+
+
 def lock(descriptor: int, *, of_process: bool = False) -> None:
     """Lock a file for as long as its descriptor is open, without waiting.
 
@@ -69,3 +77,16 @@ def lock(descriptor: int, *, of_process: bool = False) -> None:
     if fcntl is None:
         raise OSError(errno.ENOTSUP, "this system has no such locks")
     (fcntl.lockf if of_process else fcntl.flock)(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+
+
+def keep_mode(descriptor: int, path: Path) -> None:
+    """Give a new file the permissions of the one that it replaces, else those that the umask gives; not on Windows."""
+    if not hasattr(os, "fchmod"):
+        return
+    if path.exists():
+        mode = path.stat().st_mode & 0o777
+    else:
+        umask = os.umask(0)
+        os.umask(umask)
+        mode = 0o666 & ~umask
+    os.fchmod(descriptor, mode)

@@ -13,7 +13,8 @@ from difflib import get_close_matches
 ENDING = (signal.SIGINT, signal.SIGTERM)  # a second one of these ends at once
 # A terminal that closes (ssh), and what batch systems and the kernel send before or after a time limit. They come more
 # than once without anybody being impatient: SIGXCPU every second, SIGHUP from the shell and from the kernel.
-SIGNALS = (*ENDING, signal.SIGHUP, signal.SIGUSR1, signal.SIGXCPU)
+_BESIDE = ("SIGHUP", "SIGUSR1", "SIGXCPU")  # Windows has none of them
+SIGNALS = (*ENDING, *(getattr(signal, name) for name in _BESIDE if hasattr(signal, name)))
 
 
 class PpreidError(Exception):

@@ -1,6 +1,5 @@
 """Progress of a long loop: a bar on a terminal, now and then a line elsewhere; with rate, time left and memory."""
 
-import resource
 import sys
 import time
 from collections.abc import Iterable, Iterator, Mapping
@@ -53,13 +52,18 @@ def progress(
 
 
 def peak_memory() -> int:
-    """Most bytes that this process has had in memory so far, its mapped files included."""
+    """Most bytes that this process has had in memory so far, its mapped files included; 0 where nobody counts them."""
+    try:
+        import resource
+    except ImportError:  # Windows
+        return 0
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return peak if sys.platform == "darwin" else peak * 1024
 
 
 def _memory() -> str:
-    return f"peak {peak_memory() / 1e9:.1f} GB"
+    peak = peak_memory()
+    return f"peak {peak / 1e9:.1f} GB" if peak else "peak unknown"
 
 
 class Stopwatch:

@@ -17,7 +17,7 @@ from typing import BinaryIO, NamedTuple
 
 import numpy as np
 
-from ppreid.base.environment import lock
+from ppreid.base.environment import flags, lock
 from ppreid.base.errors import ConfigError, DataError, PpreidError, WriteError
 from ppreid.base.records import ImageRecord
 from ppreid.disk.checks import make_folder_for
@@ -27,7 +27,6 @@ from ppreid.disk.places import followed, is_stream, not_through_links
 from ppreid.disk.text import MAX_DIGITS, read_json
 
 Blocks = Iterator[tuple[np.ndarray, np.ndarray]]  # features (B, D), rows (B,)
-
 _HELD = (errno.EACCES, errno.EAGAIN)
 
 
@@ -89,7 +88,8 @@ def write_features(
             _check_rows(file, partial, before, digest, len(header), before.rows * dim * 4)
         with _going_on(path):
             file.truncate(len(header) + start * dim * 4)  # a block of which only a part was written
-            os.pwrite(file.fileno(), header, 0)
+            file.seek(0)
+            file.write(header)
             file.seek(0, os.SEEK_END)
         for block, rows in blocks_from(start) if start < len(records) else ():
             if rows[0] != done:
@@ -178,7 +178,7 @@ def _refuse_replacing(path: Path, *, overwrite: bool, wrote_csv: bool) -> None:
 def _opened_alone(partial: Path) -> Iterator[BinaryIO]:
     """The unfinished file, made if it is not there, while no other process writes it."""
     with explained(partial):
-        descriptor = not_through_links(str(partial), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC)
+        descriptor = not_through_links(str(partial), flags("O_RDWR", "O_CREAT", "O_CLOEXEC"))
     with os.fdopen(descriptor, "r+b") as file:
         try:
             lock(file.fileno(), of_process=True)  # workers that outlive a kill would have it too otherwise

@@ -12,6 +12,7 @@ from io import BytesIO
 from pathlib import Path
 from typing import BinaryIO
 
+from ppreid.base.environment import OPENS_FOLDERS, RENAMES_OPEN_FILES, keep_mode
 from ppreid.base.errors import DataError, WriteError
 from ppreid.base.reading import is_there, reading
 from ppreid.disk import places
@@ -55,8 +56,10 @@ def replacing(path: str | Path, *, keep_as: Path | None = None) -> Iterator[Bina
             with os.fdopen(descriptor, "wb") as file:
                 yield file
                 file.flush()
-                os.fchmod(file.fileno(), _mode_for(target))
+                keep_mode(file.fileno(), target)
                 os.fsync(file.fileno())
+                if not RENAMES_OPEN_FILES:
+                    file.close()
                 _rename(temporary, target, keep_as)  # while it is locked, or another process might remove it
         except BaseException:
             with suppress(OSError):  # it is gone already, or the folder has become read-only
@@ -85,7 +88,7 @@ def append_line(path: Path, line: str, *, flush: bool = True) -> None:
     is_new = not path.exists()
     with explained(path), open(path, "a+b", buffering=0, opener=places.not_through_links) as file:
         end = file.seek(0, os.SEEK_END)
-        unfinished = end > 0 and os.pread(file.fileno(), 1, end - 1) != b"\n"
+        unfinished = end > 0 and file.seek(end - 1) >= 0 and file.read(1) != b"\n"  # what is written goes to the end
         rest = memoryview(("\n" * unfinished + line + "\n").encode("utf-8", "backslashreplace"))
         try:
             while rest:
@@ -112,7 +115,7 @@ def publish(temporary: Path, path: Path, *, sha256: str) -> None:
         WriteError: it cannot be flushed or renamed.
     """
     with explained(path):
-        with open(temporary, "rb") as file:
+        with open(temporary, "r+b") as file:
             os.fsync(file.fileno())
         write_text(Path(f"{path}{CHECKSUM_SUFFIX}"), f"{sha256}  {path.name}\n")
         _rename(temporary, path, None)
@@ -199,17 +202,10 @@ def _rename(temporary: Path, path: Path, keep_as: Path | None) -> None:
         raise
 
 
-def _mode_for(path: Path) -> int:
-    """Permission bits of an existing file, else those that the process's umask gives to a new one."""
-    if path.exists():
-        return path.stat().st_mode & 0o777
-    umask = os.umask(0)
-    os.umask(umask)
-    return 0o666 & ~umask
-
-
 def sync_folder(folder: Path) -> None:
     """Make a rename in this folder survive a power cut."""
+    if not OPENS_FOLDERS:
+        return
     descriptor = os.open(folder, os.O_RDONLY)
     try:
         os.fsync(descriptor)

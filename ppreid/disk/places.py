@@ -17,7 +17,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from ppreid.base.environment import lock
+from ppreid.base.environment import OPENS_FOLDERS, flags, lock
 
 STANDARD_OUTPUT = "-"
 _MOST_LINKS = 40  # as many as Linux follows
@@ -84,9 +84,9 @@ def followed(path: Path) -> Path:
     return target
 
 
-def not_through_links(path: str, flags: int) -> int:
+def not_through_links(path: str, mode: int) -> int:
     """Opener for `open`: a symbolic link is an error, since in a stranger's folder it may lead to anything."""
-    return os.open(path, flags | os.O_NOFOLLOW, 0o666)
+    return os.open(path, mode | flags("O_NOFOLLOW"), 0o666)
 
 
 def _own_descriptor(path: Path) -> int | None:
@@ -102,7 +102,7 @@ def _own_descriptor(path: Path) -> int | None:
 
 
 _NUMBERED = 4  # more processes than this hardly write one file at the same moment
-_FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
+_FOLDER = flags("O_RDONLY", "O_DIRECTORY", "O_NOFOLLOW", "O_CLOEXEC")
 _PRIVATE = 0o700
 
 
@@ -122,7 +122,7 @@ def locked_temporary(path: Path) -> tuple[int, Path]:
         remove_abandoned(name)
     for name in temporary_names(path):
         with suppress(FileExistsError):  # somebody is writing it
-            descriptor = os.open(name, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+            descriptor = os.open(name, flags("O_RDWR", "O_CREAT", "O_EXCL", "O_CLOEXEC"), 0o600)
             if _is_kept(descriptor):
                 return descriptor, name
             os.close(descriptor)  # between our two calls another process took it for one that was left behind
@@ -160,7 +160,7 @@ def remove_abandoned(file: Path) -> None:
     It stays where that cannot be known (the file system has no locks), and where it cannot be removed.
     """
     with suppress(OSError):
-        descriptor = os.open(file, os.O_RDWR | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+        descriptor = os.open(file, flags("O_RDWR", "O_NOFOLLOW", "O_NONBLOCK", "O_CLOEXEC"))
         try:
             lock(descriptor)
             file.unlink()
@@ -188,7 +188,7 @@ def temporary_names(path: Path) -> list[Path]:
 
 def _locked_folder(path: Path) -> tuple[int, Path]:
     """A new folder and the descriptor that locks it."""
-    for name in temporary_names(path):
+    for name in temporary_names(path) if OPENS_FOLDERS else ():
         with suppress(FileExistsError, FileNotFoundError):  # somebody works in it, or took ours for one left behind
             name.mkdir(mode=_PRIVATE)
             descriptor = os.open(name, _FOLDER)
@@ -196,7 +196,7 @@ def _locked_folder(path: Path) -> tuple[int, Path]:
                 return descriptor, name
             os.close(descriptor)
     folder = Path(tempfile.mkdtemp(dir=path.parent, prefix=f".{path.name}.", suffix=".tmp"))
-    return os.open(folder, _FOLDER), folder
+    return os.open(folder if OPENS_FOLDERS else os.devnull, _FOLDER), folder
 
 
 def _is_kept(descriptor: int) -> bool:

@@ -17,7 +17,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from ppreid.base.environment import lock
+from ppreid.base.environment import flags, lock
 from ppreid.base.errors import ConfigError, DataError, PpreidWarning, WriteError, printable
 from ppreid.base.reading import is_there, reading
 from ppreid.disk.checks import make_folder
@@ -55,9 +55,10 @@ def run_lock(folder: Path) -> Iterator[str]:
             error.errno, f"output_dir {folder} cannot be written to: {reason}; choose another one"
         ) from None
     try:
-        recovered = _check_previous_owner(path, os.pread(descriptor, _LARGEST, 0))
+        recovered = _check_previous_owner(path, _beginning(descriptor))
         os.ftruncate(descriptor, 0)
-        os.pwrite(descriptor, json.dumps(_this_process()).encode("utf-8"), 0)
+        os.lseek(descriptor, 0, os.SEEK_SET)
+        os.write(descriptor, json.dumps(_this_process()).encode("utf-8"))
         try:
             yield recovered
         finally:
@@ -94,7 +95,7 @@ def _locked(path: Path) -> int:
     """Descriptor of the lock file, locked."""
     while True:
         # the file is emptied: a link in its place could lead to anything
-        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC, 0o666)
+        descriptor = os.open(path, flags("O_RDWR", "O_CREAT", "O_NOFOLLOW", "O_NONBLOCK", "O_CLOEXEC"), 0o666)
         try:
             _require_lock_file(descriptor, path)
             lock(descriptor, of_process=True)
@@ -102,7 +103,7 @@ def _locked(path: Path) -> int:
             os.close(descriptor)
             raise
         except OSError as error:
-            owner = os.pread(descriptor, _LARGEST, 0)
+            owner = _beginning(descriptor)
             if error.errno in _NO_LOCKS:
                 text = f"the file system of {path} has no file locks; nothing keeps a second run out of the folder"
                 warnings.warn(text, PpreidWarning, stacklevel=4)
@@ -114,6 +115,12 @@ def _locked(path: Path) -> int:
         if _is_still(descriptor, path):
             return descriptor
         os.close(descriptor)  # its owner removed it between our open and our lock
+
+
+def _beginning(descriptor: int) -> bytes:
+    """What a lock file says."""
+    os.lseek(descriptor, 0, os.SEEK_SET)
+    return os.read(descriptor, _LARGEST)
 
 
 def _require_lock_file(descriptor: int, path: Path) -> None:
@@ -156,11 +163,20 @@ def _this_process() -> dict[str, Any]:
 
 
 def _boot_id() -> str:
-    return Path("/proc/sys/kernel/random/boot_id").read_text().strip()
+    """What tells this start of the machine from others; "" where there is no /proc."""
+    try:
+        return Path("/proc/sys/kernel/random/boot_id").read_text().strip()
+    except FileNotFoundError:
+        return ""
 
 
 def _start_ticks(pid: int) -> int | None:
-    """When a process started, in clock ticks since the machine did; None if there is no such process."""
+    """When a process started, in clock ticks since the machine did; None if there is no such process.
+
+    Without /proc nothing is known: every process counts as there, and as started at 0.
+    """
+    if not os.path.isdir("/proc/self"):
+        return 0
     try:
         return int(Path(f"/proc/{int(pid)}/stat").read_text().rpartition(")")[2].split()[19])
     except FileNotFoundError:
@@ -169,6 +185,8 @@ def _start_ticks(pid: int) -> int | None:
 
 def _started_at(ticks: int) -> str:
     """Local time of day of a number of clock ticks after the machine started."""
+    if not ticks:
+        return "at an unknown time"
     boot_time = next(line for line in Path("/proc/stat").read_text().splitlines() if line.startswith("btime"))
     seconds = int(boot_time.split()[1]) + ticks / os.sysconf("SC_CLK_TCK")
     return datetime.fromtimestamp(seconds).strftime("%Y-%m-%d %H:%M:%S")

@@ -81,8 +81,9 @@ def stop_signals(*, repeats_end: bool = True) -> Iterator[StopSignals]:
     if threading.current_thread() is not threading.main_thread():
         yield stop
         return
-    is_nohup = signal.getsignal(signal.SIGHUP) == signal.SIG_IGN
-    heard = [number for number in SIGNALS if not (is_nohup and number == signal.SIGHUP)]
+    hangup = getattr(signal, "SIGHUP", None)
+    is_nohup = hangup is not None and signal.getsignal(hangup) == signal.SIG_IGN
+    heard = [number for number in SIGNALS if not (is_nohup and number == hangup)]
     before = {number: signal.signal(number, stop.handle) for number in heard}
     for number in ENDING if repeats_end else ():
         _only_once(number)
@@ -94,12 +95,19 @@ def stop_signals(*, repeats_end: bool = True) -> Iterator[StopSignals]:
                 signal.signal(number, handler)
 
 
+def _system_library() -> ctypes.CDLL | None:
+    """What the system's own functions are in; None on Windows, where Python's handlers must do."""
+    return None if os.name == "nt" else ctypes.CDLL(None)
+
+
 def _default_in_system(number: int) -> None:
     """Let a signal end the process from now on, without telling Python.
 
     Python may have heard of the signal already, and would print a traceback if it found no handler for it any more.
     """
-    libc = ctypes.CDLL(None)
+    libc = _system_library()
+    if libc is None:
+        return
     libc.signal.argtypes, libc.signal.restype = (ctypes.c_int, ctypes.c_void_p), ctypes.c_void_p
     libc.signal(number, int(signal.SIG_DFL))
 
@@ -109,8 +117,10 @@ def _only_once(number: int) -> None:
 
     Python would do that only when it is back from a compiled library, which may search for neighbours for an hour.
     """
-    libc = ctypes.CDLL(None)
-    if not hasattr(libc, "sysv_signal"):  # no glibc; there a second signal waits for the library as well
+    libc = _system_library()
+    if libc is None or not hasattr(
+        libc, "sysv_signal"
+    ):  # no glibc; there a second signal waits for the library as well
         return
     for function in (libc.signal, libc.sysv_signal):
         function.argtypes, function.restype = (ctypes.c_int, ctypes.c_void_p), ctypes.c_void_p

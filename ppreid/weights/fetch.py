@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import IO, Any, BinaryIO
 from urllib.parse import urlsplit
 
-from ppreid.base.environment import lock
+from ppreid.base.environment import flags, lock
 from ppreid.base.errors import ConfigError, WeightsError
 from ppreid.base.reading import reading
 from ppreid.disk.files import explained, file_sha256, publish
@@ -70,8 +70,8 @@ def fetch(url: str, target: Path, *, digest: str, max_bytes: int, advice: str, c
             except WeightsError:
                 partial.unlink()
                 raise
-            publish(partial, target, sha256=sha256)
-            return sha256
+        publish(partial, target, sha256=sha256)
+        return sha256
 
 
 def check_digest(path: Path, digest: str, *, what: str) -> None:
@@ -136,7 +136,7 @@ def _short(*facts: object) -> str:
 def _alone(partial: Path) -> Iterator[BinaryIO]:
     """The unfinished file, made if it is not there, while no other process writes it."""
     with explained(partial):
-        descriptor = not_through_links(str(partial), os.O_RDWR | os.O_CREAT | os.O_APPEND)
+        descriptor = not_through_links(str(partial), flags("O_RDWR", "O_CREAT", "O_APPEND", "O_CLOEXEC"))
     with os.fdopen(descriptor, "r+b", buffering=0) as file:
         try:
             lock(descriptor)
