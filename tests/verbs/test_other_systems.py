@@ -1,7 +1,7 @@
 """Where there is no fcntl, no /proc and no fork, as on Windows: evaluation, search and export run all the same.
 
 No such system is at hand: what ppreid's own modules see of the system is cut down in a process of Linux. The workflow
-runs evaluation, search and export on macOS and Windows.
+tries macOS and Windows themselves.
 """
 
 import json
