@@ -8,7 +8,7 @@ import errno
 import os
 from collections.abc import Mapping, MutableMapping
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 try:
     import fcntl
@@ -90,3 +90,11 @@ def keep_mode(descriptor: int, path: Path) -> None:
         os.umask(umask)
         mode = 0o666 & ~umask
     os.fchmod(descriptor, mode)
+
+
+def ready_to_rename(file: BinaryIO) -> None:
+    """Flush a file that is about to get another name, and close it where the system renames no open files."""
+    if RENAMES_OPEN_FILES:
+        file.flush()
+    else:
+        file.close()

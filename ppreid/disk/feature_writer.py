@@ -17,7 +17,7 @@ from typing import BinaryIO, NamedTuple
 
 import numpy as np
 
-from ppreid.base.environment import flags, lock
+from ppreid.base.environment import flags, lock, ready_to_rename
 from ppreid.base.errors import ConfigError, DataError, PpreidError, WriteError
 from ppreid.base.records import ImageRecord
 from ppreid.disk.checks import make_folder_for
@@ -87,10 +87,9 @@ def write_features(
         if before:
             _check_rows(file, partial, before, digest, len(header), before.rows * dim * 4)
         with _going_on(path):
-            file.truncate(len(header) + start * dim * 4)  # a block of which only a part was written
             file.seek(0)
             file.write(header)
-            file.seek(0, os.SEEK_END)
+            file.seek(file.truncate(len(header) + start * dim * 4))  # without a block of which only a part was written
         for block, rows in blocks_from(start) if start < len(records) else ():
             if rows[0] != done:
                 raise DataError(f"the loader gave row {rows[0]}, expected was row {done}; rows must come in order")
@@ -103,7 +102,7 @@ def write_features(
                 os.fsync(file.fileno())
                 write_text(progress, json.dumps({"rows": done, "sha256": digest.hexdigest(), **origin}) + "\n")
         with _going_on(path):
-            file.flush()
+            ready_to_rename(file)
             _check_whole(partial, progress, check)
             write_records(path.with_suffix(".csv"), records)
             publish(partial, path, sha256=digest.hexdigest())

@@ -12,7 +12,7 @@ from io import BytesIO
 from pathlib import Path
 from typing import BinaryIO
 
-from ppreid.base.environment import OPENS_FOLDERS, RENAMES_OPEN_FILES, keep_mode
+from ppreid.base.environment import OPENS_FOLDERS, keep_mode, ready_to_rename
 from ppreid.base.errors import DataError, WriteError
 from ppreid.base.reading import is_there, reading
 from ppreid.disk import places
@@ -58,8 +58,7 @@ def replacing(path: str | Path, *, keep_as: Path | None = None) -> Iterator[Bina
                 file.flush()
                 keep_mode(file.fileno(), target)
                 os.fsync(file.fileno())
-                if not RENAMES_OPEN_FILES:
-                    file.close()
+                ready_to_rename(file)
                 _rename(temporary, target, keep_as)  # while it is locked, or another process might remove it
         except BaseException:
             with suppress(OSError):  # it is gone already, or the folder has become read-only
