@@ -127,7 +127,7 @@ class ISEConfig(Section):
     """Temperature of the label-preserving loss."""
 
 
-OF_SOME_BACKBONES = ("last_stride", "position_ratio", "pooling", "drop_path")
+OF_SOME_BACKBONES = ("last_stride", "position_ratio", "pooling", "parts", "drop_path")
 
 
 class EvaluationModelConfig(Section):
@@ -146,6 +146,9 @@ class EvaluationModelConfig(Section):
     """Spatial pooling: avg, gem (trainable power, starts at 3) or max; a ViT has none and ignores avg."""
     embedding_dim: Annotated[int, Field(ge=0, le=65536)] = 0
     """Size of a linear layer before the BN neck; 0 is none."""
+    parts: Annotated[int, Field(ge=1, le=16)] = 1
+    """Horizontal stripes of the image that have features, losses and memories of their own beside the whole: 1 is none.
+    The feature is so many times longer, and one more."""
     weights: str = "none"
     """File with weights, `imagenet` (downloaded once and cached), or `none` (random)."""
     weights_sha256: Annotated[str, Field(pattern=r"^([0-9a-fA-F]{64})?$")] = ""
@@ -155,7 +158,7 @@ class EvaluationModelConfig(Section):
     def _check_backbone(self) -> "EvaluationModelConfig":
         """Refuse values that the backbone would not look at."""
         row = BACKBONES[self.backbone]
-        used = {*row.keys, *(() if row.gives_vectors else ("pooling",))}
+        used = {*row.keys, *(() if row.gives_vectors else ("pooling", "parts"))}
         defaults = {key: info.default for key, info in type(self).model_fields.items() if key in OF_SOME_BACKBONES}
         for key in sorted(defaults.keys() - used):
             if (found := getattr(self, key)) != defaults[key]:

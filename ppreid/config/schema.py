@@ -103,6 +103,11 @@ class TrainingConfig(RunConfig):
         if self.refine.has_parts and (self.model.embedding_dim or BACKBONES[self.model.backbone].gives_vectors):
             text = f"model.backbone is {self.model.backbone} and model.embedding_dim {self.model.embedding_dim}"
             problems.append(f"{text}; refine.parts needs maps that can be halved, and no embedding")
+        if self.refine.weight and self.model.parts > 1:
+            problems.append(
+                f"model.parts is {self.model.parts}, but refine.weight has features of its own in view; set one of them "
+                "otherwise"
+            )
         problems += method_problems(self.labels, self.ise, self.refine, self.camera_proxies, self.ema)
         if self.model.bn_chunks % self.batch.accumulate:
             problems.append(

@@ -12,7 +12,7 @@ from ppreid.contracts import Ranker
 from ppreid.neighbours.camera_centre import SHRINKAGE, CameraCentres
 
 Result = TypeVar("Result")
-COLOUR, COLOUR_CENTRED = "colour", "colour, centred"
+COLOUR, COLOUR_CENTRED, NETWORK_ALONE = "colour", "colour, centred", "network alone"
 
 
 class Identities(NamedTuple):

@@ -1,6 +1,7 @@
 """Ranking metrics of re-identification: mAP, CMC and mINP in bounded memory."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
+from types import MappingProxyType
 from typing import NamedTuple
 
 import numpy as np
@@ -25,6 +26,7 @@ class RankingResult(NamedTuple):
         num_same_camera_only: queries whose identity is in the gallery, but on no other camera.
         num_identity_absent: queries whose identity is not in the gallery, or is unknown (-1).
         average_precision: (num_queries,) float64, NaN where there is no valid match.
+        beside: what some of the dimensions of the features reach alone, by name.
     """
 
     mean_ap: float
@@ -36,6 +38,7 @@ class RankingResult(NamedTuple):
     num_same_camera_only: int
     num_identity_absent: int
     average_precision: np.ndarray
+    beside: Mapping[str, "RankingResult"] = MappingProxyType({})
 
 
 def evaluate_distances(

@@ -49,9 +49,10 @@ def result_to_dict(result: RankingResult) -> dict[str, Any]:
         result: what `evaluate_features` or `evaluate_distances` returned.
 
     Returns:
-        All fields by name; `cmc` as a list, and `average_precision` as a list with None for invalid queries.
+        All fields by name but `beside`; `cmc` as a list, and `average_precision` as a list with None for invalid
+        queries.
     """
-    plain = result._asdict()
+    plain = {name: value for name, value in result._asdict().items() if name != "beside"}
     plain["cmc"] = result.cmc.tolist()
     plain["average_precision"] = [None if value != value else value for value in result.average_precision.tolist()]
     return plain

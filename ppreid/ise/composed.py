@@ -78,7 +78,7 @@ class ComposedObjective:
             if loss := addition.of_epoch(epoch, num_clusters, own):
                 added[addition.name] = loss
         # nothing stands between the step and an objective that is alone
-        if not (added or self._prepare or self._from_bn or self._originals):
+        if not (added or self._prepare or self._from_bn or self._originals or self.heads > 1):
             return objective
         return partial(
             composed_loss,

@@ -83,10 +83,12 @@ class ReIDNet(nn.Layer):
             would (see batch_norm.py); 1 is ordinary batch normalisation.
         neck_rows: in training, give the rows of the neck as they are, and leave it to the objective to scale them.
         parts: (B, C, h, w) maps to further rows of the size of the neck's, for training; see `all_heads`.
+        stripes: horizontal stripes of the maps whose rows, each with a neck of its own, are part of the feature beside
+            that of the whole image; 1 is the whole image alone.
         draws: random numbers that the backbone takes in training beside the images; None: it takes none.
 
     Attributes:
-        feature_dim: D, the length of the feature vectors.
+        feature_dim: D, the length of the feature vectors; of the row of the whole image with those of all stripes.
         draws: see above; `start_draws` begins a step.
         auxiliary: layers that the objective calls, on every process with the rows of the whole batch. They are trained
             and in checkpoints like the rest, but features need none of them.
@@ -108,6 +110,7 @@ class ReIDNet(nn.Layer):
         bn_chunks: int = 1,
         neck_rows: bool = False,
         parts: nn.Layer | None = None,
+        stripes: int = 1,
         draws: "StepDraws | None" = None,
     ) -> None:
         super().__init__()
@@ -116,11 +119,15 @@ class ReIDNet(nn.Layer):
         self._neck_rows = neck_rows
         self.parts = parts
         self.auxiliary: nn.Layer | None = None
-        self.feature_dim = embedding_dim or backbone.feature_dim
+        row_dim = embedding_dim or backbone.feature_dim
+        self.feature_dim = row_dim * (1 + stripes if stripes > 1 else 1)
         self.backbone = backbone
         self.pooling = pooling
         self.embedding = _embedding(backbone.feature_dim, embedding_dim) if embedding_dim else None
-        self.neck = FrozenBiasBatchNorm(self.feature_dim)
+        self.neck = FrozenBiasBatchNorm(row_dim)
+        self.stripe_necks = None
+        if stripes > 1:
+            self.stripe_necks = nn.LayerList([FrozenBiasBatchNorm(row_dim) for _ in range(stripes)])
         if bn_chunks > 1:
             use_ghost_batch_norm(self, bn_chunks)
 
@@ -132,13 +139,16 @@ class ReIDNet(nn.Layer):
 
         Returns:
             (B, D), rows of length 1; float32 in training, and there of any length with `neck_rows`. With `parts` the
-            rows of these in training beside the others, (B, heads * D).
+            rows of these in training beside the others, (B, heads * D). With `stripes` in training several rows of
+            length 1 beside each other, and in evaluation these divided by the root of their number.
 
         Raises:
             ConfigError: a training batch cannot be split into bn_chunks equal chunks.
         """
         maps = self._maps_in_chunk_order(images)
         embedded = self._embedded(maps)  # (B, D)
+        if self.stripe_necks is not None:
+            return self._striped(maps, embedded)
         if not self.training:
             return self._unit_features(embedded)
         with paddle.amp.auto_cast(enable=False):  # what follows is float32, also where mixed precision came before
@@ -156,6 +166,22 @@ class ReIDNet(nn.Layer):
         if self.parts is not None:
             rows += [F.normalize(row, axis=1, epsilon=1e-12) for row in self.parts(maps)]
         return paddle.concat(rows, axis=1)
+
+    def _striped(self, maps: Tensor, embedded: Tensor) -> Tensor:
+        height, count = maps.shape[2], len(self.stripe_necks)
+        # a stripe that does not end between two rows takes both, so that no stripe is ever empty
+        edges = [(i * height // count, -(-(i + 1) * height // count)) for i in range(count)]
+        pooled = [embedded, *(self._embedded(maps[:, :, top:bottom]) for top, bottom in edges)]
+        with paddle.amp.auto_cast(enable=False):
+            rows = [
+                row if self.training and self._neck_rows else F.normalize(row, axis=1, epsilon=1e-12)
+                for row in (
+                    self._restore_order(neck(row.astype("float32")))
+                    for neck, row in zip([self.neck, *self.stripe_necks], pooled, strict=True)
+                )
+            ]
+        beside = paddle.concat(rows, axis=1)
+        return beside if self.training else beside / math.sqrt(1 + count)
 
     def _embedded(self, maps: Tensor) -> Tensor:
         pooled = self.pooling(maps)  # (B, C)

@@ -39,6 +39,7 @@ def evaluation_row(
         e.g. as "colour: mAP".
     """
     row: dict[str, Any] = {"event": "evaluation", "epoch": epoch, **_percent(result)}
+    beside = {**result.beside, **beside}
     row |= {f"{name}: {key}": value for name, other in beside.items() for key, value in _percent(other).items()}
     row |= {"mINP": 100 * result.mean_inp, "valid_queries": result.num_valid_queries}
     if labels is not None:
@@ -103,7 +104,7 @@ def epoch_line(row: Mapping[str, Any], num_epochs: int, evaluation: Mapping[str,
 
 
 def history_table(history: Sequence[Mapping[str, Any]]) -> str:
-    """Text table of the evaluations of a run: a line each, the last and the best, and what is beside the first."""
+    """Text table of the evaluations of a run: a line each, the last and the best, and what is beside the last or first."""
     # the network before training has no twin yet
     columns = (*_COLUMNS, *([TWIN_MAP] if TWIN_MAP in history[-1] else []))
     header = (
@@ -120,7 +121,9 @@ def history_table(history: Sequence[Mapping[str, Any]]) -> str:
         values = "".join(f"{row[column]:>9.1f}" if column in row else f"{'-':>9}" for column in columns)
         lines.append(f"{name:>16}{values}{counts}")
     for name in [key.removesuffix(": mAP") for key in history[0] if key.endswith(": mAP")]:
-        lines.append(f"{name:>16}" + "".join(f"{history[0].get(f'{name}: {column}', 0):>9.1f}" for column in _COLUMNS))
+        # what needs no training is in the first row only
+        row = last if f"{name}: mAP" in last else history[0]
+        lines.append(f"{name:>16}" + "".join(f"{row.get(f'{name}: {column}', 0):>9.1f}" for column in _COLUMNS))
     return "\n".join(lines)
 
 

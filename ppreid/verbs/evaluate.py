@@ -115,11 +115,11 @@ def _evaluate(cfg: Config, ranks: Ranks, *, overwrite: bool) -> RankingResult | 
     )
     if results is None:
         return None
-    results |= (by_colour := wiring.colour_alone(cfg.eval, split, colour)())
+    results |= (beside := {**results[PLAIN].beside, **wiring.colour_alone(cfg.eval, split, colour)()})
     facts = {"config": cfg.model_dump(), "weights": weights._asdict(), "results": result_to_dict(results[PLAIN])}
     if cfg.eval.rerank:
         facts["reranked"] = result_to_dict(results[RERANKED])
-    facts |= {name: result_to_dict(result) for name, result in by_colour.items()}
+    facts |= {name: result_to_dict(result) for name, result in beside.items()}
     for file in files:
         write_text(file, json.dumps(facts, indent=2, ensure_ascii=False) + "\n")
         logger.info("written: %s", file)
@@ -135,7 +135,7 @@ def _rankings(cfg: EvaluationSettings) -> Ranker[dict[str, RankingResult]]:
     from ppreid.evaluation.rerank import evaluate_reranked
     from ppreid.neighbours.checks import check_not_collapsed
 
-    methods: dict[str, Ranker[RankingResult]] = {PLAIN: wiring.ranking(cfg)}
+    methods: dict[str, Ranker[RankingResult]] = {PLAIN: wiring.ranking_of_prepared(cfg)}
     if cfg.rerank:
         methods[RERANKED] = partial(
             evaluate_reranked,

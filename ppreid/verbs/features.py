@@ -28,6 +28,8 @@ NETWORK_KEYS = {"backbone", "base_width", "last_stride", "pooling", "embedding_d
 def made_with(cfg: Config, weights_sha256: str) -> dict[str, str]:
     """What decides the feature of an image, by name."""
     keys = NETWORK_KEYS | ({"position_ratio"} & set(tables.BACKBONES[cfg.model.backbone].keys))
+    if cfg.model.parts > 1:  # earlier files have no such key
+        keys |= {"parts"}
     found = {
         "weights": weights_sha256,
         "network": json.dumps(cfg.model.model_dump(include=keys), sort_keys=True),

@@ -43,7 +43,7 @@ CLASSIFIERS = (
     AUXILIARY,
     PARTS,
 )
-BEHIND_BACKBONE = ("pooling.", "embedding.", "neck.")  # what a backbone file, e.g. from ImageNet, does not have
+BEHIND_BACKBONE = ("pooling.", "embedding.", "neck.", "stripe_necks.")  # what a backbone file, e.g. from ImageNet, does not have
 IMAGENET_BACKBONES = ("resnet18", "resnet34", "resnet50", "resnet101", "resnet152")
 
 

@@ -1,5 +1,6 @@
 """Which network a file of weights is of, found by names and shapes alone; for messages."""
 
+import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -14,8 +15,9 @@ _STEM = "backbone.conv1.weight"
 _TOKEN = "backbone.cls_token"
 VIT_BASE_DIM = 768
 _EMBEDDING, _NECK, _POWER = "embedding.weight", "neck.weight", "pooling.p"
+_STRIPE_NECK = re.compile(r"stripe_necks\.\d+\.weight$")
 # of a configuration, as far as they decide which weights fit, or what the same weights compute
-NETWORK_KEYS = ("backbone", "base_width", "last_stride", "pooling", "embedding_dim")
+NETWORK_KEYS = ("backbone", "base_width", "last_stride", "pooling", "embedding_dim", "parts")
 
 Shapes = Mapping[str, tuple[int, ...]]
 
@@ -54,6 +56,7 @@ def network_of(shapes: Shapes, naming: str) -> dict[str, str]:
     embedding = shapes.get(rules.names([_EMBEDDING, _NECK])[_EMBEDDING], ())
     size = (embedding[0] if rules.from_torch else embedding[1]) if len(embedding) >= 2 else 0
     found["model.embedding_dim"] = str(size)
+    found["model.parts"] = str(max(1, sum(bool(_STRIPE_NECK.match(name)) for name in shapes)))
     found["model.pooling"] = "gem" if rules.names([_POWER])[_POWER] in present else "avg"
     return found
 

@@ -159,4 +159,6 @@ def _in_words(network: Mapping[str, str]) -> str:
         parts.append(f"pooling {network['model.pooling']}")
     if network.get("model.embedding_dim", "0") != "0":
         parts.append(f"embedding of {network['model.embedding_dim']}")
+    if network.get("model.parts", "1") != "1":
+        parts.append(f"{network['model.parts']} parts")
     return printable(", ".join(parts))

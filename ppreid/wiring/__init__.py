@@ -19,6 +19,7 @@ from ppreid.wiring.data import finished_engine as finished_engine
 from ppreid.wiring.data import prepared as prepared
 from ppreid.wiring.data import published_counts as published_counts
 from ppreid.wiring.data import ranking as ranking
+from ppreid.wiring.data import ranking_of_prepared as ranking_of_prepared
 from ppreid.wiring.data import require_cameras as require_cameras
 from ppreid.wiring.data import train_loader as train_loader
 from ppreid.wiring.network import ema_twin as ema_twin

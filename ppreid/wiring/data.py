@@ -191,6 +191,21 @@ def ranking(cfg: EvaluationSettings) -> Ranker[RankingResult]:
     return partial(evaluate_features, protocol=cfg.protocol, ignore_camera=cfg.ignore_camera)
 
 
+def ranking_of_prepared(cfg: EvaluationSettings) -> Ranker[RankingResult]:
+    """As `ranking`, of features from `prepared`; where colour is in them, with the network alone beside the result."""
+    rank = ranking(cfg)
+    if cfg.colour in (0, 1):
+        return rank
+    from ppreid.datasets.colour import COLOUR_DIM
+    from ppreid.evaluation.inputs import NETWORK_ALONE
+
+    def with_network(query: np.ndarray, gallery: np.ndarray, *identities: np.ndarray) -> RankingResult:
+        alone = rank(query[:, :-COLOUR_DIM], gallery[:, :-COLOUR_DIM], *identities)
+        return rank(query, gallery, *identities)._replace(beside={NETWORK_ALONE: alone})
+
+    return with_network
+
+
 def colour_alone(
     cfg: EvaluationSettings, split: ReIDSplit, colour_of_split: Callable[[], np.ndarray]
 ) -> Callable[[], dict[str, RankingResult]]:
@@ -210,7 +225,7 @@ def evaluation(
         evaluate_model,
         loader=feature_loader(split.query + split.gallery, cfg.data, cfg.eval, ranks=ranks),
         split=split,
-        rank=ranking(cfg.eval),
+        rank=ranking_of_prepared(cfg.eval),
         extract=extractor(cfg.eval),
         prepare=prepared(cfg.eval, split, colour_of_split),
         ranks=ranks,

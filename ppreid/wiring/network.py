@@ -72,6 +72,7 @@ def reid_net(
         bn_chunks=bn_chunks,
         neck_rows=neck_rows,
         parts=parts,
+        stripes=cfg.parts,
         draws=draws,
     )
 

@@ -69,6 +69,9 @@ def auxiliary_layers(cfg: TrainingConfig, dim: int) -> Layer | None:
 
 def head_weights(cfg: TrainingConfig) -> tuple[float, ...]:
     """Weights in the loss of the rows that a feature consists of in training."""
+    if cfg.model.parts > 1:
+        rows = 1 + cfg.model.parts
+        return (1 / rows,) * rows
     if not cfg.refine.has_parts:
         return (1.0,)
     from ppreid.ise.part_refine import head_weights as of_parts

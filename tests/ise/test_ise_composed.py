@@ -143,3 +143,19 @@ def test_an_update_by_cameras_gets_those_of_its_rows():
     for batch, found in ((None, "none"), (BATCH, "cameras of 3"), (BATCH._replace(camids=None), "none")):
         with pytest.raises(TrainingError, match=f"the camera of each of 2 rows is needed, got {found}"):
             memory.update(paddle.eye(2), np.array([0, 1]), batch)
+
+
+def test_rows_beside_each_other_have_the_objective_each():
+    """Unlike a loss of all numbers together: two rows of two numbers, the second with all of the weight."""
+
+    def objective(features, labels, centroids, degree, *, batch):
+        total = (features * centroids[0]).sum()
+        return LossTerms(total, {"loss": total.detach()}, features.detach(), labels, None)
+
+    composed = ComposedObjective(lambda clusters: objective, head_weights=(0.25, 0.75))
+    features = np.float32([[1, 2, 3, 4], [5, 6, 7, 8]])
+    terms = composed.of_epoch(0, 1, ())(
+        paddle.to_tensor(features), np.array([0, 0]), paddle.to_tensor([[1.0, 0.0, 0.0, 1.0]]), 0.0, batch=BATCH
+    )
+    assert terms.total.item() == 0.25 * (1 + 5) + 0.75 * (4 + 8)
+    np.testing.assert_array_equal(terms.memory_features.numpy(), features)

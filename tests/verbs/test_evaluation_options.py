@@ -5,7 +5,7 @@ import paddle
 import pytest
 
 from ppreid import tables, wiring
-from ppreid.base.errors import ConfigError, EvaluationError
+from ppreid.base.errors import ConfigError, EvaluationError, WeightsError
 from ppreid.base.records import ids
 from ppreid.config.load import load_config
 from ppreid.datasets.colour import COLOUR_DIM, colour_features
@@ -14,6 +14,7 @@ from ppreid.evaluation.rerank import evaluate_reranked
 from ppreid.models.reid_net import FlipAveraged
 from ppreid.neighbours.camera_centre import CameraCentres
 from ppreid.run.folder import BAD_IMAGES, RESULTS
+from ppreid.run.rows import history_table
 from ppreid.training.extract import evaluate_model, extract_features
 from ppreid.verbs import evaluate as verb
 from ppreid.verbs.inputs import read_split
@@ -242,3 +243,47 @@ def test_evaluate_model_returns_what_ranking_returns(tiny_config, tmp_path):
     shapes = evaluate_model(wiring.reid_net(cfg.model), loader, split, rank=lambda *arrays: [a.shape for a in arrays])
     q, g = len(split.query), len(split.gallery)
     assert shapes == [(q, 64), (g, 64), (q,), (g,), (q,), (g,)]
+
+
+@pytest.mark.filterwarnings("ignore:.*cameras have fewer")
+def test_beside_colour_the_network_alone_is_a_row(evaluate, tiny_config, tmp_path):
+    """What eval.colour: 0 gives, in the results of both commands and under the table of a training."""
+    alone, _ = evaluate("eval.camera_centre=on")
+    _, written = evaluate("eval.camera_centre=on", "eval.colour=0.5")
+    assert written["network alone"]["mean_ap"] == pytest.approx(alone.mean_ap, abs=1e-9)
+    assert written["network alone"]["mean_ap"] != written["results"]["mean_ap"]
+
+    histories = []
+    for weight in (0, 0.5):
+        overrides = ["solver.epochs=1", "solver.iters=2", f"output_dir={tmp_path / f'run{weight}'}"]
+        histories.append(train(load_config(tiny_config, [*overrides, f"eval.colour={weight}"])))
+    plain, beside = histories
+    assert [row["network alone: mAP"] for row in beside] == pytest.approx([row["mAP"] for row in plain])
+    assert "network alone" not in history_table(plain)
+    line = next(line for line in history_table(beside).splitlines() if "network alone" in line)
+    assert line.split()[2] == f"{plain[-1]['mAP']:.1f}" != f"{plain[0]['mAP']:.1f}"
+
+
+def test_parts_are_trained_saved_and_evaluated(tiny_config, tmp_path):
+    """The features of the network that training saved are those that it was evaluated with."""
+    cfg = load_config(tiny_config, ["model.parts=4", "solver.epochs=1"])
+    history = train(cfg)
+    weights = tmp_path / "run" / "checkpoint_last.safetensors"
+    again = verb.evaluate(load_config(tiny_config, ["model.parts=4", f"model.weights={weights}"]))
+    assert 100 * again.mean_ap == pytest.approx(history[-1]["mAP"], abs=1e-3)
+    model = trained_network(load_config(tiny_config, ["model.parts=4", f"model.weights={weights}"]).model, cfg.data)
+    assert all((neck.weight.numpy() != 1.0).any() for neck in model.model.stripe_necks)
+    with pytest.raises(WeightsError, match=r"the file is of .*4 parts, the model is .*pass -o model.parts=4"):
+        verb.evaluate(load_config(tiny_config, [f"model.weights={weights}"]))
+
+
+@pytest.mark.parametrize(
+    ("overrides", "message"),
+    [
+        (["model.backbone=vit_small"], "model.parts is 4, of which model.backbone vit_small knows nothing"),
+        (["refine.weight=1"], "model.parts is 4, but refine.weight has features of its own in view"),
+    ],
+)
+def test_what_does_not_go_with_parts_is_refused(tiny_config, overrides, message):
+    with pytest.raises(ConfigError, match=message):
+        load_config(tiny_config, ["model.parts=4", *overrides])

@@ -265,6 +265,7 @@ def test_names_and_shapes_tell_the_network(naming, backbone):
         "model.backbone": backbone,
         "model.base_width": "8",
         "model.embedding_dim": str(options.get("embedding_dim", 0)),
+        "model.parts": "1",
         "model.pooling": "gem" if "pooling" in options else "avg",
     }
     alone = from_ppreid_names({n: a for n, a in arrays(net(**options)).items() if n.startswith("backbone.")}, naming)
