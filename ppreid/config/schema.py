@@ -105,8 +105,8 @@ class TrainingConfig(RunConfig):
             problems.append(f"{text}; refine.parts needs maps that can be halved, and no embedding")
         if self.refine.weight and self.model.parts > 1:
             problems.append(
-                f"model.parts is {self.model.parts}, but refine.weight has features of its own in view; set one of them "
-                "otherwise"
+                f"model.parts is {self.model.parts}, but refine.weight has features of its own in view; set one of "
+                "them otherwise"
             )
         problems += method_problems(self.labels, self.ise, self.refine, self.camera_proxies, self.ema)
         if self.model.bn_chunks % self.batch.accumulate:

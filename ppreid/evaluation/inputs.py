@@ -123,9 +123,14 @@ def prepared_features(
     if how.colour_weight == 0:
         return centred(features, split, how.camera_centre)
     parts = [centred(part, split, how.camera_centre) for part in (features, colour())]
+    return beside_colour(*parts, weight=how.colour_weight)
+
+
+def beside_colour(features: np.ndarray, colour: np.ndarray, *, weight: float) -> np.ndarray:
+    """Rows (n, D + 768) whose cosine is the mean of those of features (n, D) and colour (n, 768), weighted."""
     # square roots, since each weight goes into both of the vectors that a cosine multiplies
-    weights = np.sqrt(np.array([1 - how.colour_weight, how.colour_weight], dtype=np.float32))
-    return np.concatenate([weight * part for weight, part in zip(weights, parts, strict=True)], axis=1)
+    shares = np.sqrt(np.array([1 - weight, weight], dtype=np.float32))
+    return np.concatenate([shares[0] * features, shares[1] * colour], axis=1)
 
 
 def centred(features: np.ndarray, split: ReIDSplit, shrinkage: float) -> np.ndarray:

@@ -104,7 +104,7 @@ def epoch_line(row: Mapping[str, Any], num_epochs: int, evaluation: Mapping[str,
 
 
 def history_table(history: Sequence[Mapping[str, Any]]) -> str:
-    """Text table of the evaluations of a run: a line each, the last and the best, and what is beside the last or first."""
+    """Text table of the evaluations of a run: a line each, the last, the best, and what is beside them."""
     # the network before training has no twin yet
     columns = (*_COLUMNS, *([TWIN_MAP] if TWIN_MAP in history[-1] else []))
     header = (

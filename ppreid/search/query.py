@@ -16,6 +16,7 @@ from ppreid.contracts import ImageFeatures
 from ppreid.datasets.image_dataset import find_unreadable
 from ppreid.datasets.image_file import Source, named_images
 from ppreid.datasets.image_folder import find_images
+from ppreid.search.centred import Centring, centring_of
 from ppreid.search.files import Manifest, read_lists, read_parts
 from ppreid.search.gallery import GallerySearch, InvertedLists
 from ppreid.search.results import Match, SearchResult
@@ -36,6 +37,8 @@ class IndexSearch:
         skip_unreadable: bool,
         num_workers: int,
         show_times: bool = True,
+        camera_centre: float = 0.0,
+        colour_weight: float = 0.0,
     ) -> None:
         """Read the features of an index.
 
@@ -47,6 +50,9 @@ class IndexSearch:
             num_workers: processes that look for these.
             show_times: whether matches have the times of their images; where every track has a clock of its own, they
                 would say nothing.
+            camera_centre: see `centring_of`; 0 compares features as they are. Not with approximate search, whose lists
+                know nothing of it.
+            colour_weight: share of colour in the features that `extract` gives and that the index holds.
 
         Raises:
             DataError: the index is damaged.
@@ -64,7 +70,12 @@ class IndexSearch:
             ]
         )
         lists = InvertedLists(*read_lists(folder, manifest)) if manifest.method == "ivf" else None
-        self._gallery = GallerySearch([part.features for part in parts], self._camids, lists)
+        features = [part.features for part in parts]
+        self._centred: Centring = lambda rows, camids: rows
+        if camera_centre:
+            self._centred = centring_of(features, self._camids, shrinkage=camera_centre, colour_weight=colour_weight)
+            features = [self._centred(part.features, part.camids) for part in parts]
+        self._gallery = GallerySearch(features, self._camids, lists)
         self._extract, self._skip_unreadable, self._num_workers = extract, skip_unreadable, num_workers
         logger.info("%s: %d images, %s search", folder, len(self._paths), manifest.method)
 
@@ -105,7 +116,7 @@ class IndexSearch:
             path = records[int(np.argmin(camids))].path
             raise ConfigError(f"the camera of query {path} is not known: it is not in the index; name it with --camera")
         answers = self._gallery.nearest(
-            self._extract(records, held=held),
+            self._centred(self._extract(records, held=held), camids),
             k,
             own_rows=np.array([self._row_of.get(record.path, -1) for record in records]),
             own_cameras=camids if other_cameras else np.full(len(records), -1),

@@ -11,6 +11,7 @@ import numpy as np
 from ppreid import tables, wiring
 from ppreid.base.records import ImageRecord
 from ppreid.config.data import DataConfig
+from ppreid.config.run import EvaluationSettings
 from ppreid.config.schema import Config
 from ppreid.datasets.image_file import Source, named_images
 from ppreid.datasets.summary import contents_digest
@@ -21,6 +22,7 @@ from ppreid.training.extract import engines_tried, feature_blocks
 logger = logging.getLogger("ppreid")
 
 _COLOUR_BLOCK = 256  # images whose colour is written at a time
+COLOUR_SHARE, CENTRED = "share of colour", "centred by camera"  # facts of what is compared
 COLOURS = "colours"  # a fact of features whose images are not normalised by ImageNet's numbers
 NETWORK_KEYS = {"backbone", "base_width", "last_stride", "pooling", "embedding_dim"}
 
@@ -62,6 +64,12 @@ def embed(cfg: Config, model: ReIDNet, images: Source | Iterable[Source]) -> np.
     return wiring.feature_extractor(cfg, model, finished=True)([ImageRecord(name, -1, -1) for name in names], held=held)
 
 
+def compared_by(settings: EvaluationSettings) -> dict[str, str]:
+    """What decides how features are compared, by name; nothing where it is their cosine."""
+    found = {COLOUR_SHARE: settings.colour, CENTRED: settings.camera_centre}
+    return {name: f"{value:g}" for name, value in found.items() if value}
+
+
 def write_image_features(
     cfg: Config,
     model: ReIDNet,
@@ -70,6 +78,7 @@ def write_image_features(
     output: Path,
     *,
     overwrite: bool = False,
+    colour_weight: float = 0.0,
 ) -> None:
     """Extract the features of some images into an .npy file, or finish what an earlier call began.
 
@@ -80,20 +89,34 @@ def write_image_features(
         records: the images, (N,).
         output: see `write_features`.
         overwrite: see `write_features`.
+        colour_weight: share of colour in the similarity, whose 768 numbers stand beside the network's then.
 
     Raises:
         PpreidError: what its message says; the subclass tells the kind.
     """
+    from ppreid.datasets.colour import COLOUR_DIM
+    from ppreid.evaluation.inputs import beside_colour
 
     def blocks_from(first_row: int) -> Iterator[tuple[np.ndarray, np.ndarray]]:
         loader = wiring.feature_loader(records, cfg.data, cfg.eval, first_row=first_row)
-        return feature_blocks(model, loader, engine=engine, precision=cfg.eval.precision)
+        blocks = feature_blocks(model, loader, engine=engine, precision=cfg.eval.precision)
+        if not colour_weight:
+            return blocks
+        return (
+            (
+                beside_colour(block, wiring.colour([records[row] for row in rows], cfg.data)(), weight=colour_weight),
+                rows,
+            )
+            for block, rows in blocks
+        )
 
     engine = wiring.finished_engine(cfg.eval)
     # what is installed decides as well: rows of two engines are not mixed when a command goes on
     name = " or ".join(engines_tried(engine)) or engine
-    origin = {**made_with(cfg, weights_sha256), "engine": f"{name}, {cfg.eval.precision}"}
-    _write(cfg, records, output, dim=model.feature_dim, origin=origin, blocks_from=blocks_from, overwrite=overwrite)
+    origin, dim = {**made_with(cfg, weights_sha256), "engine": f"{name}, {cfg.eval.precision}"}, model.feature_dim
+    if colour_weight:
+        dim, origin[COLOUR_SHARE] = dim + COLOUR_DIM, f"{colour_weight:g}"
+    _write(cfg, records, output, dim=dim, origin=origin, blocks_from=blocks_from, overwrite=overwrite)
 
 
 def write_colour_features(

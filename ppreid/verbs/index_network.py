@@ -19,7 +19,7 @@ from ppreid.search.files import CONFIG, NETWORK, Manifest, home, read_manifest
 from ppreid.search.results import SearchResult
 from ppreid.search.threshold import THRESHOLD, judged, read_threshold, write_threshold
 from ppreid.tables import DATASETS, PLUGINS
-from ppreid.verbs.features import COLOURS, made_with
+from ppreid.verbs.features import CENTRED, COLOUR_SHARE, COLOURS, compared_by, made_with
 from ppreid.verbs.network import WeightsOrigin, trained_network
 from ppreid.weights.files import save_weights
 
@@ -104,11 +104,15 @@ def open_index(folder: Path, overrides: Sequence[str] = ()) -> OpenIndex:
 
 def _require_own_network(folder: Path, manifest: Manifest, cfg: Config, *, fault: type[PpreidError]) -> None:
     """Refuse another network than that of the index; whose fault it is decides the class of the error."""
-    wanted, found = manifest.made_with, made_with(cfg, manifest.made_with.get("weights", ""))
+    wanted = manifest.made_with
+    found = {**made_with(cfg, wanted.get("weights", "")), **compared_by(cfg.eval)}
     if cfg.model.weights != NETWORK:
         raise fault(f"the index {folder} has its own network; leave model.weights out, or make another index")
-    if changed := [name for name in dict.fromkeys((*found, COLOURS)) if found.get(name) != wanted.get(name)]:
-        detail = ", ".join(f"{name} {wanted.get(name, STANDARD)}, not {found.get(name, STANDARD)}" for name in changed)
+    names = dict.fromkeys((*found, COLOURS, COLOUR_SHARE, CENTRED))
+    if changed := [name for name in names if found.get(name) != wanted.get(name)]:
+        nothing = {COLOURS: STANDARD, COLOUR_SHARE: "0", CENTRED: "off"}
+        sides = [{**nothing, **side} for side in (wanted, found)]
+        detail = ", ".join(f"{name} {sides[0].get(name)}, not {sides[1].get(name)}" for name in changed)
         raise fault(f"the index {folder} was made with {detail}; make another index for that")
 
 

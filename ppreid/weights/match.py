@@ -43,7 +43,8 @@ CLASSIFIERS = (
     AUXILIARY,
     PARTS,
 )
-BEHIND_BACKBONE = ("pooling.", "embedding.", "neck.", "stripe_necks.")  # what a backbone file, e.g. from ImageNet, does not have
+# what a backbone file, e.g. from ImageNet, does not have
+BEHIND_BACKBONE = ("pooling.", "embedding.", "neck.", "stripe_necks.")
 IMAGENET_BACKBONES = ("resnet18", "resnet34", "resnet50", "resnet101", "resnet152")
 
 

@@ -137,6 +137,20 @@ def feature_extractor(cfg: Config, model: ReIDNet, *, finished: bool = False) ->
     return extract
 
 
+def compared_features(cfg: Config, model: ReIDNet) -> ImageFeatures:
+    """As `feature_extractor`, with colour beside where the configuration says so: what a search compares."""
+    extract = feature_extractor(cfg, model)
+    if not cfg.eval.colour:
+        return extract
+    from ppreid.evaluation.inputs import beside_colour
+
+    def both(records: Sequence[ImageRecord], *, description: str = "extract") -> np.ndarray:
+        features = extract(records, description=description)
+        return beside_colour(features, colour(records, cfg.data)(), weight=cfg.eval.colour)
+
+    return both
+
+
 def forward(batch: BatchConfig, amp: AmpConfig, ranks: Ranks = ALONE) -> Forward | None:
     """From the images of a step, or this process's share of them, to the features of all; None: the network, once."""
     from ppreid.training.optimizer import OFF, autocast
