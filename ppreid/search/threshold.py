@@ -1,8 +1,9 @@
 """How similar two images of one person are: the threshold of a network, which is kept beside its weights."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 from typing import NamedTuple
 
 from ppreid.base.errors import DataError
@@ -24,12 +25,14 @@ class Threshold(NamedTuple):
         other: cosine below which they are two; at most `same`.
         false_matches: share of the pairs of two people that are at least `same`.
         weights_sha256: of the network; the similarities of another mean something else.
+        compared_by: what else decides them, by name: a share of colour, centring by camera.
     """
 
     same: float
     other: float
     false_matches: float
     weights_sha256: str
+    compared_by: Mapping[str, str] = MappingProxyType({})
 
     def verdict(self, similarity: float) -> str:
         """What a similarity says."""
@@ -43,11 +46,14 @@ def write_threshold(path: Path, threshold: Threshold) -> None:
         WriteError: it cannot be written.
     """
     content = {"format": FORMAT, "version": VERSION, **threshold._asdict()}
+    content["compared_by"] = dict(threshold.compared_by)
     write_text(path, json.dumps(content, indent=2) + "\n")
 
 
-def read_threshold(path: Path, weights_sha256: str) -> Threshold | None:
-    """Read the threshold of a network; None where there is none, or it is of another network.
+def read_threshold(
+    path: Path, weights_sha256: str, compared_by: Mapping[str, str] = MappingProxyType({})
+) -> Threshold | None:
+    """Read the threshold of a network; None where there is none, or it is of another network or another comparison.
 
     Raises:
         DataError: the file is damaged.
@@ -60,11 +66,12 @@ def read_threshold(path: Path, weights_sha256: str) -> Threshold | None:
     try:
         found = Threshold(**content)
         is_right = -1 <= found.other <= found.same <= 1.5 and isinstance(found.weights_sha256, str)
+        is_right = is_right and isinstance(found.compared_by, Mapping)
     except TypeError:
         is_right = False
     if not is_right:
         raise DataError(f"{path} is damaged; remove it, or make it anew (eval --without-labels)")
-    return found if found.weights_sha256 == weights_sha256 else None
+    return found if (found.weights_sha256, found.compared_by) == (weights_sha256, compared_by) else None
 
 
 def judged(results: Sequence[SearchResult], threshold: Threshold | None) -> list[SearchResult]:

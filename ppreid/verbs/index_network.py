@@ -60,9 +60,9 @@ def write_network(place: Path, cfg: Config, model: ReIDNet) -> None:
     write_text(place / CONFIG, config_text(own))
 
 
-def keep_threshold(folder: Path, weights: WeightsOrigin) -> None:
-    """Copy the threshold that lies beside the weights into the folder of an index, if it is of these weights."""
-    found = read_threshold(Path(weights.path).parent / THRESHOLD, weights.sha256)
+def keep_threshold(folder: Path, weights: WeightsOrigin, settings: EvaluationSettings) -> None:
+    """Copy the threshold beside the weights into the folder of an index, if it is of these weights and comparisons."""
+    found = read_threshold(Path(weights.path).parent / THRESHOLD, weights.sha256, compared_by(settings))
     if found:
         write_threshold(folder / THRESHOLD, found)
         logger.info("same person from %.3f on, other below %.3f", found.same, found.other)
@@ -76,7 +76,8 @@ def judge(folder: Path, manifest: Manifest) -> Callable[[Sequence[SearchResult]]
     Raises:
         DataError: the threshold is damaged.
     """
-    return partial(judged, threshold=read_threshold(folder / THRESHOLD, manifest.made_with["weights"]))
+    compared = {name: manifest.made_with[name] for name in (COLOUR_SHARE, CENTRED) if name in manifest.made_with}
+    return partial(judged, threshold=read_threshold(folder / THRESHOLD, manifest.made_with["weights"], compared))
 
 
 def open_index(folder: Path, overrides: Sequence[str] = ()) -> OpenIndex:

@@ -179,7 +179,7 @@ def _evidence(cfg: TrainingConfig, split: ReIDSplit, model: ReIDNet, run: RunFil
         ignore_camera=cfg.eval.ignore_camera,
         seed=cfg.seed,
     )
-    text, note = _of_tracks(cfg, split, extract, run)
+    text, note = _of_tracks(cfg, split, wiring.compared_features(cfg, model, centred=True), run)
     return evidence._replace(network=network, without_labels=text, notes=[*evidence.notes, *note])
 
 

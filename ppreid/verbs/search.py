@@ -139,7 +139,7 @@ def build_index(
                 colour_weight=cfg.eval.colour,
             )
             first_part(folder, contents, extract=extract, method=method, made_with=facts, made=made)
-        keep_threshold(folder, weights)
+        keep_threshold(folder, weights, cfg.eval)
     return len(contents.split.train)
 
 

@@ -43,6 +43,7 @@ def evaluate_without_labels(cfg: Config, *, overwrite: bool = False) -> LabelFre
     from ppreid.report.run_files import camera_names
     from ppreid.run.folder import BAD_IMAGES, CAMERAS, WITHOUT_LABELS
     from ppreid.search.threshold import THRESHOLD, Threshold, write_threshold
+    from ppreid.verbs.features import compared_by
     from ppreid.verbs.inputs import read_split
     from ppreid.verbs.network import trained_network
 
@@ -55,7 +56,7 @@ def evaluate_without_labels(cfg: Config, *, overwrite: bool = False) -> LabelFre
     model, weights = trained_network(cfg.model, cfg.data)
     outputs = [Output("", folder / WITHOUT_LABELS, RESULTS_JSON), Output("", folder / THRESHOLD, THRESHOLD_JSON)]
     check_outputs(outputs, overwrite=overwrite)
-    features = wiring.feature_extractor(cfg, model, finished=True)(records)
+    features = wiring.compared_features(cfg, model, centred=True)(records)
     check_not_collapsed(features)
     result = measured(features, records)
     log_result(format_without_labels(result, camera_names(folder / CAMERAS)))
@@ -66,7 +67,8 @@ def evaluate_without_labels(cfg: Config, *, overwrite: bool = False) -> LabelFre
         )
     facts = {"config": cfg.model_dump(), "weights": weights._asdict(), "results": without_labels_to_dict(result)}
     write_text(folder / WITHOUT_LABELS, json.dumps(facts, indent=2, ensure_ascii=False) + "\n")
-    write_threshold(folder / THRESHOLD, Threshold(result.same, result.other, RECOMMENDED, weights.sha256))
+    found = Threshold(result.same, result.other, RECOMMENDED, weights.sha256, compared_by(cfg.eval))
+    write_threshold(folder / THRESHOLD, found)
     for output in outputs:
         logger.info("written: %s", output.path)
     return result

@@ -137,18 +137,32 @@ def feature_extractor(cfg: Config, model: ReIDNet, *, finished: bool = False) ->
     return extract
 
 
-def compared_features(cfg: Config, model: ReIDNet) -> ImageFeatures:
-    """As `feature_extractor`, with colour beside where the configuration says so: what a search compares."""
-    extract = feature_extractor(cfg, model)
-    if not cfg.eval.colour:
-        return extract
-    from ppreid.evaluation.inputs import beside_colour
+def compared_features(cfg: Config, model: ReIDNet, *, centred: bool = False) -> ImageFeatures:
+    """As `feature_extractor`, as far as the configuration says so with colour beside: what a search compares.
 
-    def both(records: Sequence[ImageRecord], *, description: str = "extract") -> np.ndarray:
+    Args:
+        cfg: of the network and of the comparison.
+        model: the network.
+        centred: where the configuration centres by camera, do so by the means of the images themselves.
+    """
+    extract, settings = feature_extractor(cfg, model), cfg.eval
+
+    def compared(records: Sequence[ImageRecord], *, description: str = "extract") -> np.ndarray:
         features = extract(records, description=description)
-        return beside_colour(features, colour(records, cfg.data)(), weight=cfg.eval.colour)
+        if settings.colour:
+            from ppreid.evaluation.inputs import beside_colour
 
-    return both
+            features = beside_colour(features, colour(records, cfg.data)(), weight=settings.colour)
+        if centred and settings.camera_centre:
+            from ppreid.base.records import ids
+            from ppreid.search.centred import centring_of
+
+            camids = ids(records)[1]
+            how = {"shrinkage": settings.camera_centre, "colour_weight": settings.colour}
+            features = centring_of([features], camids, **how)(features, camids)
+        return features
+
+    return compared
 
 
 def forward(batch: BatchConfig, amp: AmpConfig, ranks: Ranks = ALONE) -> Forward | None:

@@ -26,6 +26,16 @@ def test_a_threshold_is_of_one_network(tmp_path):
     assert read_threshold(path, "cd" * 32) is None
 
 
+def test_a_threshold_is_of_one_way_to_compare(tmp_path):
+    path, beside_colour = tmp_path / "threshold.json", {"share of colour": "0.3"}
+    write_threshold(path, THRESHOLD._replace(compared_by=beside_colour))
+    assert read_threshold(path, SHA, beside_colour) == THRESHOLD._replace(compared_by=beside_colour)
+    assert read_threshold(path, SHA) is None
+    assert read_threshold(path, SHA, {"share of colour": "0.5"}) is None
+    write_threshold(path, THRESHOLD)
+    assert read_threshold(path, SHA, beside_colour) is None
+
+
 @pytest.mark.parametrize(
     "change",
     [
@@ -36,6 +46,7 @@ def test_a_threshold_is_of_one_network(tmp_path):
         {"format": "x"},
         {"more": 1},
         {"weights_sha256": 3},
+        {"compared_by": 3},
     ],
 )
 def test_a_damaged_threshold_is_refused_with_what_to_do(tmp_path, change):

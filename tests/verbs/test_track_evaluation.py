@@ -44,7 +44,9 @@ def run_folder(tmp_path):
     return tmp_path / "run"
 
 
-def test_error_rates_a_threshold_and_the_verdict_of_a_search(arguments, recording, run_folder, tmp_path, capsys):
+@pytest.mark.parametrize("how", [[], ["-o", "eval.colour=0.4", "-o", "eval.camera_centre=5"]])
+def test_error_rates_a_threshold_and_the_verdict_of_a_search(arguments, recording, run_folder, tmp_path, capsys, how):
+    arguments += how  # the threshold is of the similarities that a search compares by
     assert main(["eval", *arguments, "--without-labels"]) == 0
     out, err = capsys.readouterr()
     assert "pairs of one person" in out and "same person from" in out
@@ -60,6 +62,12 @@ def test_error_rates_a_threshold_and_the_verdict_of_a_search(arguments, recordin
     for match in json.loads((tmp_path / "found.json").read_text())[0]["matches"]:
         wanted = "same person" if match["similarity"] >= found["same"] else "other"
         assert match["verdict"] == (wanted if match["similarity"] < found["other"] or wanted != "other" else "not sure")
+
+
+def test_an_index_that_compares_otherwise_gets_no_threshold(arguments, run_folder, tmp_path):
+    assert main(["eval", *arguments, "--without-labels"]) == 0
+    assert main(["search", "index", *arguments, "--colour", "0.4", "--out", str(tmp_path / "index")]) == 0
+    assert (run_folder / "threshold.json").exists() and not (tmp_path / "index" / "threshold.json").exists()
 
 
 def test_an_index_of_another_network_gets_no_threshold(arguments, run_folder, tmp_path):
