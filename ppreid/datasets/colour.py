@@ -5,7 +5,7 @@ each stripe the square root of its colour histogram. The cosine of two such feat
 coefficient of the stripes.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
@@ -41,13 +41,20 @@ def colour_stripes(image: Image.Image) -> np.ndarray:
     return (stripes / np.linalg.norm(stripes)).astype(np.float32)
 
 
-def colour_features(records: Sequence[ImageRecord], *, num_workers: int = 4, description: str = "colour") -> np.ndarray:
+def colour_features(
+    records: Sequence[ImageRecord],
+    *,
+    num_workers: int = 4,
+    description: str = "colour",
+    held: Mapping[int, Image.Image] | None = None,
+) -> np.ndarray:
     """Colour of the stripes of many images.
 
     Args:
         records: (N,) images.
         num_workers: threads; decoding does not hold Python's lock.
         description: for the progress display.
+        held: images by row that are in memory, and not in the files of their records.
 
     Returns:
         (N, 768) float32 unit rows.
@@ -55,9 +62,13 @@ def colour_features(records: Sequence[ImageRecord], *, num_workers: int = 4, des
     Raises:
         DataError: an image cannot be read.
     """
-    features = np.empty((len(records), COLOUR_DIM), dtype=np.float32)
+    features, held = np.empty((len(records), COLOUR_DIM), dtype=np.float32), held or {}
+
+    def of_row(row: int) -> np.ndarray:
+        return colour_stripes(held[row] if row in held else load_image(records[row].path))
+
     with ThreadPoolExecutor(max(1, num_workers)) as pool:
-        found = pool.map(lambda record: colour_stripes(load_image(record.path)), records)
+        found = pool.map(of_row, range(len(records)))
         for row, feature in enumerate(progress(found, total=len(records), description=description)):
             features[row] = feature
     return features

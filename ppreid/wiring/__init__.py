@@ -147,12 +147,17 @@ def compared_features(cfg: Config, model: ReIDNet, *, centred: bool = False) -> 
     """
     extract, settings = feature_extractor(cfg, model), cfg.eval
 
-    def compared(records: Sequence[ImageRecord], *, description: str = "extract") -> np.ndarray:
-        features = extract(records, description=description)
+    def compared(
+        records: Sequence[ImageRecord],
+        *,
+        description: str = "extract",
+        held: Mapping[int, Image.Image] | None = None,
+    ) -> np.ndarray:
+        features = extract(records, description=description, held=held)
         if settings.colour:
             from ppreid.evaluation.inputs import beside_colour
 
-            features = beside_colour(features, colour(records, cfg.data)(), weight=settings.colour)
+            features = beside_colour(features, colour(records, cfg.data, held)(), weight=settings.colour)
         if centred and settings.camera_centre:
             from ppreid.base.records import ids
             from ppreid.search.centred import centring_of

@@ -163,11 +163,13 @@ def extraction(
     return lambda model: extract(network or model)
 
 
-def colour(records: Sequence[ImageRecord], data: DataConfig) -> Callable[[], np.ndarray]:
-    """What gives the colour of images (N, 768), read once and only where somebody asks."""
+def colour(
+    records: Sequence[ImageRecord], data: DataConfig, held: Mapping[int, Image.Image] | None = None
+) -> Callable[[], np.ndarray]:
+    """What gives the colour of images (N, 768), read once and only if asked for; `held` as in `feature_loader`."""
     from ppreid.datasets.colour import colour_features
 
-    return cache(partial(colour_features, records, num_workers=data.num_workers))
+    return cache(partial(colour_features, records, num_workers=data.num_workers, held=held))
 
 
 def prepared(

@@ -8,6 +8,7 @@ from ppreid.base.errors import ConfigError
 from ppreid.cli import main
 from ppreid.config.load import load_config
 from ppreid.datasets.colour import COLOUR_DIM, colour_features
+from ppreid.datasets.image_file import load_image
 from ppreid.disk.features import read_features
 from ppreid.neighbours.camera_centre import CameraCentres
 from ppreid.search.centred import centring_of
@@ -82,6 +83,8 @@ def test_a_search_compares_as_evaluation_does_also_after_an_addition(config, tin
             best = np.argsort(-row)[:5]
             np.testing.assert_allclose([match.similarity for match in result.matches], row[best], atol=1e-5)
             assert result.matches[0].path == names[best[0]]
+        in_memory = Searcher(index).search([load_image(record.path) for record in records], k=5)
+        assert [result.matches for result in in_memory] == [result.matches for result in found]
 
 
 def wiring_model(cfg):
