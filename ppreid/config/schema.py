@@ -104,10 +104,7 @@ class TrainingConfig(RunConfig):
             text = f"model.backbone is {self.model.backbone} and model.embedding_dim {self.model.embedding_dim}"
             problems.append(f"{text}; refine.parts needs maps that can be halved, and no embedding")
         if self.refine.weight and self.model.parts > 1:
-            problems.append(
-                f"model.parts is {self.model.parts}, but refine.weight has features of its own in view; set one of "
-                "them otherwise"
-            )
+            problems.append(f"model.parts is {self.model.parts}, and refine.weight needs 1: set one of them otherwise")
         problems += method_problems(self.labels, self.ise, self.refine, self.camera_proxies, self.ema)
         if self.model.bn_chunks % self.batch.accumulate:
             problems.append(

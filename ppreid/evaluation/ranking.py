@@ -1,6 +1,7 @@
 """Ranking metrics of re-identification: mAP, CMC and mINP in bounded memory."""
 
 from collections.abc import Iterable, Iterator, Mapping
+from functools import partial
 from types import MappingProxyType
 from typing import NamedTuple
 
@@ -8,7 +9,7 @@ import numpy as np
 
 from ppreid.base.errors import ConfigError, EvaluationError, unknown_choice
 from ppreid.base.progress import progress
-from ppreid.evaluation.inputs import Identities, checked_features, checked_identities
+from ppreid.evaluation.inputs import NETWORK_ALONE, Identities, checked_features, checked_identities
 from ppreid.evaluation.scores import score_queries
 from ppreid.tables import PROTOCOLS, resolve
 
@@ -134,6 +135,21 @@ def evaluate_features(
     ids = checked_identities((len(query), len(gallery)), ids)
     blocks = _distance_blocks(query, gallery, rows=max(1, block_bytes // (4 * len(gallery))))
     return evaluate_blocks(blocks, ids, protocol=protocol, ignore_camera=ignore_camera, max_rank=max_rank)
+
+
+def evaluate_with_network_alone(
+    query_features: np.ndarray,
+    gallery_features: np.ndarray,
+    *identities: np.ndarray,
+    protocol: str,
+    ignore_camera: bool,
+) -> RankingResult:
+    """As `evaluate_features` of features that end with colour, with what those of the network reach alone beside it."""
+    from ppreid.datasets.colour import COLOUR_DIM
+
+    rank = partial(evaluate_features, protocol=protocol, ignore_camera=ignore_camera)
+    alone = rank(query_features[:, :-COLOUR_DIM], gallery_features[:, :-COLOUR_DIM], *identities)
+    return rank(query_features, gallery_features, *identities)._replace(beside={NETWORK_ALONE: alone})
 
 
 def _distance_blocks(query: np.ndarray, gallery: np.ndarray, rows: int) -> Iterator[np.ndarray]:

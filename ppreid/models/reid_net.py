@@ -148,7 +148,7 @@ class ReIDNet(nn.Layer):
         maps = self._maps_in_chunk_order(images)
         embedded = self._embedded(maps)  # (B, D)
         if self.stripe_necks is not None:
-            return self._striped(maps, embedded)
+            return self._striped(maps, embedded, [self.neck, *self.stripe_necks])
         if not self.training:
             return self._unit_features(embedded)
         with paddle.amp.auto_cast(enable=False):  # what follows is float32, also where mixed precision came before
@@ -167,19 +167,15 @@ class ReIDNet(nn.Layer):
             rows += [F.normalize(row, axis=1, epsilon=1e-12) for row in self.parts(maps)]
         return paddle.concat(rows, axis=1)
 
-    def _striped(self, maps: Tensor, embedded: Tensor) -> Tensor:
-        height, count = maps.shape[2], len(self.stripe_necks)
+    def _striped(self, maps: Tensor, embedded: Tensor, necks: list[nn.Layer]) -> Tensor:
+        height, count = maps.shape[2], len(necks) - 1
         # a stripe that does not end between two rows takes both, so that no stripe is ever empty
         edges = [(i * height // count, -(-(i + 1) * height // count)) for i in range(count)]
         pooled = [embedded, *(self._embedded(maps[:, :, top:bottom]) for top, bottom in edges)]
         with paddle.amp.auto_cast(enable=False):
-            rows = [
-                row if self.training and self._neck_rows else F.normalize(row, axis=1, epsilon=1e-12)
-                for row in (
-                    self._restore_order(neck(row.astype("float32")))
-                    for neck, row in zip([self.neck, *self.stripe_necks], pooled, strict=True)
-                )
-            ]
+            rows = [self._restore_order(neck(row.astype("float32"))) for neck, row in zip(necks, pooled, strict=True)]
+            if not (self.training and self._neck_rows):
+                rows = [F.normalize(row, axis=1, epsilon=1e-12) for row in rows]
         beside = paddle.concat(rows, axis=1)
         return beside if self.training else beside / math.sqrt(1 + count)
 
@@ -219,22 +215,3 @@ class ReIDNet(nn.Layer):
 def _embedding(in_features: int, out_features: int) -> nn.Linear:
     fan_out_init = nn.initializer.Normal(std=math.sqrt(2.0 / out_features))
     return nn.Linear(in_features, out_features, weight_attr=fan_out_init, bias_attr=False)
-
-
-class FlipAveraged(nn.Layer):
-    """A network whose feature of an image is the mean over the image and its mirror image, of unit norm again."""
-
-    def __init__(self, model: nn.Layer) -> None:
-        """Wrap a network; its train/eval mode stays as it is.
-
-        Args:
-            model: maps images (B, 3, H, W) to unit features (B, D).
-        """
-        super().__init__()
-        self.model = model
-        self.training = model.training
-
-    def forward(self, images: paddle.Tensor) -> paddle.Tensor:
-        """Map images (B, 3, H, W) to unit features (B, D), in twice the time of the network."""
-        mirrored = paddle.flip(images, axis=[3])
-        return F.normalize(self.model(images) + self.model(mirrored), axis=1)

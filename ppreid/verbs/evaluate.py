@@ -80,7 +80,7 @@ def evaluate(cfg: Config, *, overwrite: bool = False) -> RankingResult | None:
 def _evaluate(cfg: Config, ranks: Ranks, *, overwrite: bool) -> RankingResult | None:
     from ppreid import wiring
     from ppreid.evaluation.results import format_results, result_to_dict, results_file
-    from ppreid.models.reid_net import FlipAveraged
+    from ppreid.models.flip import FlipAveraged
     from ppreid.run.folder import BAD_IMAGES, CAMERAS, RESULTS
     from ppreid.training.extract import evaluate_model
     from ppreid.verbs.inputs import read_split
@@ -135,7 +135,7 @@ def _rankings(cfg: EvaluationSettings) -> Ranker[dict[str, RankingResult]]:
     from ppreid.evaluation.rerank import evaluate_reranked
     from ppreid.neighbours.checks import check_not_collapsed
 
-    methods: dict[str, Ranker[RankingResult]] = {PLAIN: wiring.ranking_of_prepared(cfg)}
+    methods: dict[str, Ranker[RankingResult]] = {PLAIN: wiring.ranking(cfg, of_prepared=True)}
     if cfg.rerank:
         methods[RERANKED] = partial(
             evaluate_reranked,

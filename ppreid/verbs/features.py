@@ -78,7 +78,7 @@ def write_image_features(
     output: Path,
     *,
     overwrite: bool = False,
-    colour_weight: float = 0.0,
+    compared: bool = False,
 ) -> None:
     """Extract the features of some images into an .npy file, or finish what an earlier call began.
 
@@ -89,13 +89,15 @@ def write_image_features(
         records: the images, (N,).
         output: see `write_features`.
         overwrite: see `write_features`.
-        colour_weight: share of colour in the similarity, whose 768 numbers stand beside the network's then.
+        compared: with the 768 numbers of colour beside the network's, where eval.colour gives it a share.
 
     Raises:
         PpreidError: what its message says; the subclass tells the kind.
     """
     from ppreid.datasets.colour import COLOUR_DIM
     from ppreid.evaluation.inputs import beside_colour
+
+    colour_weight = cfg.eval.colour if compared else 0.0
 
     def blocks_from(first_row: int) -> Iterator[tuple[np.ndarray, np.ndarray]]:
         loader = wiring.feature_loader(records, cfg.data, cfg.eval, first_row=first_row)

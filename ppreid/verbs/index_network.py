@@ -16,6 +16,7 @@ from ppreid.disk.files import file_sha256, write_text
 from ppreid.models.reid_net import ReIDNet
 from ppreid.processes.device import use_device
 from ppreid.search.files import CONFIG, NETWORK, Manifest, home, read_manifest
+from ppreid.search.gallery import choose_method
 from ppreid.search.results import SearchResult
 from ppreid.search.threshold import THRESHOLD, judged, read_threshold, write_threshold
 from ppreid.tables import DATASETS, PLUGINS
@@ -58,6 +59,19 @@ def write_network(place: Path, cfg: Config, model: ReIDNet) -> None:
         values["plugins"] = digests(PLUGINS, values)
     own = EvaluationConfig.model_validate(values)
     write_text(place / CONFIG, config_text(own))
+
+
+def require_exact(settings: EvaluationSettings, method: str, num_images: int) -> None:
+    """Refuse to centre features by camera where search is approximate.
+
+    Raises:
+        ConfigError: both are asked for.
+    """
+    if settings.camera_centre and choose_method(method, num_images) != "exact":
+        raise ConfigError(
+            "eval.camera_centre changes all features whenever images are added, which approximate search cannot "
+            "follow; pass --method exact, or -o eval.camera_centre=off"
+        )
 
 
 def keep_threshold(folder: Path, weights: WeightsOrigin, settings: EvaluationSettings) -> None:

@@ -17,7 +17,6 @@ from ppreid.verbs.command import add_override, add_overwrite
 
 if TYPE_CHECKING:
     from ppreid.base.records import ReIDSplit
-    from ppreid.contracts import ImageFeatures
     from ppreid.models.reid_net import ReIDNet
     from ppreid.report.evidence import Evidence
     from ppreid.report.run_files import RunFiles
@@ -179,19 +178,21 @@ def _evidence(cfg: TrainingConfig, split: ReIDSplit, model: ReIDNet, run: RunFil
         ignore_camera=cfg.eval.ignore_camera,
         seed=cfg.seed,
     )
-    text, note = _of_tracks(cfg, split, wiring.compared_features(cfg, model, centred=True), run)
+    text, note = _of_tracks(cfg, split, model, run)
     return evidence._replace(network=network, without_labels=text, notes=[*evidence.notes, *note])
 
 
-def _of_tracks(cfg: TrainingConfig, split: ReIDSplit, extract: ImageFeatures, run: RunFiles) -> tuple[str, list[str]]:
+def _of_tracks(cfg: TrainingConfig, split: ReIDSplit, model: ReIDNet, run: RunFiles) -> tuple[str, list[str]]:
     """What the tracks of a data set tell of the network, or why they tell nothing; nothing where there are none."""
     if not any(record.track >= 0 for part in split for record in part):
         return "", []
     from ppreid.evaluation.without_labels import format_without_labels
     from ppreid.verbs.without_labels import measured, some_tracks, tracked_images
+    from ppreid.wiring.compared import compared_features
 
     try:
         records = some_tracks(tracked_images(split, cfg.data), MAX_TRACKED)
+        extract = compared_features(cfg, model, centred=True)
         result = measured(extract(records, description="report: tracks"), records)
     except EvaluationError as error:
         return "", [f"There is nothing from tracks: {error}"]

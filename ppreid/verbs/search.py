@@ -8,7 +8,6 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ppreid.base.errors import ConfigError
 from ppreid.config.schema import Config
 from ppreid.disk.outputs import check_outputs
 from ppreid.run.log import leave_standard_output_to, log_result, logger
@@ -36,9 +35,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     index.add_argument("--images", type=Path, metavar="FOLDER", help="images; default: those of the data set")
     index.add_argument("--out", type=Path, required=True, metavar="INDEX", help="folder to make")
     index.add_argument("--method", default="auto", metavar="auto|exact|ivf", help="exact or approximate search")
-    index.add_argument(
-        "--colour", type=float, metavar="W", help="share of colour in the similarity, 0 to 1 (default: eval.colour)"
-    )
+    sets_key = {"dest": "overrides", "action": "append", "type": "eval.colour={}".format}
+    index.add_argument("--colour", metavar="W", help="share of colour, 0 to 1 (default: eval.colour)", **sets_key)
     add = actions.add_parser("add", help="add images to an index", description="Add what an index does not have yet.")
     add.add_argument("index", type=Path, metavar="INDEX")
     add.add_argument("--images", type=Path, required=True, metavar="FOLDER", help="images; known ones are left out")
@@ -62,8 +60,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> None:
     """Do what the command line asks for."""
     if args.action == "index":
-        if args.colour is not None:
-            args.overrides.append(f"eval.colour={args.colour}")
         build_index(read_config(args), args.out, images=args.images, method=args.method, overwrite=args.overwrite)
     elif args.action == "add":
         add_to_index(args.index, args.images, overrides=args.overrides)
@@ -109,10 +105,9 @@ def build_index(
     from ppreid.run.lock import LOCK, run_lock
     from ppreid.search.anew import make_room
     from ppreid.search.files import MANIFEST, SKIPPED, home
-    from ppreid.search.gallery import choose_method
     from ppreid.search.index import first_part, is_complete, require_new
     from ppreid.verbs.features import compared_by, made_with, write_image_features
-    from ppreid.verbs.index_network import keep_threshold, write_network
+    from ppreid.verbs.index_network import keep_threshold, require_exact, write_network
     from ppreid.verbs.inputs import read_index_images
     from ppreid.verbs.network import trained_network
 
@@ -123,21 +118,10 @@ def build_index(
         contents = read_index_images(cfg.data, images, skipped_list=place / SKIPPED.format(0))
         model, weights = trained_network(cfg.model, cfg.data)
         facts = {**made_with(cfg, weights.sha256), **compared_by(cfg.eval), "weights file": weights.path}
-        if cfg.eval.camera_centre and choose_method(method, len(contents.split.train)) != "exact":
-            raise ConfigError(
-                "eval.camera_centre changes all features whenever images are added, which approximate search cannot "
-                "follow; pass --method exact, or -o eval.camera_centre=off"
-            )
+        require_exact(cfg.eval, method, len(contents.split.train))
         if overwrite or not is_complete(folder, contents, method=method, made_with=facts):
             write_network(place, cfg, model)
-            extract = partial(
-                write_image_features,
-                cfg,
-                model,
-                weights.sha256,
-                overwrite=overwrite,
-                colour_weight=cfg.eval.colour,
-            )
+            extract = partial(write_image_features, cfg, model, weights.sha256, compared=True, overwrite=overwrite)
             first_part(folder, contents, extract=extract, method=method, made_with=facts, made=made)
         keep_threshold(folder, weights, cfg.eval)
     return len(contents.split.train)
@@ -169,8 +153,7 @@ def add_to_index(folder: Path, images: Path, *, overrides: Sequence[str] = ()) -
         manifest, cfg, model = open_index(folder, overrides)
         require_own_tables(folder, cfg.data, overrides)
         contents = read_index_images(cfg.data, images, skipped_list=skipped_by_next_part(folder, manifest))
-        weights = manifest.made_with["weights"]
-        extract = partial(write_image_features, cfg, model, weights, colour_weight=cfg.eval.colour)
+        extract = partial(write_image_features, cfg, model, manifest.made_with["weights"], compared=True)
         return next_part(folder, manifest, contents, extract=extract)
 
 
@@ -187,24 +170,16 @@ class Searcher:
         Raises:
             PpreidError: what its message says; the subclass tells the kind.
         """
-        from ppreid import wiring
         from ppreid.search.query import IndexSearch
         from ppreid.verbs.index_network import judge, open_index
+        from ppreid.wiring.compared import compared_features
 
         manifest, cfg, model = open_index(folder := Path(folder), overrides)
         self._judged = judge(folder, manifest)
-        extract, skip = wiring.compared_features(cfg, model), cfg.data.on_bad_image == "skip"
+        extract, skip = compared_features(cfg, model, finished=True), cfg.data.on_bad_image == "skip"
         workers, times = cfg.data.num_workers, cfg.data.times_compare
-        self._index = IndexSearch(
-            folder,
-            manifest,
-            extract=extract,
-            skip_unreadable=skip,
-            num_workers=workers,
-            show_times=times,
-            camera_centre=cfg.eval.camera_centre,
-            colour_weight=cfg.eval.colour,
-        )
+        how = {"show_times": times, "camera_centre": cfg.eval.camera_centre, "colour_weight": cfg.eval.colour}
+        self._index = IndexSearch(folder, manifest, extract=extract, skip_unreadable=skip, num_workers=workers, **how)
 
     def search(
         self,

@@ -36,7 +36,6 @@ def evaluate_without_labels(cfg: Config, *, overwrite: bool = False) -> LabelFre
     Raises:
         PpreidError: what its message says; the subclass tells the kind.
     """
-    from ppreid import wiring
     from ppreid.evaluation.without_labels import RECOMMENDED, format_without_labels, without_labels_to_dict
     from ppreid.neighbours.checks import check_not_collapsed
     from ppreid.processes.device import use_device
@@ -46,6 +45,7 @@ def evaluate_without_labels(cfg: Config, *, overwrite: bool = False) -> LabelFre
     from ppreid.verbs.features import compared_by
     from ppreid.verbs.inputs import read_split
     from ppreid.verbs.network import trained_network
+    from ppreid.wiring.compared import compared_features
 
     logger.info("device: %s", use_device(cfg.device))
     folder = Path(cfg.output_dir)
@@ -56,7 +56,7 @@ def evaluate_without_labels(cfg: Config, *, overwrite: bool = False) -> LabelFre
     model, weights = trained_network(cfg.model, cfg.data)
     outputs = [Output("", folder / WITHOUT_LABELS, RESULTS_JSON), Output("", folder / THRESHOLD, THRESHOLD_JSON)]
     check_outputs(outputs, overwrite=overwrite)
-    features = wiring.compared_features(cfg, model, centred=True)(records)
+    features = compared_features(cfg, model, centred=True, finished=True)(records)
     check_not_collapsed(features)
     result = measured(features, records)
     log_result(format_without_labels(result, camera_names(folder / CAMERAS)))

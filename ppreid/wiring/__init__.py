@@ -19,7 +19,6 @@ from ppreid.wiring.data import finished_engine as finished_engine
 from ppreid.wiring.data import prepared as prepared
 from ppreid.wiring.data import published_counts as published_counts
 from ppreid.wiring.data import ranking as ranking
-from ppreid.wiring.data import ranking_of_prepared as ranking_of_prepared
 from ppreid.wiring.data import require_cameras as require_cameras
 from ppreid.wiring.data import train_loader as train_loader
 from ppreid.wiring.network import ema_twin as ema_twin
@@ -135,39 +134,6 @@ def feature_extractor(cfg: Config, model: ReIDNet, *, finished: bool = False) ->
         return extractor(cfg.eval, finished=finished)(model, loader, description=description)
 
     return extract
-
-
-def compared_features(cfg: Config, model: ReIDNet, *, centred: bool = False) -> ImageFeatures:
-    """As `feature_extractor`, as far as the configuration says so with colour beside: what a search compares.
-
-    Args:
-        cfg: of the network and of the comparison.
-        model: the network.
-        centred: where the configuration centres by camera, do so by the means of the images themselves.
-    """
-    extract, settings = feature_extractor(cfg, model), cfg.eval
-
-    def compared(
-        records: Sequence[ImageRecord],
-        *,
-        description: str = "extract",
-        held: Mapping[int, Image.Image] | None = None,
-    ) -> np.ndarray:
-        features = extract(records, description=description, held=held)
-        if settings.colour:
-            from ppreid.evaluation.inputs import beside_colour
-
-            features = beside_colour(features, colour(records, cfg.data, held)(), weight=settings.colour)
-        if centred and settings.camera_centre:
-            from ppreid.base.records import ids
-            from ppreid.search.centred import centring_of
-
-            camids = ids(records)[1]
-            how = {"shrinkage": settings.camera_centre, "colour_weight": settings.colour}
-            features = centring_of([features], camids, **how)(features, camids)
-        return features
-
-    return compared
 
 
 def forward(batch: BatchConfig, amp: AmpConfig, ranks: Ranks = ALONE) -> Forward | None:

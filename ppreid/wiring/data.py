@@ -163,13 +163,11 @@ def extraction(
     return lambda model: extract(network or model)
 
 
-def colour(
-    records: Sequence[ImageRecord], data: DataConfig, held: Mapping[int, Image.Image] | None = None
-) -> Callable[[], np.ndarray]:
-    """What gives the colour of images (N, 768), read once and only if asked for; `held` as in `feature_loader`."""
+def colour(records: Sequence[ImageRecord], data: DataConfig) -> Callable[[], np.ndarray]:
+    """What gives the colour of images (N, 768), read once and only where somebody asks."""
     from ppreid.datasets.colour import colour_features
 
-    return cache(partial(colour_features, records, num_workers=data.num_workers, held=held))
+    return cache(partial(colour_features, records, num_workers=data.num_workers))
 
 
 def prepared(
@@ -186,26 +184,13 @@ def prepared(
     )
 
 
-def ranking(cfg: EvaluationSettings) -> Ranker[RankingResult]:
-    """Features, identities and cameras of query and gallery to metrics."""
-    from ppreid.evaluation.ranking import evaluate_features
+def ranking(cfg: EvaluationSettings, *, of_prepared: bool = False) -> Ranker[RankingResult]:
+    """Features, identities and cameras of query and gallery to metrics; `of_prepared` ones may have colour in them."""
+    from ppreid.evaluation import ranking as found
 
-    return partial(evaluate_features, protocol=cfg.protocol, ignore_camera=cfg.ignore_camera)
-
-
-def ranking_of_prepared(cfg: EvaluationSettings) -> Ranker[RankingResult]:
-    """As `ranking`, of features from `prepared`; where colour is in them, with the network alone beside the result."""
-    rank = ranking(cfg)
-    if cfg.colour in (0, 1):
-        return rank
-    from ppreid.datasets.colour import COLOUR_DIM
-    from ppreid.evaluation.inputs import NETWORK_ALONE
-
-    def with_network(query: np.ndarray, gallery: np.ndarray, *identities: np.ndarray) -> RankingResult:
-        alone = rank(query[:, :-COLOUR_DIM], gallery[:, :-COLOUR_DIM], *identities)
-        return rank(query, gallery, *identities)._replace(beside={NETWORK_ALONE: alone})
-
-    return with_network
+    has_colour = of_prepared and 0 < cfg.colour < 1
+    evaluate = found.evaluate_with_network_alone if has_colour else found.evaluate_features
+    return partial(evaluate, protocol=cfg.protocol, ignore_camera=cfg.ignore_camera)
 
 
 def colour_alone(
@@ -227,7 +212,7 @@ def evaluation(
         evaluate_model,
         loader=feature_loader(split.query + split.gallery, cfg.data, cfg.eval, ranks=ranks),
         split=split,
-        rank=ranking_of_prepared(cfg.eval),
+        rank=ranking(cfg.eval, of_prepared=True),
         extract=extractor(cfg.eval),
         prepare=prepared(cfg.eval, split, colour_of_split),
         ranks=ranks,

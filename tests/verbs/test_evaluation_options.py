@@ -11,7 +11,7 @@ from ppreid.config.load import load_config
 from ppreid.datasets.colour import COLOUR_DIM, colour_features
 from ppreid.evaluation.ranking import evaluate_features
 from ppreid.evaluation.rerank import evaluate_reranked
-from ppreid.models.reid_net import FlipAveraged
+from ppreid.models.flip import FlipAveraged
 from ppreid.neighbours.camera_centre import CameraCentres
 from ppreid.run.folder import BAD_IMAGES, RESULTS
 from ppreid.run.rows import history_table
@@ -281,7 +281,7 @@ def test_parts_are_trained_saved_and_evaluated(tiny_config, tmp_path):
     ("overrides", "message"),
     [
         (["model.backbone=vit_small"], "model.parts is 4, of which model.backbone vit_small knows nothing"),
-        (["refine.weight=1"], "model.parts is 4, but refine.weight has features of its own in view"),
+        (["refine.weight=1"], "model.parts is 4, and refine.weight needs 1"),
     ],
 )
 def test_what_does_not_go_with_parts_is_refused(tiny_config, overrides, message):
