@@ -13,7 +13,7 @@ from paddle import nn
 
 from ppreid.base.errors import ConfigError
 from ppreid.export.openvino_layers import LEAVES, Node, constant, max_pool, part, reshape, unit, whole
-from ppreid.models import conv_stem, osnet, parts, reid_net, resnet, vit, vit_block
+from ppreid.models import conv_stem, flip, osnet, parts, reid_net, resnet, vit, vit_block
 
 
 def openvino_network(model: nn.Layer, shape: tuple[int, int, int, int]) -> openvino.Model:
@@ -138,9 +138,18 @@ def _half_parts(layer: parts.HalfParts, x: Node) -> list[Node]:
     return [run(neck, run(pool, half)) for half, pool, neck in zip(halves, layer.poolings, layer.necks, strict=True)]
 
 
-def _neck(layer: reid_net.ReIDNet, maps: Node) -> Node:
+def _row(layer: reid_net.ReIDNet, maps: Node, neck: nn.Layer) -> Node:
     pooled = run(layer.pooling, maps)
-    return unit(run(layer.neck, pooled if layer.embedding is None else run(layer.embedding, pooled)))
+    return unit(run(neck, pooled if layer.embedding is None else run(layer.embedding, pooled)))
+
+
+def _neck(layer: reid_net.ReIDNet, maps: Node) -> Node:
+    if layer.stripe_necks is None:
+        return _row(layer, maps, layer.neck)
+    height, count = maps.get_output_shape(0)[2], len(layer.stripe_necks)
+    stripes = [part(maps, i * height // count, -(-(i + 1) * height // count), 2) for i in range(count)]
+    rows = [_row(layer, stripe, neck) for stripe, neck in zip(stripes, layer.stripe_necks, strict=True)]
+    return unit(ops.concat([_row(layer, maps, layer.neck), *rows], 1))
 
 
 def _all_heads(layer: parts.AllHeads, x: Node) -> Node:
@@ -149,7 +158,7 @@ def _all_heads(layer: parts.AllHeads, x: Node) -> Node:
     return ops.concat([_neck(layer.model, maps), *map(unit, further)], 1)
 
 
-def _flip_averaged(layer: reid_net.FlipAveraged, x: Node) -> Node:
+def _flip_averaged(layer: flip.FlipAveraged, x: Node) -> Node:
     width = x.get_output_shape(0)[3]
     mirrored = ops.slice(x, whole([width - 1]), whole([-width - 1]), whole([-1]), whole([3]))
     return unit(ops.add(run(layer.model, x), run(layer.model, mirrored)))
@@ -174,5 +183,5 @@ LAYERS: dict[Any, Callable[[Any, Node], Node]] = LEAVES | {
     vit.ViT: _vit,
     reid_net.ReIDNet: lambda layer, x: _neck(layer, run(layer.backbone, x)),
     parts.AllHeads: _all_heads,
-    reid_net.FlipAveraged: _flip_averaged,
+    flip.FlipAveraged: _flip_averaged,
 }

@@ -8,6 +8,7 @@ import numpy as np
 from ppreid.datasets.colour import COLOUR_DIM
 from ppreid.neighbours.camera_centre import CameraCentres
 
+CENTRED = "centred by camera"  # a fact of an index of which this is true
 Centring = Callable[[np.ndarray, np.ndarray], np.ndarray]
 
 

@@ -11,6 +11,7 @@ from ppreid.base.errors import ConfigError, DataError
 from ppreid.base.records import DatasetContents, ImageRecord
 from ppreid.disk.checks import check_folder
 from ppreid.search.anew import remove_replaced
+from ppreid.search.centred import CENTRED
 from ppreid.search.files import (
     CONFIG,
     MANIFEST,
@@ -109,9 +110,17 @@ def first_part(
 
     Returns:
         Number of images.
+
+    Raises:
+        ConfigError: features are to be centred by camera, and search is to be approximate.
     """
     records, place = _absolute(contents.split.train), home(folder, made)
     method = choose_method(method, len(records))
+    if CENTRED in made_with and method != "exact":
+        raise ConfigError(
+            "eval.camera_centre changes all features whenever images are added, which approximate search cannot "
+            "follow; pass --method exact, or -o eval.camera_centre=off"
+        )
     manifest = Manifest([len(records)], _ANY_DIM, method, list(contents.camera_names), dict(made_with), {}, made)
     require_fit(folder, manifest)
     _remove_unfinished(place, 0)

@@ -16,6 +16,7 @@ from ppreid.contracts import ImageFeatures
 from ppreid.datasets.image_dataset import find_unreadable
 from ppreid.datasets.image_file import Source, named_images
 from ppreid.datasets.image_folder import find_images
+from ppreid.evaluation.inputs import Preparation
 from ppreid.search.centred import Centring, centring_of
 from ppreid.search.files import Manifest, read_lists, read_parts
 from ppreid.search.gallery import GallerySearch, InvertedLists
@@ -23,6 +24,7 @@ from ppreid.search.results import Match, SearchResult
 from ppreid.tables import DEFAULT_PROBES
 
 logger = logging.getLogger("ppreid")
+AS_THEY_ARE = Preparation()
 
 
 class IndexSearch:
@@ -37,8 +39,7 @@ class IndexSearch:
         skip_unreadable: bool,
         num_workers: int,
         show_times: bool = True,
-        camera_centre: float = 0.0,
-        colour_weight: float = 0.0,
+        how: Preparation = AS_THEY_ARE,
     ) -> None:
         """Read the features of an index.
 
@@ -50,9 +51,8 @@ class IndexSearch:
             num_workers: processes that look for these.
             show_times: whether matches have the times of their images; where every track has a clock of its own, they
                 would say nothing.
-            camera_centre: see `centring_of`; 0 compares features as they are. Not with approximate search, whose lists
-                know nothing of it.
-            colour_weight: share of colour in the features that `extract` gives and that the index holds.
+            how: features are compared. Colour is in those that `extract` gives and that the index holds; they are
+                centred here, by the means of the index, and not where search is approximate.
 
         Raises:
             DataError: the index is damaged.
@@ -72,8 +72,10 @@ class IndexSearch:
         lists = InvertedLists(*read_lists(folder, manifest)) if manifest.method == "ivf" else None
         features = [part.features for part in parts]
         self._centred: Centring = lambda rows, camids: rows
-        if camera_centre:
-            self._centred = centring_of(features, self._camids, shrinkage=camera_centre, colour_weight=colour_weight)
+        if how.camera_centre:
+            self._centred = centring_of(
+                features, self._camids, shrinkage=how.camera_centre, colour_weight=how.colour_weight
+            )
             features = [self._centred(part.features, part.camids) for part in parts]
         self._gallery = GallerySearch(features, self._camids, lists)
         self._extract, self._skip_unreadable, self._num_workers = extract, skip_unreadable, num_workers

@@ -17,12 +17,13 @@ from ppreid.datasets.image_file import Source, named_images
 from ppreid.datasets.summary import contents_digest
 from ppreid.models.reid_net import ReIDNet
 from ppreid.neighbours.checks import check_not_collapsed
+from ppreid.search.centred import CENTRED
 from ppreid.training.extract import engines_tried, feature_blocks
 
 logger = logging.getLogger("ppreid")
 
 _COLOUR_BLOCK = 256  # images whose colour is written at a time
-COLOUR_SHARE, CENTRED = "share of colour", "centred by camera"  # facts of what is compared
+COLOUR_SHARE = "share of colour"  # a fact of what is compared, as CENTRED
 COLOURS = "colours"  # a fact of features whose images are not normalised by ImageNet's numbers
 NETWORK_KEYS = {"backbone", "base_width", "last_stride", "pooling", "embedding_dim"}
 

@@ -13,14 +13,15 @@ from ppreid.config.method import EvaluationModelConfig
 from ppreid.config.run import EvaluationSettings
 from ppreid.config.schema import Config, EvaluationConfig
 from ppreid.disk.files import file_sha256, write_text
+from ppreid.evaluation.inputs import Preparation
 from ppreid.models.reid_net import ReIDNet
 from ppreid.processes.device import use_device
+from ppreid.search.centred import CENTRED
 from ppreid.search.files import CONFIG, NETWORK, Manifest, home, read_manifest
-from ppreid.search.gallery import choose_method
 from ppreid.search.results import SearchResult
 from ppreid.search.threshold import THRESHOLD, judged, read_threshold, write_threshold
 from ppreid.tables import DATASETS, PLUGINS
-from ppreid.verbs.features import CENTRED, COLOUR_SHARE, COLOURS, compared_by, made_with
+from ppreid.verbs.features import COLOUR_SHARE, COLOURS, compared_by, made_with
 from ppreid.verbs.network import WeightsOrigin, trained_network
 from ppreid.weights.files import save_weights
 
@@ -61,17 +62,9 @@ def write_network(place: Path, cfg: Config, model: ReIDNet) -> None:
     write_text(place / CONFIG, config_text(own))
 
 
-def require_exact(settings: EvaluationSettings, method: str, num_images: int) -> None:
-    """Refuse to centre features by camera where search is approximate.
-
-    Raises:
-        ConfigError: both are asked for.
-    """
-    if settings.camera_centre and choose_method(method, num_images) != "exact":
-        raise ConfigError(
-            "eval.camera_centre changes all features whenever images are added, which approximate search cannot "
-            "follow; pass --method exact, or -o eval.camera_centre=off"
-        )
+def comparison(settings: EvaluationSettings) -> Preparation:
+    """How an index compares features."""
+    return Preparation(settings.camera_centre, settings.colour)
 
 
 def keep_threshold(folder: Path, weights: WeightsOrigin, settings: EvaluationSettings) -> None:

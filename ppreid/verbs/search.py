@@ -35,8 +35,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     index.add_argument("--images", type=Path, metavar="FOLDER", help="images; default: those of the data set")
     index.add_argument("--out", type=Path, required=True, metavar="INDEX", help="folder to make")
     index.add_argument("--method", default="auto", metavar="auto|exact|ivf", help="exact or approximate search")
-    sets_key = {"dest": "overrides", "action": "append", "type": "eval.colour={}".format}
-    index.add_argument("--colour", metavar="W", help="share of colour, 0 to 1 (default: eval.colour)", **sets_key)
+    index.add_argument("--colour", type=float, metavar="W", help="share of colour, 0 to 1 (default: eval.colour)")
     add = actions.add_parser("add", help="add images to an index", description="Add what an index does not have yet.")
     add.add_argument("index", type=Path, metavar="INDEX")
     add.add_argument("--images", type=Path, required=True, metavar="FOLDER", help="images; known ones are left out")
@@ -60,6 +59,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> None:
     """Do what the command line asks for."""
     if args.action == "index":
+        args.overrides += [] if args.colour is None else [f"eval.colour={args.colour}"]
         build_index(read_config(args), args.out, images=args.images, method=args.method, overwrite=args.overwrite)
     elif args.action == "add":
         add_to_index(args.index, args.images, overrides=args.overrides)
@@ -107,7 +107,7 @@ def build_index(
     from ppreid.search.files import MANIFEST, SKIPPED, home
     from ppreid.search.index import first_part, is_complete, require_new
     from ppreid.verbs.features import compared_by, made_with, write_image_features
-    from ppreid.verbs.index_network import keep_threshold, require_exact, write_network
+    from ppreid.verbs.index_network import keep_threshold, write_network
     from ppreid.verbs.inputs import read_index_images
     from ppreid.verbs.network import trained_network
 
@@ -118,7 +118,6 @@ def build_index(
         contents = read_index_images(cfg.data, images, skipped_list=place / SKIPPED.format(0))
         model, weights = trained_network(cfg.model, cfg.data)
         facts = {**made_with(cfg, weights.sha256), **compared_by(cfg.eval), "weights file": weights.path}
-        require_exact(cfg.eval, method, len(contents.split.train))
         if overwrite or not is_complete(folder, contents, method=method, made_with=facts):
             write_network(place, cfg, model)
             extract = partial(write_image_features, cfg, model, weights.sha256, compared=True, overwrite=overwrite)
@@ -171,15 +170,16 @@ class Searcher:
             PpreidError: what its message says; the subclass tells the kind.
         """
         from ppreid.search.query import IndexSearch
-        from ppreid.verbs.index_network import judge, open_index
+        from ppreid.verbs.index_network import comparison, judge, open_index
         from ppreid.wiring.compared import compared_features
 
         manifest, cfg, model = open_index(folder := Path(folder), overrides)
         self._judged = judge(folder, manifest)
         extract, skip = compared_features(cfg, model, finished=True), cfg.data.on_bad_image == "skip"
-        workers, times = cfg.data.num_workers, cfg.data.times_compare
-        how = {"show_times": times, "camera_centre": cfg.eval.camera_centre, "colour_weight": cfg.eval.colour}
-        self._index = IndexSearch(folder, manifest, extract=extract, skip_unreadable=skip, num_workers=workers, **how)
+        workers, times, how = cfg.data.num_workers, cfg.data.times_compare, comparison(cfg.eval)
+        self._index = IndexSearch(
+            folder, manifest, extract=extract, skip_unreadable=skip, num_workers=workers, show_times=times, how=how
+        )
 
     def search(
         self,

@@ -9,8 +9,8 @@ from ppreid import tables, wiring
 from ppreid.base.errors import ConfigError, DataError, PpreidWarning
 from ppreid.config.schema import EvaluationModelConfig, TrainingConfig
 from ppreid.export import inference, openvino_engine
+from ppreid.models.flip import FlipAveraged
 from ppreid.models.parts import AllHeads
-from ppreid.models.reid_net import FlipAveraged
 from ppreid.training.extract import engines_tried, extract_features, feature_blocks
 
 SIZE = (32, 16)
@@ -54,6 +54,7 @@ def on_the_cpu():
         *[(name, {}) for name in tables.BACKBONES if name not in ("vit_base", "vit_base_ics", "resnet152")],
         ("resnet18", {"pooling": "gem", "embedding_dim": 16, "last_stride": 2}),
         ("resnet50", {"pooling": "max"}),
+        ("resnet18", {"pooling": "gem", "parts": 3}),
     ],
 )
 def test_openvino_gives_the_features_of_the_network(backbone, settings):
