@@ -98,3 +98,16 @@ def ready_to_rename(file: BinaryIO) -> None:
         file.flush()
     else:
         file.close()
+
+
+def is_gone(process: int) -> bool:
+    """Whether there is no process of this number; False on Windows, where to ask would be to end it."""
+    if os.name == "nt":
+        return False
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return True
+    except OSError:  # it is somebody else's
+        return False
+    return False

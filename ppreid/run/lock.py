@@ -17,7 +17,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from ppreid.base.environment import flags, lock
+from ppreid.base.environment import flags, is_gone, lock
 from ppreid.base.errors import ConfigError, DataError, PpreidWarning, WriteError, printable
 from ppreid.base.reading import is_there, reading
 from ppreid.disk.checks import make_folder
@@ -163,24 +163,19 @@ def _this_process() -> dict[str, Any]:
 
 
 def _boot_id() -> str:
-    """What tells this start of the machine from others; "" where there is no /proc."""
+    """What tells this start of the machine from others; without /proc, the machine from others."""
     try:
         return Path("/proc/sys/kernel/random/boot_id").read_text().strip()
     except FileNotFoundError:
-        return ""
+        return socket.gethostname()
 
 
 def _start_ticks(pid: int) -> int | None:
-    """When a process started, in clock ticks since the machine did; None if there is no such process.
-
-    Without /proc nothing is known: every process counts as there, and as started at 0.
-    """
-    if not os.path.isdir("/proc/self"):
-        return 0
+    """When a process started, in clock ticks since the machine did, 0 without /proc; None if it is not there."""
     try:
         return int(Path(f"/proc/{int(pid)}/stat").read_text().rpartition(")")[2].split()[19])
     except FileNotFoundError:
-        return None
+        return None if os.path.isdir("/proc/self") or is_gone(int(pid)) else 0
 
 
 def _started_at(ticks: int) -> str:

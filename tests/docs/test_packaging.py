@@ -1,6 +1,8 @@
 """Requirements, continuous integration and the citation say the same as everything else."""
 
 import re
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -31,6 +33,19 @@ def test_the_oldest_versions_are_the_lower_bounds():
     assert oldest.keys() == bounds.keys()
     for name, version in bounds.items():
         assert same_version(oldest[name], version), name
+
+
+def test_the_extras_of_a_wheel_are_the_requirements_of_their_device():
+    """Whoever installs ppreid[gpu] gets numpy 1 with paddle 2.6, as with the file."""
+    program = "import setuptools; setuptools.setup = lambda **given: print(*given['extras_require'][extra], sep='\\n')"
+    for extra, name in (("cpu", "requirements.txt"), ("gpu", "requirements-gpu.txt")):
+        text = f"extra = {extra!r}; __file__ = 'setup.py'; {program}; exec(open('setup.py').read())"
+        done = subprocess.run([sys.executable, "-c", text], cwd=ROOT, capture_output=True, text=True, check=True)
+        lines = (ROOT / name).read_text(encoding="utf-8").splitlines()
+        wanted = {
+            line for line in lines if line.startswith(("paddle", "faiss")) or (extra, line[:5]) == ("gpu", "numpy")
+        }
+        assert wanted and set(done.stdout.splitlines()) == wanted
 
 
 def test_both_requirements_have_the_same_bounds():

@@ -1,8 +1,10 @@
 import json
 import os
+import socket
 import subprocess
 import sys
 import textwrap
+from pathlib import Path
 
 import pytest
 
@@ -49,6 +51,25 @@ def test_the_lock_of_a_killed_process_is_taken_over_with_a_sentence(holder, tmp_
     with run_lock(tmp_path) as recovered:
         assert f"left behind by process {holder.pid} on" in recovered
     assert not (tmp_path / LOCK).exists()
+
+
+def test_without_proc_a_process_is_asked_for_by_its_number(holder, tmp_path, monkeypatch):
+    """As on macOS: that it is gone is known, when it started is not."""
+    real = Path.read_text
+
+    def read_text(path, *arguments, **options):
+        if str(path).startswith("/proc"):
+            raise FileNotFoundError(path)
+        return real(path, *arguments, **options)
+
+    monkeypatch.setattr(Path, "read_text", read_text)
+    monkeypatch.setattr("os.path.isdir", lambda path: not str(path).startswith("/proc"))
+    assert module._boot_id() == socket.gethostname()
+    assert "(started at an unknown time)" in module._named(module._this_process())
+    assert module._start_ticks(holder.pid) == 0
+    holder.kill()
+    holder.wait()
+    assert module._start_ticks(holder.pid) is None
 
 
 @pytest.mark.parametrize("error", [None, RuntimeError, KeyboardInterrupt, SystemExit])
