@@ -64,6 +64,11 @@ EXIT_CODES = """\
 exit codes: 0 done, 2 configuration or arguments, 3 data, 4 weights, 5 clustering, 6 training, 7 evaluation,
   8 a file that cannot be written, 130 interrupted (Ctrl-C), 143 ended by SIGTERM,
   1 unexpected or (doctor) a problem of the environment"""
+ANYWHERE = {  # options of every command, which may stand anywhere
+    "--debug": "show the traceback of an error",
+    "--quiet": "say nothing on standard error but warnings and errors",
+    "--progress-json": "show progress as JSON objects, one a line, on standard error",
+}
 _OF_ALL = ("-h", "--help", "--version")  # what may stand in the place of a command
 SEVERAL_PROCESSES = ("train", "eval")  # commands that paddle.distributed.launch may start
 
@@ -90,13 +95,16 @@ def main(argv: Sequence[str] | None = None) -> int:
     with Ending(debug="--debug" in arguments) as ending:
         from ppreid.base.environment import launched_processes
         from ppreid.base.errors import ConfigError
+        from ppreid.base.progress import AS_JSON, AUTO, NOT_SHOWN, show_progress
 
-        arguments = [argument for argument in arguments if argument != "--debug"]
+        quiet, as_json = "--quiet" in arguments, "--progress-json" in arguments
+        arguments = [argument for argument in arguments if argument not in ANYWHERE]
         if not arguments:
             parser([]).print_help(sys.stderr)
             return ConfigError.exit_code
         args = _parse(arguments)
-        log_to_console()
+        log_to_console(quiet=quiet)
+        show_progress(AS_JSON if as_json else NOT_SHOWN if quiet else AUTO)
         if getattr(args, "plugins", ()):
             from ppreid.verbs.command import load_plugins
 
@@ -142,7 +150,8 @@ def parser(names: Sequence[str] = tuple(VERBS)) -> argparse.ArgumentParser:
             module = verb_module(name)
             sub.epilog = f"examples:\n{module.EXAMPLES}\n{EXIT_CODES}"
             module.add_arguments(sub)
-            sub.add_argument("--debug", action="store_true", help="show the traceback of an error")
+            for option, meaning in ANYWHERE.items():
+                sub.add_argument(option, action="store_true", help=meaning)
             sub.set_defaults(parser=sub)
     return whole
 

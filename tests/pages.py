@@ -52,7 +52,7 @@ def without_comment(line: str) -> str:
 
 def words(command: str) -> list[str]:
     """Arguments of a command, without variables in front of it and without the file that its output goes to."""
-    found = shlex.split(re.sub(r" > \S+$", "", command))
+    found = shlex.split(re.sub(r" 2?> \S+$", "", command))
     while found and re.match(r"^[A-Z_]+=", found[0]):
         found.pop(0)
     return found

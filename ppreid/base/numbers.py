@@ -5,6 +5,7 @@ from collections.abc import Callable, Sequence
 from datetime import datetime, timezone
 
 SMALLEST = 1e-300  # fractions of smaller numbers are 0
+_MINUTE, _HOUR, _DAY = 60, 3600, 86400
 _CLOCK = 1e8, 253402300800.0  # seconds since 1970 that mean a day, from 1973 on, and the first that no calendar has
 
 
@@ -20,6 +21,18 @@ def fixed(value: float, digits: int) -> str:
         ('0.00', '-0.01')
     """
     return f"{round(value, digits) + 0.0:.{digits}f}"  # -0.0 + 0.0 is 0.0; Python 3.10 has no format for that
+
+
+def in_words(seconds: float) -> str:
+    """A duration as people say it."""
+    if seconds < 1:
+        return f"{seconds:.2g} s"
+    if seconds < 2 * _MINUTE:
+        return f"{seconds:.0f} s"
+    for unit, name, limit in ((_MINUTE, "minutes", 2 * _HOUR), (_HOUR, "hours", 2 * _DAY)):
+        if seconds < limit:
+            return f"about {seconds / unit:.0f} {name}"
+    return f"about {seconds / _DAY:.0f} days"
 
 
 def clock(seconds: float) -> str:

@@ -1,14 +1,30 @@
 """Progress of a long loop: a bar on a terminal, now and then a line elsewhere; with rate, time left and memory."""
 
+import json
 import sys
 import time
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
+from functools import partial
 from typing import TypeVar
 
 from tqdm import tqdm
 
 Item = TypeVar("Item")
+
+AUTO, AS_JSON, NOT_SHOWN = "auto", "json", "not"  # how progress is shown: bars and lines, objects for programs, or not
+_SECONDS_BETWEEN_OBJECTS = 1.0
+_shown = AUTO
+
+
+def show_progress(how: str) -> None:
+    """Choose how the loops of this process show their progress.
+
+    Args:
+        how: AUTO, AS_JSON or NOT_SHOWN.
+    """
+    global _shown
+    _shown = how
 
 
 def progress(
@@ -31,24 +47,52 @@ def progress(
     Yields:
         The items, unchanged.
     """
-    if sys.stderr.isatty():
+    if _shown == NOT_SHOWN:
+        yield from items
+    elif _shown == AS_JSON:
+        yield from _counted(items, _SECONDS_BETWEEN_OBJECTS, partial(_object, description, total, unit), at_end=True)
+    elif sys.stderr.isatty():
         with tqdm(items, total=total, desc=description, unit=unit, leave=False, dynamic_ncols=True) as bar:
             for item in bar:
                 yield item
                 bar.set_postfix_str(_memory(), refresh=False)
-        return
+    else:
+        yield from _counted(items, seconds_between_lines, partial(_line, description, total, unit))
+
+
+def _counted(
+    items: Iterable[Item], pause: float, say: Callable[[int, float], None], *, at_end: bool = False
+) -> Iterator[Item]:
+    """The items; how many there were, and how many a second, is said after a pause of some seconds, or at the end."""
     start = last = time.monotonic()
+    done = said = 0
     for done, item in enumerate(items, start=1):
         yield item
         now = time.monotonic()
-        if now - last >= seconds_between_lines:
-            last, rate = now, done / max(now - start, 1e-9)
-            share, left = (f"{done}/{total}", f"{(total - done) / rate:.0f} s left, ") if total else (f"{done}", "")
-            print(
-                f"{description}: {share} {unit}, {rate:.2f} {unit}/s, {left}{_memory()}",
-                file=sys.stderr,
-                flush=True,
-            )
+        if now - last >= pause:
+            last, said = now, done
+            say(done, done / max(now - start, 1e-9))
+    if at_end and done > said:
+        say(done, done / max(time.monotonic() - start, 1e-9))
+
+
+def _line(description: str, total: int | None, unit: str, done: int, rate: float) -> None:
+    share, left = (f"{done}/{total}", f"{(total - done) / rate:.0f} s left, ") if total else (f"{done}", "")
+    print(f"{description}: {share} {unit}, {rate:.2f} {unit}/s, {left}{_memory()}", file=sys.stderr, flush=True)
+
+
+def _object(description: str, total: int | None, unit: str, done: int, rate: float) -> None:
+    facts = {
+        "event": "progress",
+        "what": description,
+        "done": done,
+        "total": total,
+        "unit": unit,
+        "per_second": round(rate, 3),
+        "seconds_left": round((total - done) / rate, 1) if total else None,
+        "peak_memory": peak_memory(),
+    }
+    print(json.dumps(facts), file=sys.stderr, flush=True)
 
 
 def peak_memory() -> int:

@@ -132,17 +132,30 @@ def _read_with_bases(file: Path, chain: tuple[Path, ...]) -> tuple[dict[str, Any
     if file.resolve() in chain:
         raise ConfigError(f"base: goes round in a circle: {' -> '.join(map(str, (*chain, file.resolve())))}")
     values, places = _read_yaml(file)
-    base = values.pop("base", None)
-    if base is None:
+    if not (base_file := _base_of(file, values, places)):
         return values, places
-    base_file = file.parent / str(base)
-    if os.path.isdir(base_file) or not is_there(base_file, ConfigError):
-        found = _named(base_file.name)  # as behind -c; or the file was copied from another folder
-        if found is None:
-            raise ConfigError(f"{places[('base',)]}: base file {base_file} does not exist")
-        base_file = found
     base_values, base_places = _read_with_bases(base_file, (*chain, file.resolve()))
     return _merge(base_values, values), {**base_places, **places}
+
+
+def base_files(path: str | Path) -> list[Path]:
+    """A configuration file, the one that it names as its base, the base of that, and so on."""
+    found = [Path(path)]
+    while (base := _base_of(found[-1], *_read_yaml(found[-1]))) and base not in found:
+        found.append(base)
+    return found
+
+
+def _base_of(file: Path, values: dict[str, Any], places: dict[Key, str]) -> Path | None:
+    """The file that the values of a file name as their base, from which it is taken."""
+    base_file = file.parent / str(base := values.pop("base", None))
+    if base is None:
+        return None
+    if not os.path.isdir(base_file) and is_there(base_file, ConfigError):
+        return base_file
+    if found := _named(base_file.name):  # as behind -c; or the file was copied from another folder
+        return found
+    raise ConfigError(f"{places[('base',)]}: base file {base_file} does not exist")
 
 
 def _read_yaml(file: Path) -> tuple[dict[str, Any], dict[Key, str]]:
@@ -194,8 +207,7 @@ def _apply_override(values: dict[str, Any], places: dict[Key, str], override: st
 
 def _override_value(override: str, key: Key, text: str) -> Any:  # noqa: ANN401 - any plain value
     """The value of one override: a text as it is, unless it stands in quotes; anything else is YAML."""
-    is_known = ".".join(key) in set(key_names(TrainingConfig))
-    if key in text_keys() or not is_known:  # an unknown key is reported as such, whatever its value looks like
+    if key in text_keys() or ".".join(key) not in set(key_names(TrainingConfig)):  # an unknown one is reported as such
         quoted = text[:1] in ("'", '"') and text[:1] == text[-1:]
         try:
             value, _ = parse_yaml(text) if quoted else (text, None)

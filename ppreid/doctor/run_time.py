@@ -6,10 +6,10 @@ from contextlib import AbstractContextManager, nullcontext
 
 import paddle
 
+from ppreid.base.numbers import in_words
 from ppreid.doctor.findings import Finding, ok, warning
 
 FEW_IMAGES = 4  # on a processor the time grows with the images; on a GPU only a whole batch says what it will take
-_MINUTE, _HOUR, _DAY = 60, 3600, 86400
 
 
 def seconds_for(work: Callable[[], paddle.Tensor]) -> float:
@@ -117,18 +117,6 @@ def estimate_run_time(
         text = f"the network cannot work on a batch: {reason}"
         return warning("run time", text, "lower the batch or the size of the images, or choose another device")
     return ok("run time", "\n".join(lines))
-
-
-def in_words(seconds: float) -> str:
-    """A duration as people say it."""
-    if seconds < 1:
-        return f"{seconds:.2g} s"
-    if seconds < 2 * _MINUTE:
-        return f"{seconds:.0f} s"
-    for unit, name, limit in ((_MINUTE, "minutes", 2 * _HOUR), (_HOUR, "hours", 2 * _DAY)):
-        if seconds < limit:
-            return f"about {seconds / unit:.0f} {name}"
-    return f"about {seconds / _DAY:.0f} days"
 
 
 def _measured(images: int) -> int:

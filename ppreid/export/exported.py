@@ -108,7 +108,7 @@ def read_manifest(folder: Path) -> Manifest:
     """
     path = folder / MANIFEST_FILE
     if not is_there(path, WeightsError):
-        raise WeightsError(f"{folder} is no exported network: it has no {MANIFEST_FILE}; tools/export.py makes one")
+        raise WeightsError(f"{folder} is no exported network: no {MANIFEST_FILE}; tools/export.py makes one of a run")
     try:
         with reading(path, WeightsError), open(path, "rb") as stream:
             manifest = Manifest.model_validate_json(stream.read(MAX_BYTES))

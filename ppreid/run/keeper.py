@@ -158,7 +158,7 @@ class Keeper(Generic[GuardOfRun]):
         if self._run.ranks.is_first:
             self._show_labels(progress)
             row = epoch_row(reached, self._schedule, self._records)
-            logger.info("%s", epoch_line(row, self._schedule.epochs, history[-1] if is_evaluated else None))
+            logger.info("%s", epoch_line(row, self._schedule, history[-1] if is_evaluated else None))
             with self._checkpoints.rescuing(reached):
                 self._metrics.write(**row)
                 if is_evaluated:

@@ -27,8 +27,12 @@ def log_result(text: str) -> None:
     logger.info("%s", text, extra={_IS_RESULT: True})
 
 
-def log_to_console() -> None:
-    """Send results to standard output, and all other messages of ppreid and all warnings to standard error."""
+def log_to_console(*, quiet: bool = False) -> None:
+    """Send results to standard output, and all other messages of ppreid and all warnings to standard error.
+
+    Args:
+        quiet: of the messages only warnings and errors.
+    """
     warnings.showwarning = _log_warning
     warnings.simplefilter("always", PpreidWarning)
     for text in _PADDLE_CHATTER:
@@ -40,6 +44,8 @@ def log_to_console() -> None:
             handler = kind()
             handler.setFormatter(_Printable("%(message)s"))
             logger.addHandler(handler)
+    for console in (handler for handler in logger.handlers if isinstance(handler, _Console)):
+        console.quiet = quiet
     logger.propagate = False
 
 
@@ -140,12 +146,20 @@ class _Results(logging.Handler):
 
 
 class _Console(logging.Handler):
-    """Standard error, for all messages that no other handler shows."""
+    """Standard error, for all messages that no other handler shows.
+
+    Attributes:
+        quiet: of those that are no results, only warnings and errors.
+    """
+
+    quiet = False
 
     def emit(self, record: logging.LogRecord) -> None:
         """Write a message, unless it is a result that is shown."""
-        is_result = hasattr(record, _IS_RESULT) and sys.stdout is not None
-        if not (is_result and any(isinstance(handler, _Results) for handler in logger.handlers)):
+        is_result = hasattr(record, _IS_RESULT)
+        if is_result and sys.stdout is not None and any(isinstance(handler, _Results) for handler in logger.handlers):
+            return
+        if is_result or record.levelno >= logging.WARNING or not self.quiet:
             print(self.format(record), file=sys.stderr)
 
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from ppreid.base.numbers import fixed
+from ppreid.base.numbers import fixed, in_words
 from ppreid.base.progress import peak_memory
 from ppreid.base.records import ImageRecord, ids
 from ppreid.clustering.quality import clustering_statistics, label_health, pseudo_label_quality
@@ -77,14 +77,14 @@ def epoch_row(progress: Progress, schedule: Schedule, records: Sequence[ImageRec
     return row | {"peak_memory_gb": peak_memory() / 1e9, "stage_seconds": dict(progress.seconds)}
 
 
-def epoch_line(row: Mapping[str, Any], num_epochs: int, evaluation: Mapping[str, Any] | None) -> str:
-    """The log line of one epoch."""
+def epoch_line(row: Mapping[str, Any], schedule: Schedule, evaluation: Mapping[str, Any] | None) -> str:
+    """The log line of one epoch, at its end what the rest of the run takes if all epochs are like this one."""
     health = [
         f"{name} {fixed(row[name], 2)}" for name in ("label_stability", "camera_mixing") if not math.isnan(row[name])
     ]
     losses = " ".join(f"{name} {fixed(row[name], 3)}" for name in ("loss", "loss_contrast", "loss_lp") if name in row)
     parts = [
-        f"epoch {row['epoch']}/{num_epochs}",
+        f"epoch {row['epoch']}/{schedule.epochs}",
         f"{row['clusters']} clusters, {row['outliers']} outliers of {row['images']}, largest {row['largest']}",
         *([" ".join(health).replace("_", " ")] if health else []),
         losses,
@@ -100,7 +100,17 @@ def epoch_line(row: Mapping[str, Any], num_epochs: int, evaluation: Mapping[str,
         parts.append(f"steps left out: {skipped}")
     parts.append(" ".join(f"{name} {seconds:.1f}s" for name, seconds in row["stage_seconds"].items()))
     parts.append(f"{row['peak_memory_gb']:.1f} GB")
-    return " | ".join(parts)
+    return " | ".join([*parts, *time_left(row, schedule)])
+
+
+def time_left(row: Mapping[str, Any], schedule: Schedule) -> list[str]:
+    """What the rest of a run takes, by the seconds of an epoch; nothing after the last one."""
+    seconds, left = dict(row["stage_seconds"]), range(row["epoch"], schedule.epochs)
+    evaluation, evaluations = seconds.pop("evaluate", None), sum(map(schedule.evaluates, left))
+    if not left:
+        return []
+    words = in_words(sum(seconds.values()) * len(left) + (evaluation or 0) * evaluations)
+    return [f"{words} left" + ", evaluations apart" * (evaluations > 0 and evaluation is None)]
 
 
 def history_table(history: Sequence[Mapping[str, Any]]) -> str:

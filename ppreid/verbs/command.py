@@ -57,14 +57,20 @@ def _add_config(parser: argparse.ArgumentParser, *, default: str | None) -> argp
     return parser.add_argument("-c", "--config", default=default, help=f"YAML file, found by name{default_help}")
 
 
-def add_run_arguments(parser: argparse.ArgumentParser, *, default: str | None = None) -> None:
+def add_run_arguments(parser: argparse.ArgumentParser, *, default: str | None = None, networks: bool = True) -> None:
     """Add the folder of a run, which network of it, -c and -o: what `read_config` takes for a trained network.
 
     Args:
         parser: of the verb or of one of its actions.
         default: configuration where neither a run nor -c is given; None demands one of them.
+        networks: whether one of its networks is wanted; otherwise the run is meant as it was configured.
     """
     parser.add_argument("run", nargs="?", metavar="RUN", help="folder of a training run, instead of -c and its weights")
+    _add_config(parser, default=default)
+    add_override(parser)
+    parser.set_defaults(config=None, default_config=default)
+    if not networks:
+        return
     which = parser.add_mutually_exclusive_group()
     for name, what in (
         (BEST_NETWORK, "of the best evaluation; the default where there is one"),
@@ -73,9 +79,6 @@ def add_run_arguments(parser: argparse.ArgumentParser, *, default: str | None = 
         which.add_argument(
             f"--{name}", dest="network", action="store_const", const=name, help=f"the network of RUN: {what}"
         )
-    _add_config(parser, default=default)
-    add_override(parser)
-    parser.set_defaults(config=None, default_config=default)
 
 
 def add_overwrite(parser: argparse.ArgumentParser, what: str) -> None:
@@ -104,7 +107,12 @@ def read_config(args: argparse.Namespace) -> Config:
     if not source:
         raise ConfigError("which network? give the folder of a run (output/demo), or a configuration (-c FILE)")
     if run and os.path.isdir(run):
-        return run_config(Path(run), args.overrides, network=args.network)
+        has_networks = hasattr(args, "network")  # otherwise the run is meant as it was configured
+        return (
+            run_config(Path(run), args.overrides, network=args.network)
+            if has_networks
+            else run_settings(Path(run), args.overrides)
+        )
     if getattr(args, "network", None):
         raise ConfigError(f"--{args.network} chooses among the networks of a run; give its folder, not a configuration")
     file: Path = find_config(source)
@@ -184,4 +192,10 @@ def for_training(cfg: Config, source: str) -> TrainingConfig:
 
 def read_training_config(args: argparse.Namespace) -> TrainingConfig:
     """As `read_config`; a file for evaluation only is an error."""
-    return for_training(read_config(args), getattr(args, "run", None) or args.config)
+    source = getattr(args, "run", None) or args.config
+    cfg = for_training(read_config(args), source)
+    if source and not os.path.isdir(source):
+        from ppreid.verbs.other_data_set import warn_of_other_data_set
+
+        warn_of_other_data_set(cfg, source, args.overrides)
+    return cfg

@@ -30,10 +30,11 @@ from ppreid.doctor.machine import (
     usable_cores,
 )
 from ppreid.run.log import leave_standard_output_to, log_result
-from ppreid.verbs.command import add_config_arguments, add_overwrite, read_config
+from ppreid.verbs.command import add_overwrite, add_run_arguments, read_config
 
 EXAMPLES = """\
   python tools/doctor.py -c ise_market1501.yaml
+  python tools/doctor.py output/demo
   python tools/doctor.py -c ise_msmt17.yaml -o data.root=/datasets --data-only --json findings.json
   python tools/doctor.py --environment-only
 
@@ -44,7 +45,7 @@ CHECKPOINT_FILES = 4  # last, previous, best, and the one that is being written
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """What the command line takes."""
-    add_config_arguments(parser, default="base.yaml")
+    add_run_arguments(parser, default="base.yaml", networks=False)
     group = parser.add_mutually_exclusive_group()
     group.add_argument("--data-only", action="store_true", help="check the data set and nothing else")
     group.add_argument("--environment-only", action="store_true", help="check everything but the data set")
@@ -57,7 +58,7 @@ def run(args: argparse.Namespace) -> None:
     cfg = read_config(args)
     if args.json:
         output = Output("--json", args.json, FINDINGS_JSON)
-        check_outputs([output], overwrite=args.overwrite, inputs=[find_config(args.config)])
+        check_outputs([output], overwrite=args.overwrite, inputs=_inputs(args))
         leave_standard_output_to(args.json)
     packages = check_packages()
     if has_problem(packages):  # the import below needs all of them
@@ -70,6 +71,12 @@ def run(args: argparse.Namespace) -> None:
         raise DataError("the data set has problems, see above")
     if has_problem(environment):
         raise PpreidError("the environment has problems, see above")
+
+
+def _inputs(args: argparse.Namespace) -> list[Path]:
+    """The configuration that was read."""
+    source = Path(args.run or args.config or args.default_config)
+    return [source / "config.yaml" if source.is_dir() else find_config(source)]
 
 
 def diagnose(cfg: Config, *, environment: bool = True, data: bool = True) -> tuple[list[Finding], list[Finding]]:

@@ -10,6 +10,7 @@ from ppreid.base.records import ImageRecord
 from ppreid.clustering.sweep import SweepRow, sweep_table
 from ppreid.report.ablation_table import Spread
 from ppreid.report.page import camera_and_distance
+from ppreid.run.progress import Schedule
 from ppreid.run.rows import epoch_line
 from ppreid.search.results import Match, SearchResult, results_table
 
@@ -33,7 +34,7 @@ ROW = {
 PLACES = {
     "fixed": lambda: fixed(TINY, 3),
     "minus zero": lambda: fixed(-0.0, 1),
-    "the line of an epoch": lambda: epoch_line(ROW, 2, None),
+    "the line of an epoch": lambda: epoch_line(ROW, Schedule(2, 1, float, float), None),
     "a sweep": lambda: sweep_table([SweepRow(0.5, 2, 0, 2, TINY, TINY)], 4),
     "the table of an ablation": lambda: str(Spread(TINY, 0.1, 3)) + str(Spread(TINY, math.nan, 1)),
     "a search": lambda: results_table([SearchResult("a", "", (Match("b", TINY, ""),))]),

@@ -5,8 +5,9 @@ from contextlib import contextmanager
 import paddle
 import pytest
 
+from ppreid.base.numbers import in_words
 from ppreid.doctor import run_time
-from ppreid.doctor.run_time import estimate_run_time, in_words, seconds_for, time_extraction, time_step
+from ppreid.doctor.run_time import estimate_run_time, seconds_for, time_extraction, time_step
 
 SHAPE = (3, 32, 16)
 

@@ -137,3 +137,42 @@ def test_a_configuration_may_stand_without_c(trained):
     weights = f"model.weights={trained / LAST}"
     assert main(["eval", "moved/config.yaml", "-o", weights, "-o", "model.weights_sha256=", "-o", "output_dir=o"]) == 0
     assert (trained.parent / "o" / "results.json").exists()
+
+
+def test_the_doctor_takes_a_run_as_it_was_configured(trained, capsys):
+    assert main(["doctor", "moved", "--data-only", "--json", "findings.json"]) in (0, 3)
+    assert "data set demo" in capsys.readouterr().out
+    assert main(["doctor", "moved", "--data-only", "--json", "moved/config.yaml", "--overwrite"]) == 2
+    assert main(["doctor", "nowhere"]) == 2
+    assert main(["doctor", "moved", "-c", "demo.yaml"]) == 2
+    assert "two configurations" in capsys.readouterr().err
+
+
+def test_prediction_says_how_a_run_becomes_an_export(trained, capsys):
+    assert main(["predict", "moved", "a.jpg", "--out", "f.npy"]) == 4
+    assert "moved is no exported network" in (error := capsys.readouterr().err) and "makes one of a run" in error
+
+
+def test_a_quiet_command_says_its_result_alone(trained, capsys):
+    assert main(["eval", "moved", "--quiet"]) == 0
+    shown = capsys.readouterr()
+    assert shown.out.startswith("market1501") and shown.err == ""
+    assert main(["eval", "--quiet", "moved", "--progress-json"]) == 0
+    shown = capsys.readouterr()
+    assert shown.out.startswith("market1501")
+    assert {json.loads(line)["event"] for line in shown.err.splitlines()} == {"progress"}
+    assert main(["--quiet", "eval", "nowhere"]) == 2  # errors are said
+    assert "error: " in capsys.readouterr().err
+    assert main(["eval", "moved"]) == 0  # the next command of a process is not quiet by itself
+    assert "written: " in capsys.readouterr().err
+
+
+def test_a_base_is_found_by_name(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "demo").mkdir()  # a folder may be called like a configuration
+    (tmp_path / "mine.yaml").write_text("base: demo\nseed: 7\n")
+    cfg = load_config("mine.yaml")
+    assert (cfg.seed, cfg.data.name) == (7, "demo")
+    (tmp_path / "mine.yaml").write_text("base: demmo\n")
+    with pytest.raises(ConfigError, match="base file demmo does not exist"):
+        load_config("mine.yaml")
