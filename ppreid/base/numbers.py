@@ -3,6 +3,7 @@
 import math
 from collections.abc import Callable, Sequence
 from datetime import datetime, timezone
+from unicodedata import combining, east_asian_width
 
 SMALLEST = 1e-300  # fractions of smaller numbers are 0
 _MINUTE, _HOUR, _DAY = 60, 3600, 86400
@@ -21,6 +22,16 @@ def fixed(value: float, digits: int) -> str:
         ('0.00', '-0.01')
     """
     return f"{round(value, digits) + 0.0:.{digits}f}"  # -0.0 + 0.0 is 0.0; Python 3.10 has no format for that
+
+
+def num_columns(text: str) -> int:
+    """Columns that a line takes on a terminal: signs of Chinese, Japanese and Korean take two, marks on letters none."""
+    return sum(0 if combining(sign) else 2 if east_asian_width(sign) in "WF" else 1 for sign in text)
+
+
+def padded(text: str, columns: int) -> str:
+    """A text with blanks behind it, so that it takes so many columns on a terminal."""
+    return text + " " * (columns - num_columns(text))
 
 
 def in_words(seconds: float) -> str:

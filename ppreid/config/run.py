@@ -144,3 +144,5 @@ class ReportConfig(Section):
     """Random training images in the map of features."""
     projection: Annotated[str, one_of("report.projection")] = "pca"
     """From features to the two dimensions of the map: pca, or tsne, which takes longer."""
+    language: Literal["en", "zh"] = "en"
+    """Of the page: English, or Chinese."""

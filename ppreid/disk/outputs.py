@@ -48,7 +48,10 @@ class Output(NamedTuple):
     kind: OutputKind
 
 
-_PAGE = rb'<!doctype html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n<meta name="generator" content="ppreid'
+_PAGE = (
+    rb'<!doctype html>\n<html lang="(en|zh-CN)">\n<head>\n<meta charset="utf-8">\n'
+    rb'<meta name="generator" content="ppreid'
+)
 REPORT = OutputKind("a report of ppreid", (".html", ".htm"), re.compile(_PAGE))
 SHEET = OutputKind(
     "a contact sheet of ppreid", (".png",), re.compile(rb"\x89PNG\r\n.{,99}tEXtSoftware\0ppreid", re.DOTALL)

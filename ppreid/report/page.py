@@ -2,7 +2,7 @@
 
 import base64
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime, timezone
 from functools import partial
 from pathlib import Path
@@ -24,16 +24,18 @@ from ppreid.report.tables import camera_table, cluster_table, comparison_table, 
 
 TEMPLATES = Path(__file__).parent / "templates"
 MAX_CLUSTER_ROWS = 300
+ENGLISH = "en"
 _MAP_WIDTH, _MAP_HEIGHT, _MAP_MARGIN = 720, 520, 14
 
 
-def run_page(run: RunFiles, evidence: Evidence, *, reference: Mapping[str, Any]) -> str:
+def run_page(run: RunFiles, evidence: Evidence, *, reference: Mapping[str, Any], language: str = ENGLISH) -> str:
     """The report of one run.
 
     Args:
         run: what its folder says.
         evidence: what its network and data set add.
         reference: configuration to show the run's own against, as nested dicts.
+        language: "en", or "zh", see `ppreid.report.chinese`.
 
     Returns:
         HTML that loads nothing.
@@ -43,6 +45,7 @@ def run_page(run: RunFiles, evidence: Evidence, *, reference: Mapping[str, Any])
     changed, unchanged = against(run.config, reference)
     return rendered(
         "run.html.j2",
+        language=language,
         picture=thumbnails.uri,
         run=run,
         evidence=evidence,
@@ -56,7 +59,7 @@ def run_page(run: RunFiles, evidence: Evidence, *, reference: Mapping[str, Any])
         sheet_kinds=_sheet_kinds(clusters.sheets) if clusters else [],
         cluster_table=cluster_table(clusters.facts[:MAX_CLUSTER_ROWS]) if clusters else None,
         camera_table=camera_table(clusters.cameras, run.cameras) if clusters else None,
-        map_points=_map_points(evidence.feature_map, thumbnails, run.cameras) if evidence.feature_map else [],
+        map_points=_map_points(evidence.feature_map, thumbnails, run.cameras, language) if evidence.feature_map else [],
         describe=partial(describe, names=run.cameras),
         camera_name=partial(camera_name, names=run.cameras),
         map_size=(_MAP_WIDTH, _MAP_HEIGHT),
@@ -67,17 +70,19 @@ def run_page(run: RunFiles, evidence: Evidence, *, reference: Mapping[str, Any])
     )
 
 
-def comparison_page(runs: Sequence[tuple[str, RunFiles]]) -> str:
+def comparison_page(runs: Sequence[tuple[str, RunFiles]], *, language: str = ENGLISH) -> str:
     """Several runs over each other.
 
     Args:
         runs: (name, run), at least two.
+        language: see `run_page`.
 
     Returns:
         HTML that loads nothing.
     """
     return rendered(
         "comparison.html.j2",
+        language=language,
         names=[name for name, _ in runs],
         states=[run.state for _, run in runs],
         results=comparison_table([run for _, run in runs]),
@@ -86,11 +91,12 @@ def comparison_page(runs: Sequence[tuple[str, RunFiles]]) -> str:
     )
 
 
-def rendered(template: str, **values: Any) -> str:  # noqa: ANN401 - of the template
+def rendered(template: str, *, language: str = ENGLISH, **values: Any) -> str:  # noqa: ANN401 - of the template
     """Fill a template in; everything that is not markup of our own is escaped, and only our script and style run.
 
     Args:
         template: name of its file.
+        language: see `run_page`.
         values: that it uses; "made" is the time when the page was made, unless it is among them.
 
     Returns:
@@ -104,6 +110,10 @@ def rendered(template: str, **values: Any) -> str:  # noqa: ANN401 - of the temp
         lstrip_blocks=True,
     )
     script, style = ((TEMPLATES / name).read_text(encoding="utf-8") for name in ("report.js", "report.css"))
+    if language != ENGLISH:
+        from ppreid.report.chinese import page_in_chinese, script_in_chinese
+
+        script = script_in_chinese(script)
     environment.globals |= {
         "compact": compact,
         "camera_and_distance": camera_and_distance,
@@ -115,7 +125,8 @@ def rendered(template: str, **values: Any) -> str:  # noqa: ANN401 - of the temp
         "made": datetime.now(timezone.utc).strftime("%Y-%m-%d %H:%M UTC"),
     }
     html = environment.get_template(template).render(values)
-    return html.encode("utf-8", "backslashreplace").decode("utf-8")  # file names may hold bytes that are no UTF-8
+    html = html.encode("utf-8", "backslashreplace").decode("utf-8")  # file names may hold bytes that are no UTF-8
+    return html if language == ENGLISH else page_in_chinese(html)
 
 
 def camera_name(camid: int, names: Mapping[int, str]) -> str:
@@ -166,8 +177,15 @@ def _content_security_policy(script: str, style: str) -> str:
     )
 
 
-def _map_points(feature_map: MapEvidence, thumbnails: Thumbnails, cameras: Mapping[int, str]) -> list[dict[str, Any]]:
+def _map_points(
+    feature_map: MapEvidence, thumbnails: Thumbnails, cameras: Mapping[int, str], language: str
+) -> list[dict[str, Any]]:
     """Where the points of the map are drawn, and what the page says about them."""
+    said: Callable[[str], str] = str
+    if language != ENGLISH:
+        from ppreid.report.chinese import in_chinese
+
+        said = in_chinese
     points = []
     width, height = _MAP_WIDTH - 2 * _MAP_MARGIN, _MAP_HEIGHT - 2 * _MAP_MARGIN
     low, high = feature_map.points.min(axis=0), feature_map.points.max(axis=0)
@@ -180,7 +198,7 @@ def _map_points(feature_map: MapEvidence, thumbnails: Thumbnails, cameras: Mappi
                 "y": round(_MAP_MARGIN + height * float(point[1] - low[1]) / size[1], 1),
                 "cluster": None if feature_map.labels is None else int(feature_map.labels[place]),
                 "camera": record.camid,
-                "text": describe(record, cameras),
+                "text": said(describe(record, cameras)),
                 "picture": thumbnails.uri(record.path),
             }
         )

@@ -1,6 +1,7 @@
 """Text on a picture: a font that has its letters, and names that fit below an image."""
 
 import logging
+import os
 from collections.abc import Iterable, Sequence
 from functools import cache
 from pathlib import Path
@@ -13,7 +14,9 @@ from ppreid.base.errors import printable
 logger = logging.getLogger("ppreid")
 
 _SIZE = 10  # of the letters, in pixels; that of Pillow's own font
-_FOLDERS = ("/usr/share/fonts", "/usr/local/share/fonts", "~/.local/share/fonts", "~/.fonts", "/System/Library/Fonts")
+# where fontconfig looks as well, and macOS
+_FOLDERS = ("/usr/share/fonts", "/usr/local/share/fonts", "~/.local/share/fonts", "~/.fonts", "$XDG_DATA_HOME/fonts")
+_FOLDERS += ("/System/Library/Fonts", "/Library/Fonts", "~/Library/Fonts")
 _FOLDERS_OF_WINDOWS = ("C:/Windows/Fonts",)
 # Fonts that have Chinese, Japanese and Korean letters, then those of Europe, by the beginning of the file's name.
 _FAMILIES = (
@@ -50,7 +53,7 @@ def _font_files(folders: Sequence[str]) -> tuple[Path, ...]:
     """Files of the families, in their order."""
     found = []
     for folder in folders:
-        place = Path(folder).expanduser()
+        place = Path(os.path.expandvars(folder)).expanduser()
         found += [file for file in place.rglob("*") if file.suffix.lower() in (".ttf", ".ttc", ".otf")]
     ranks = {file: _rank(file.name) for file in found}
     return tuple(

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from ppreid.base.errors import printable
-from ppreid.base.numbers import clock, fixed, moment
+from ppreid.base.numbers import clock, fixed, moment, num_columns, padded
 from ppreid.disk.files import write_text
 from ppreid.disk.outputs import MATCHES_CSV, MATCHES_JSON, SHEET, Output
 
@@ -62,10 +62,10 @@ def results_table(results: Sequence[SearchResult]) -> str:
         camera = f"camera {printable(result.camera)}" if result.camera else ""
         known = ", ".join(filter(None, [camera, moment(result.time)]))
         lines.append(printable(result.query) + (f" ({known})" if known else ""))
-        width = max((len(printable(match.camera)) for match in result.matches), default=0)
+        width = max((num_columns(printable(match.camera)) for match in result.matches), default=0)
         times = max((len(moment(match.time)) for match in result.matches), default=0)
         for rank, match in enumerate(result.matches, start=1):
-            camera = f"  {printable(match.camera):<{width}}" if width else ""
+            camera = f"  {padded(printable(match.camera), width)}" if width else ""
             verdict = f"  {match.verdict:<11}" if match.verdict else ""
             time = f"  {moment(match.time):>{times}}" if times else ""
             lines.append(f"{rank:>6}  {fixed(match.similarity, 3):>6}{verdict}{camera}{time}  {printable(match.path)}")

@@ -25,6 +25,7 @@ MAX_TRACKED = 3000  # images that are extracted for what tracks tell, about as m
 EXAMPLES = """\
   python tools/report.py output/demo
   python tools/report.py output/demo -o data.root=/datasets -o report.projection=tsne --out demo.html
+  python tools/report.py output/demo --language zh
   python tools/report.py output/baseline output/ise --out comparison.html
 
 The first writes output/demo/report.html, also while that run is going on. Several runs are laid over each other.
@@ -37,6 +38,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--out", type=Path, metavar="FILE", help="HTML file to write; default report.html in RUN")
     add_overwrite(parser, "a file in the place of the page, whatever it is")
     parser.add_argument("--checkpoint", choices=("last", "best"), default="last", help="network to look at")
+    parser.add_argument("--language", choices=("en", "zh"), help="of the page; default: report.language of the run")
     parser.add_argument("--no-images", action="store_true", help="use neither network nor data set")
     add_override(parser, what="set one key of the run's configuration, e.g. where its data set is now")
 
@@ -50,6 +52,7 @@ def run(args: argparse.Namespace) -> None:
         checkpoint=args.checkpoint,
         images=not args.no_images,
         overwrite=args.overwrite,
+        language=args.language,
     )
     logger.info("written: %s", path)
 
@@ -62,6 +65,7 @@ def report(
     checkpoint: str = "last",
     images: bool = True,
     overwrite: bool = False,
+    language: str | None = None,
 ) -> Path:
     """Make the page of one run, also of one that is still going on, or compare several.
 
@@ -72,6 +76,7 @@ def report(
         checkpoint: "last" or "best": the network that is looked at.
         images: look at network and data set; otherwise only at what the folder says.
         overwrite: replace any file in the place of the page, not only an earlier page.
+        language: "en" or "zh"; None is that of the first run.
 
     Returns:
         The file that was written.
@@ -81,21 +86,22 @@ def report(
     """
     from ppreid.report.gather import labels_alone
     from ppreid.report.page import comparison_page, run_page
-    from ppreid.report.run_files import read_run
+    from ppreid.report.run_files import flat, read_run
     from ppreid.run.folder import REPORT
     from ppreid.run.lock import process_at_work
 
     runs = [read_run(folder, is_running=bool(process_at_work(folder))) for folder in folders]
+    language = language or flat(runs[0].config).get("report.language", "en")
     if len(runs) > 1:
         if out is None:
             raise ConfigError(f"a comparison of {len(runs)} runs belongs to no folder; say where to write it (--out)")
         _check_output("--out", out, folders, overwrite=overwrite)
-        write_text(out, comparison_page(list(zip(_distinct_names(folders), runs, strict=True))))
+        write_text(out, comparison_page(list(zip(_distinct_names(folders), runs, strict=True)), language=language))
         return out
     path = out or folders[0] / REPORT
     _check_output("--out" if out else "", path, folders, overwrite=overwrite)
     evidence = _evidence_from_disk(folders[0], runs[0], overrides, checkpoint) if images else labels_alone(runs[0])
-    write_text(path, run_page(runs[0], evidence, reference=_reference()))
+    write_text(path, run_page(runs[0], evidence, reference=_reference(), language=language))
     return path
 
 
@@ -116,7 +122,8 @@ def report_of_training(folder: Path, cfg: TrainingConfig, split: ReIDSplit, mode
         _check_output("", folder / REPORT, [folder], overwrite=False)
         run = read_run(folder, is_running=False)
         evidence = _evidence(cfg, split, model, run, network="the last network of the run")
-        write_text(folder / REPORT, run_page(run, evidence, reference=_reference()))
+        page = run_page(run, evidence, reference=_reference(), language=cfg.report.language)
+        write_text(folder / REPORT, page)
         logger.info("report: %s", folder / REPORT)
     except Exception as error:  # noqa: BLE001 - hours of training are done and saved; they must not end in an error
         again = f"python tools/report.py {folder}"

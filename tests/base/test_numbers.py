@@ -5,7 +5,7 @@ import re
 
 import pytest
 
-from ppreid.base.numbers import compact, fixed
+from ppreid.base.numbers import compact, fixed, num_columns, padded
 from ppreid.base.records import ImageRecord
 from ppreid.clustering.sweep import SweepRow, sweep_table
 from ppreid.report.ablation_table import Spread
@@ -53,3 +53,19 @@ def test_zero_has_no_sign(place):
 def test_other_numbers_keep_theirs():
     assert [fixed(value, 2) for value in (-0.006, 0.004, -1.5, 2)] == ["-0.01", "0.00", "-1.50", "2.00"]
     assert fixed(math.nan, 2) == "nan" and fixed(-math.inf, 1) == "-inf"
+
+
+@pytest.mark.parametrize(
+    ("text", "columns"),
+    [("", 0), ("hall", 4), ("大厅", 4), ("大厅 2", 6), ("\uff28\uff29", 4), ("\uff8a\uff9d", 2), ("e\u0301", 1)],
+)
+def test_signs_that_take_two_columns_of_a_terminal_are_counted_so(text, columns):
+    assert num_columns(text) == columns
+    assert padded(text, 8) == text + " " * (8 - columns) and padded(text, 0) == text
+
+
+def test_columns_of_a_search_stand_below_each_other_whatever_the_script():
+    matches = tuple(Match(f"{name}.jpg", 0.5, name) for name in ("大厅", "yard", "東門 3"))
+    lines = results_table([SearchResult("q.jpg", "", matches)]).splitlines()[1:]
+    starts = {num_columns(line[: line.rindex("  ")]) for line in lines}
+    assert starts == {6 + 2 + 6 + 2 + 6}

@@ -79,6 +79,7 @@ ALONE = {
     "files": "a checksum: anything else in it means damage",
     "feature_writer": "progress of an extraction",
     "generated": "description of generated data, compared as a whole",
+    "chinese": "a table of the package",
     "page": "templates of the package",
     "fiftyone": "a program of the package",
     "load_into_fiftyone": "runs without ppreid; reads what it was written with",
