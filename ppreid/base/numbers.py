@@ -25,7 +25,7 @@ def fixed(value: float, digits: int) -> str:
 
 
 def num_columns(text: str) -> int:
-    """Columns that a line takes on a terminal: signs of Chinese, Japanese and Korean take two, marks on letters none."""
+    """Columns that a line takes on a terminal: Chinese, Japanese and Korean signs take two, marks on letters none."""
     return sum(0 if combining(sign) else 2 if east_asian_width(sign) in "WF" else 1 for sign in text)
 
 

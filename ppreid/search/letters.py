@@ -15,8 +15,10 @@ logger = logging.getLogger("ppreid")
 
 _SIZE = 10  # of the letters, in pixels; that of Pillow's own font
 # where fontconfig looks as well, and macOS
-_FOLDERS = ("/usr/share/fonts", "/usr/local/share/fonts", "~/.local/share/fonts", "~/.fonts", "$XDG_DATA_HOME/fonts")
-_FOLDERS += ("/System/Library/Fonts", "/Library/Fonts", "~/Library/Fonts")
+_FOLDERS = (
+    *("/usr/share/fonts", "/usr/local/share/fonts", "~/.local/share/fonts", "~/.fonts", "$XDG_DATA_HOME/fonts"),
+    *("/System/Library/Fonts", "/Library/Fonts", "~/Library/Fonts"),
+)
 _FOLDERS_OF_WINDOWS = ("C:/Windows/Fonts",)
 # Fonts that have Chinese, Japanese and Korean letters, then those of Europe, by the beginning of the file's name.
 _FAMILIES = (
