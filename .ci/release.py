@@ -96,8 +96,10 @@ def build_twice(folder: Path, names: list[str], *, epoch: int) -> list[Path]:
         ReleaseError: they differ.
     """
     first, second, third = folder / "first", folder / "second", folder / "third"
-    build(copy_tree(folder / "tree", names), first, epoch=epoch, zone="UTC")
-    build(copy_tree(folder / "a tree elsewhere", reversed(names)), second, epoch=epoch, zone="Asia/Kathmandu")
+    # both copies first: whoever edits a file meanwhile changes neither
+    tree, elsewhere = copy_tree(folder / "tree", names), copy_tree(folder / "a tree elsewhere", reversed(names))
+    build(tree, first, epoch=epoch, zone="UTC")
+    build(elsewhere, second, epoch=epoch, zone="Asia/Kathmandu")
     archives = sorted(first.iterdir())
     with tarfile.open(next(path for path in archives if path.name.endswith(".tar.gz"))) as source:
         source.extractall(folder / "unpacked", filter="data")
