@@ -173,7 +173,8 @@ class ReIDNet(nn.Layer):
         edges = [(i * height // count, -(-(i + 1) * height // count)) for i in range(count)]
         pooled = [embedded, *(self._embedded(maps[:, :, top:bottom]) for top, bottom in edges)]
         with paddle.amp.auto_cast(enable=False):
-            rows = [self._restore_order(neck(row.astype("float32"))) for neck, row in zip(necks, pooled, strict=True)]
+            # by number, since paddle's export knows no zip(strict=True)
+            rows = [self._restore_order(neck(pooled[i].astype("float32"))) for i, neck in enumerate(necks)]
             if not (self.training and self._neck_rows):
                 rows = [F.normalize(row, axis=1, epsilon=1e-12) for row in rows]
         beside = paddle.concat(rows, axis=1)

@@ -4,7 +4,9 @@ import numpy as np
 import paddle
 import pytest
 
+from ppreid.export.inference import inference_forward
 from ppreid.models.reid_net import GeMPool, ReIDNet, average_pool, max_pool
+from ppreid.models.resnet import resnet
 
 
 class Maps(paddle.nn.Layer):
@@ -69,3 +71,11 @@ def test_a_single_stripe_is_the_network_as_it_was():
     net = ReIDNet(Maps(8), stripes=1)
     assert list(net.state_dict()) == list(ReIDNet(Maps(8)).state_dict())
     assert net.feature_dim == 5
+
+
+def test_paddle_inference_gives_the_same_features():
+    paddle.seed(0)
+    net = ReIDNet(resnet(18, base_width=4), stripes=3)
+    net.eval()
+    images = paddle.to_tensor(np.random.default_rng(0).standard_normal((2, 3, 64, 32)).astype(np.float32))
+    np.testing.assert_allclose(inference_forward(net, images, precision="float32")(images), net(images), atol=1e-5)
