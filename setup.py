@@ -108,6 +108,8 @@ setup(
         # version 5 of OpenCV has no HOG detector; the wheels hold FFmpeg (LGPL) as well
         "recordings": ["opencv-python-headless>=4.10,<5"],
         "visualdl": ["visualdl>=2.5"],  # log.visualdl
+        "tensorboard": ["tensorboardX>=2.6"],  # log.tensorboard
+        "wandb": ["wandb>=0.20"],  # log.wandb
         "notebook": ["pandas>=2"],  # to_pandas of results, docs/python-api.md
         "completion": ["shtab>=1.7"],  # docs/command-line.md
         "dev": requirements("requirements-dev.txt"),

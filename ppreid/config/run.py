@@ -75,6 +75,15 @@ class LogConfig(Section):
     """Steps between two readings of the losses from the device."""
     visualdl: bool = False
     """Write the numbers of metrics.jsonl for VisualDL as well; needs the package visualdl, see docs/metrics.md."""
+    tensorboard: bool = False
+    """The same for TensorBoard; needs the package tensorboardX."""
+    wandb: bool = False
+    """The same for Weights & Biases, offline, at the end of the run; needs the package wandb. Nothing is sent."""
+
+    @property
+    def viewers(self) -> list[str]:
+        """Programs that get the numbers."""
+        return [name for name in ("visualdl", "tensorboard", "wandb") if getattr(self, name)]
 
 
 class CheckpointConfig(Section):

@@ -21,7 +21,7 @@ from ppreid.base.errors import ConfigError, DataError, WriteError
 from ppreid.disk.csv_table import write_csv
 from ppreid.disk.files import remove_leftovers, replacing, sync_folder, write_text
 from ppreid.disk.text import read_json
-from ppreid.run.metrics import CURVES
+from ppreid.run.metrics import CURVE_FILES
 
 CONFIG, METRICS, LOG, LABELS, TWIN = "config.yaml", "metrics.jsonl", "log.txt", "labels.csv", "network_twin.safetensors"
 LAST, BEST, BAD_IMAGES = "checkpoint_last.safetensors", "checkpoint_best.safetensors", "bad_images.txt"
@@ -29,7 +29,7 @@ RESULTS, CAMERAS, ENVIRONMENT, REPORT = "results.json", "cameras.csv", "environm
 PREVIOUS, _EPOCH = "checkpoint_previous.safetensors", "checkpoint_epoch_{}.safetensors"
 NONFINITE, WITHOUT_LABELS, THRESHOLD = "nonfinite_step_{}.json", "without_labels.json", "threshold.json"
 REPLACED = "replaced_run"  # an earlier run, until the one that replaces it has a checkpoint
-_OTHERS = (BAD_IMAGES, RESULTS, CAMERAS, CURVES, ENVIRONMENT, REPORT, WITHOUT_LABELS, THRESHOLD)
+_OTHERS = (BAD_IMAGES, RESULTS, CAMERAS, *CURVE_FILES, ENVIRONMENT, REPORT, WITHOUT_LABELS, THRESHOLD)
 OWN_FILES = (CONFIG, METRICS, LOG, LABELS, LAST, PREVIOUS, BEST, TWIN, *_OTHERS)
 _PATTERNS = (*OWN_FILES, _EPOCH.format("*"), NONFINITE.format("*"), "results_*.json")
 # what would be lost; a start that failed, for example for want of data, leaves only the others

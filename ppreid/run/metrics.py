@@ -1,4 +1,4 @@
-"""metrics.jsonl, what a run leaves behind for programs, and its numbers as curves for VisualDL.
+"""metrics.jsonl, what a run leaves behind for programs; viewers of curves get the same numbers.
 
 metrics.jsonl holds one JSON object per line. Every object has `event` and `seconds` (since the start of the process);
 the further keys by event are listed in docs/metrics.md.
@@ -8,90 +8,48 @@ import json
 import math
 import time
 import warnings
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from tempfile import gettempdir
 from typing import Any
 
-from ppreid.base.errors import ConfigError, DataError, PpreidWarning
+from ppreid.base.errors import DataError, PpreidWarning
 from ppreid.base.reading import is_there, reading
-from ppreid.disk.files import append_line, replacing, write_text
-from ppreid.disk.places import temporary_folder
+from ppreid.disk.files import append_line, write_text
 
-# VisualDL recognises its files by the first part of the name.
-CURVES = "vdlrecords.ppreid.log"
+# VisualDL and TensorBoard recognise their files by a part of the name; W&B has a folder
+CURVE_FILES = CURVES, EVENTS, WANDB = "vdlrecords.ppreid.log", "events.out.tfevents.ppreid", "wandb"
 MAX_LINE = 1 << 20  # bytes of an event, which has about 1,000
 MAX_EPOCH = 10**9
-_NO_CURVES = {"event", "epoch", "seconds"}
 
 
-def require_visualdl() -> None:
+def require_viewers(names: Sequence[str]) -> None:
     """Check that curves can be written, before the work whose curves they are.
 
-    Raises:
-        ConfigError: the package is missing.
-    """
-    try:
-        import visualdl  # noqa: F401
-    except ImportError as error:
-        message = f"log.visualdl is true, but visualdl is missing ({error}): pip install visualdl, or set it to false"
-        raise ConfigError(message) from error
-
-
-def write_curves(rows: Iterable[Mapping[str, Any]], path: Path) -> None:
-    """Write a VisualDL log that shows exactly these rows, completely or not at all.
-
-    The file is made anew every time, so that it never disagrees with metrics.jsonl, whatever interrupted a run. What
-    was there before stays as it was at the start of the file, as viewers that are open expect.
-
     Args:
-        rows: of metrics.jsonl; those without an epoch have no curve.
-        path: file to write, named CURVES.
+        names: of VIEWERS.
 
     Raises:
-        OSError: it cannot be written.
+        ConfigError: a package is missing.
     """
-    from visualdl import LogWriter  # an optional package
+    for name in names:
+        from ppreid.base.optional import optional_module
+        from ppreid.run.curves import VIEWERS
 
-    with temporary_folder(Path(gettempdir(), "ppreid")) as folder:
-        with LogWriter(logdir=str(folder), file_name=CURVES) as writer:
-            for row in rows:
-                milliseconds = round(1000 * row["seconds"])
-                for tag, value in scalars(row):
-                    writer.add_scalar(tag=tag, value=value, step=row["epoch"], walltime=milliseconds)
-        content = (folder / CURVES).read_bytes()
-    with replacing(path) as file:
-        file.write(content)
-
-
-def scalars(row: Mapping[str, Any]) -> Iterator[tuple[str, float]]:
-    """Curve and value of every number in a row of metrics.jsonl.
-
-    Args:
-        row: `loss` of an epoch belongs to the curve "epoch/loss", `extract` in `stage_seconds` to
-            "stage_seconds/extract". A number that is None is a gap.
-    """
-    if "epoch" not in row:
-        return
-    for key in [key for key in row if key not in _NO_CURVES]:
-        group = row[key] if isinstance(row[key], Mapping) else {key: row[key]}
-        for name, value in group.items():
-            if isinstance(value, int | float):
-                yield f"{key if group is row[key] else row['event']}/{name}", float(value)
+        optional_module(VIEWERS[name].module, install=VIEWERS[name].install, what=f"log.{name}")
 
 
 class MetricsFile:
     """Appends events to a metrics.jsonl; each line is complete and on the disk when `write` returns."""
 
-    def __init__(self, path: Path, *, visualdl: bool = False) -> None:
+    def __init__(self, path: Path, *, viewers: Sequence[str] = ()) -> None:
         """Name the file; it need not exist.
 
         Args:
             path: metrics.jsonl of a run.
-            visualdl: keep a log for VisualDL beside it in step.
+            viewers: names of VIEWERS, whose logs beside it are kept in step.
         """
         self.path = path
-        self._curves = path.with_name(CURVES) if visualdl else None
+        self._viewers = viewers
         self._start = time.monotonic()
 
     def write(self, event: str, **values: Any) -> None:  # noqa: ANN401 - any JSON value
@@ -103,8 +61,10 @@ class MetricsFile:
         """
         row = {"event": event, "seconds": round(time.monotonic() - self._start, 3), **_plain(values)}
         append_line(self.path, _line(row))
-        if self._curves:
-            write_curves(read_metrics(self.path), self._curves)
+        if self._viewers:
+            from ppreid.run.curves import write_curves
+
+            write_curves(self._viewers, read_metrics(self.path), self.path.parent)
 
     def rewind(self, epoch: int, source: Path | None = None, *, history: Sequence[Mapping[str, Any]] = ()) -> None:
         """Forget what came after `epoch` finished epochs: a resumed run writes it again.

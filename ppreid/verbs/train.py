@@ -103,13 +103,12 @@ def train(cfg: TrainingConfig, *, overwrite: bool = False, resume: str = "") -> 
     from ppreid.processes.device import use_device
     from ppreid.run.checkpoint import image_facts, images_digest
     from ppreid.run.folder import BAD_IMAGES, CAMERAS
-    from ppreid.run.metrics import require_visualdl
+    from ppreid.run.metrics import require_viewers
     from ppreid.run.opening import open_run, read_beginning, write_facts
     from ppreid.training import loop
     from ppreid.verbs.inputs import own_tables, read_split
 
-    if cfg.log.visualdl:
-        require_visualdl()
+    require_viewers(cfg.log.viewers)
     folder, device = Path(cfg.output_dir), use_device(cfg.device)
     inputs = [*own_tables(cfg.data), Path(cfg.model.weights)]
     with open_run(folder, overwrite=overwrite, resume=resume, inputs=inputs) as opened:
@@ -206,7 +205,7 @@ def _keeper(
             images=images,
             twin=twin and twin.network,
         ),
-        metrics=MetricsFile(folder / METRICS, visualdl=cfg.log.visualdl),
+        metrics=MetricsFile(folder / METRICS, viewers=cfg.log.viewers),
         guard=wiring.finite_guard(cfg, split.train),
         by_colour=wiring.colour_alone(cfg.eval, split, colour),
         twin=twin,

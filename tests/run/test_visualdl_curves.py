@@ -7,8 +7,9 @@ from ppreid.base.errors import ConfigError
 from ppreid.config.load import load_config
 from ppreid.run import keeper
 from ppreid.run.checkpoint_set import AUTO
+from ppreid.run.curves import scalars
 from ppreid.run.folder import METRICS
-from ppreid.run.metrics import CURVES, MetricsFile, read_metrics, scalars
+from ppreid.run.metrics import CURVES, MetricsFile, read_metrics
 from ppreid.verbs.train import train
 
 
@@ -31,7 +32,7 @@ def test_numbers_of_a_row_and_of_its_sections_are_curves():
 
 
 def test_the_log_is_in_step_with_every_line(tmp_path, log_reader, capfd):
-    metrics = MetricsFile(tmp_path / METRICS, visualdl=True)
+    metrics = MetricsFile(tmp_path / METRICS, viewers=["visualdl"])
     metrics.write("epoch", epoch=1, loss=0.5, seconds_of={"train": 1.5})
     before = (tmp_path / CURVES).read_bytes()
     assert curves(tmp_path / CURVES, log_reader) == {"epoch/loss": [(1, 0.5)], "seconds_of/train": [(1, 1.5)]}
@@ -46,7 +47,7 @@ def test_what_a_killed_run_left_is_removed_with_the_next_line(tmp_path, monkeypa
     left = tmp_path / "temporary" / ".ppreid.0.tmp"
     left.mkdir(parents=True, mode=0o700)
     (left / CURVES).write_text("half")
-    MetricsFile(tmp_path / METRICS, visualdl=True).write("epoch", epoch=1, loss=0.5)
+    MetricsFile(tmp_path / METRICS, viewers=["visualdl"]).write("epoch", epoch=1, loss=0.5)
     assert list((tmp_path / "temporary").iterdir()) == []
 
 
@@ -77,7 +78,9 @@ def test_a_resumed_run_has_every_point_once(tiny_config, tmp_path, monkeypatch, 
 
 def test_a_missing_package_is_said_before_the_run_starts(tiny_config, tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "visualdl", None)  # as if it were not installed
-    with pytest.raises(ConfigError, match=r"log\.visualdl is true, but visualdl is missing .* pip install visualdl"):
+    with pytest.raises(
+        ConfigError, match=r"log\.visualdl needs visualdl, which cannot be imported .* pip install 'visualdl"
+    ):
         train(load_config(tiny_config, ["log.visualdl=true"]))
     assert not (tmp_path / "run").exists()
 

@@ -54,7 +54,7 @@ IN_PARTS = {"extract --out", "predict --out"}
 FOLDERS = {"ablate --out", "export --out", "search index --out", "make-demo-data --out", "make-demo-data --unlabelled"}
 FOLDERS |= {"make-demo-data --recordings", "crops --out"}
 ELSEWHERE = {"crops --sheet"}  # its command makes a folder, and so is not given twice: tests/recordings
-READ = {"--config", "--images", "--features", "--labels", "--resume", "--boxes"}
+READ = {"--config", "--plugin", "--images", "--features", "--labels", "--resume", "--boxes"}
 
 
 def contents(folder):
