@@ -70,6 +70,8 @@ CAMERAS_CSV = OutputKind("a CSV of camera names", (".csv",), re.compile(rb"camid
 SKIPPED_TXT = OutputKind("a list of images that were left out", (".txt",), re.compile(rb"(train|query|gallery)\t"))
 ABLATION_MD = OutputKind("a table of an ablation", (".md",), re.compile(rb"\| [^\n]*\bmAP\b[^\n]*\|\n\|"))
 ABLATION_CSV = OutputKind("a CSV of an ablation", (".csv",), re.compile(rb"row,seed,"))
+ABLATION_TABLE = OutputKind("a table of an ablation as numbers", (".csv",), re.compile(rb"row,runs,collapsed,"))
+LATEX = OutputKind("a table of an ablation for LaTeX", (".tex",), re.compile(rb"% ppreid ablate: "))
 ABLATION_JSON = OutputKind(
     "a JSON file of an ablation", (".json",), re.compile(rb'\{\n  "dataset": "[^\n]*\n  "epochs": ')
 )

@@ -102,12 +102,10 @@ def check_own(arguments):
     except SystemExit as end:
         assert end.code == 0, f"the parser refuses {arguments}"  # --help and --version end so
         return
-    file = getattr(parsed, "config", None)
-    if file is None:
-        return
-    if file in USERS_CONFIGS or file.startswith("output/"):
-        file = "demo.yaml"
-    load_config(find_config(file), getattr(parsed, "overrides", []))
+    for file in getattr(parsed, "configs", None) or filter(None, [getattr(parsed, "config", None)]):
+        if file in USERS_CONFIGS or file.startswith("output/"):
+            file = "demo.yaml"
+        load_config(find_config(file), getattr(parsed, "overrides", []))
 
 
 def test_there_are_commands_from_everywhere():

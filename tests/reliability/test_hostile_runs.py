@@ -8,13 +8,12 @@ import pytest
 
 from ppreid.base.errors import ConfigError, DataError, WriteError
 from ppreid.cli import main
-from ppreid.config.load import load_config
 from ppreid.disk.feature_writer import _read_progress
 from ppreid.disk.features import read_features
+from ppreid.report.ablation_table import finished_run
 from ppreid.run.folder import CAMERAS, CONFIG, ENVIRONMENT, LABELS, METRICS, REPORT
 from ppreid.run.lock import LOCK, process_at_work, run_lock
 from ppreid.run.metrics import MAX_LINE, read_metrics
-from ppreid.verbs.ablate import _Cell, _finished
 
 ESCAPE = "\x1b[2J\x1b]0;x\x07"
 OWNER = {"pid": 1, "host": "elsewhere", "boot": "another", "started": "2024-01-01 00:00:00", "ticks": 5}
@@ -200,16 +199,15 @@ def test_a_pipe_in_the_place_of_a_file_of_a_run_is_not_waited_for(run, name, cap
     "odd", [None, [], {}, "7", {"mAP": None}, {"mAP": "7"}, {"mAP": float("nan")}, {"mAP": 10**400}], ids=ascii
 )
 @pytest.mark.parametrize("part", ["last", "best"])
-def test_a_damaged_summary_of_a_run_is_named_by_the_ablation(run, part, odd, tiny_config):
-    cfg = load_config(tiny_config, [f"output_dir={run}"])
+def test_a_damaged_summary_of_a_run_is_named_by_the_ablation(run, part, odd):
     honest = {"mAP": 7.5, "Rank-1": 9.0, "epoch": 2}
     summary = {"event": "summary", "last": honest, "best": honest}
     (run / METRICS).write_text(json.dumps(summary) + "\n")
-    assert _finished(_Cell("ise", cfg)).best == honest
+    assert finished_run(run, "ise", 1).best == honest
     changed = {**honest, **odd} if isinstance(odd, dict) and odd else odd
     (run / METRICS).write_text(json.dumps({**summary, part: changed}) + "\n")
     with pytest.raises(DataError, match=rf"metrics\.jsonl:1: {part} has no number mAP"):
-        _finished(_Cell("ise", cfg))
+        finished_run(run, "ise", 1)
 
 
 # what stands beside a file of features

@@ -6,10 +6,12 @@ import pytest
 from ppreid.report.ablation_table import (
     FinishedRun,
     ablation_table,
-    gain_over_baseline,
+    compared_with,
+    gain,
     paper_numbers,
     run_table,
     spread,
+    table_cells,
 )
 from ppreid.tables import OBJECTIVES
 
@@ -37,12 +39,12 @@ def test_one_value_has_no_spread_and_none_has_no_mean():
 
 
 def test_the_gain_compares_runs_of_the_same_seed():
-    gain = gain_over_baseline([*RUNS, run("ise", 3, 99.0)], "ise")  # seed 3 has no baseline yet
-    assert gain == (pytest.approx((3.0 - 1.0) / 2), pytest.approx(4 / math.sqrt(2)), 2)
+    found = gain([*RUNS, run("ise", 3, 99.0)], "ise", "baseline")  # seed 3 has no baseline yet
+    assert found == (pytest.approx((3.0 - 1.0) / 2), pytest.approx(4 / math.sqrt(2)), 2)
 
 
 def test_the_table_has_a_line_per_row_also_where_no_run_is_finished():
-    lines = ablation_table(RUNS, list(OBJECTIVES), "demo").splitlines()
+    lines = ablation_table(table_cells(RUNS, list(OBJECTIVES), "demo")).splitlines()
     assert len(lines) == 2 + 4
     assert lines[2] == "| Baseline | 43.0 ± 4.2 (2) | 63.0 ± 4.2 (2) | 43.0 ± 4.2 (2) |  |"
     assert lines[3] == "| ISE (+PIL) | - | - | - | - |"
@@ -50,8 +52,8 @@ def test_the_table_has_a_line_per_row_also_where_no_run_is_finished():
 
 
 def test_the_papers_numbers_stand_beside_the_data_sets_that_it_used_and_no_other():
-    assert "paper" not in ablation_table(RUNS, list(OBJECTIVES), "demo")
-    text = ablation_table(RUNS, list(OBJECTIVES), "msmt17")
+    assert "paper" not in ablation_table(table_cells(RUNS, list(OBJECTIVES), "demo"))
+    text = ablation_table(table_cells(RUNS, list(OBJECTIVES), "msmt17"))
     assert "the paper, msmt17" in text and "| 30.1 (58.6) |" in text and "82.5" not in text
 
 
@@ -68,3 +70,8 @@ def test_every_run_has_a_line():
     rows = [dict(zip(header, line, strict=True)) for line in lines]
     assert [(row["row"], row["seed"]) for row in rows] == [(run.row, run.seed) for run in RUNS]
     assert rows[1]["best mAP"] == 44.0 and rows[1]["last mAP"] == 43.0 and rows[1]["folder"] == "out/ise_seed1"
+
+
+def test_the_others_are_compared_with_the_baseline_and_without_it_with_the_first():
+    assert compared_with(["ise", "baseline"]) == "baseline"
+    assert compared_with(["ise", "ise_lp"]) == "ise"

@@ -53,7 +53,9 @@ OPTIONS = {
 IN_PARTS = {"extract --out", "predict --out"}
 FOLDERS = {"ablate --out", "export --out", "search index --out", "make-demo-data --out", "make-demo-data --unlabelled"}
 FOLDERS |= {"make-demo-data --recordings", "crops --out"}
-ELSEWHERE = {"crops --sheet"}  # its command makes a folder, and so is not given twice: tests/recordings
+# their commands make folders, and so are not given twice: tests/recordings, test_ablation_compared.py
+ELSEWHERE = {"crops --sheet", "ablate --csv", "ablate --latex"}
+ELSEWHERE |= {"weights fetch --out"}  # tests/weights/test_fetch.py
 READ = {"--config", "--plugin", "--images", "--features", "--labels", "--resume", "--boxes"}
 
 

@@ -17,6 +17,8 @@ TINY = "-c tiny.yaml -o eval.engine=eager -o model.weights=net.safetensors"
 WRITES = {
     "train output_dir": ("train -c tiny.yaml -o output_dir=BAD", "/"),
     "ablate --out": ("ablate -c tiny.yaml --rows ise --seeds 1 --out BAD", "/"),
+    "ablate --csv": ("ablate -c tiny.yaml --rows ise --seeds 1 --out fresh --csv BAD", ".csv"),
+    "ablate --latex": ("ablate -c tiny.yaml --rows ise --seeds 1 --out fresh --latex BAD", ".tex"),
     "eval output_dir": (f"eval {TINY} -o output_dir=BAD", "/"),
     "extract --out": (f"extract {TINY} --part query --out BAD", ".npy"),
     "export --out": (f"export {TINY} --formats paddle --out BAD", "/"),
