@@ -35,9 +35,9 @@ class CameraFolderConfig(Section):
     """For csv: file with the columns path (absolute, or below data.root), camera and, if you like, pid."""
     unmatched: Literal["error", "skip", "unknown"] = "error"
     """Images whose path does not say the camera stop the run, are left out and counted, or have an unknown camera."""
-    tracks: Annotated[str, not_empty("data.camera_folder.tracks", "set it to auto, none or a file")] = "auto"
+    tracks: Annotated[str, not_empty("data.camera_folder.tracks", "set it to auto, none, found or a file")] = "auto"
     """Which images are of one track: a CSV with the columns path, camera, track and time; auto is tracks.csv in
-    data.root where there is one; none is none."""
+    data.root where there is one; none is none; found: consecutive images of a camera whose colours are alike."""
     query: str = ""
     """Labelled images to search for, if there are any: a folder (see `label_pattern`) or a CSV with pid."""
     gallery: str = ""

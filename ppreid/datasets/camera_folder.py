@@ -45,7 +45,7 @@ def read_camera_folder(
         csv: for "csv": a file, see `read_camera_table`; its images are the training part, the folder is not searched.
         unmatched: what becomes of images whose path does not say the camera: "error", "skip", or "unknown".
         tracks: a file that says which images are of one track, see `read_track_table`; "auto" is tracks.csv in the root
-            where there is one, "none" is none.
+            where there is one, "none" is none, and "found" looks for them in the training part, see `found_tracks`.
         query: labelled images to search for: a CSV, or a folder whose paths `label_pattern` describes; "" is none.
         gallery: labelled images to search among.
         label_pattern: as `pattern`, with both groups, for folders of labelled images; it is searched in the path below
@@ -79,7 +79,13 @@ def read_camera_folder(
     people = sorted({image.pid for part in parts for image in part if image.pid.strip("0")}, key=natural_order)
     camera_ids = {name: number for number, name in enumerate(cameras)}
     pids = {name: number for number, name in enumerate(people, start=1)}
-    tracked = numbered(gathered(problems, partial(find_tracks, tracks, root), dict[str, Tracked]()))
+    if tracks == "found":
+        from ppreid.datasets.found_tracks import found_tracks
+
+        known = {os.path.abspath(path): track for path, track in found_tracks(parts[0]).items()}
+    else:
+        known = gathered(problems, partial(find_tracks, tracks, root), dict[str, Tracked]())
+    tracked = numbered(known)
     split = ReIDSplit(*(_records(part, camera_ids, pids, tracked) for part in parts))
     notes += [_camera_note(cameras, split), *track_note(split)]
     return complete(problems, DatasetContents(split, tuple(cameras), tuple(notes)))

@@ -138,6 +138,6 @@ def require_own_tables(folder: Path, cfg: DataConfig, overrides: Sequence[str]) 
     given = {override.partition("=")[0].strip() for override in overrides}
     for key in ("csv", "tracks") if DATASETS[cfg.name].any_folder else ():
         name, value = f"data.camera_folder.{key}", getattr(cfg.camera_folder, key)
-        if value not in ("", "auto", "none") and name not in given:
+        if value not in ("", "auto", "none", "found") and name not in given:
             text = f"the index {folder} was made with {name} {value}; name the table of the new images"
             raise ConfigError(f"{text}: -o {name}=FILE")

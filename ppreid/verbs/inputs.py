@@ -122,7 +122,7 @@ def read_index_images(cfg: DataConfig, images: Path | None, *, skipped_list: Pat
 def own_tables(cfg: DataConfig) -> list[Path]:
     """Files beside the images that the data section names."""
     own = cfg.camera_folder
-    return [Path(name) for name in (own.csv, own.tracks) if name not in ("", "auto", "none")]
+    return [Path(name) for name in (own.csv, own.tracks) if name not in ("", "auto", "none", "found")]
 
 
 def _readable(
