@@ -28,7 +28,7 @@ PROCESSES = (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)
 def main() -> None:
     args = _arguments()
     with tempfile.TemporaryDirectory() as folder:
-        records = _write_images(Path(folder), args.images)
+        records = write_images(Path(folder), args.images)
         dataset = ImageDataset(records, partial(eval_transform, height=args.height, width=args.width))
         print(f"{args.images} images of {args.height} x {args.width}, batches of {args.batch_size}\n")
         print("workers  images/s  ms per image: main process  workers")
@@ -49,7 +49,8 @@ def _seconds(who: int) -> float:
     return usage.ru_utime + usage.ru_stime
 
 
-def _write_images(folder: Path, number: int) -> list[ImageRecord]:
+def write_images(folder: Path, number: int) -> list[ImageRecord]:
+    """Write smooth noise as JPEG files of the size of Market-1501's crops."""
     rng = np.random.default_rng(0)
     records = []
     for index in range(number):

@@ -79,9 +79,10 @@ POOLINGS = {
 
 NEIGHBOURS = {
     "exact": Neighbours(exact_up_to=float("inf")),
+    "certified": Neighbours(exact_up_to=float("inf"), certified=True),
     "ivf": Neighbours(exact_up_to=0),
     # the time of exact search grows with the square of the number of images (docs/scaling.md has what was measured)
-    "auto": Neighbours(exact_up_to=100_000, shows_recall=True),
+    "auto": Neighbours(exact_up_to=100_000, certified=True, shows_recall=True),
 }
 
 # Inverted lists that an image is compared with. Of 50,000 generated images 32 of 894 lists found 0.93 of the true ten

@@ -74,10 +74,12 @@ class Neighbours(NamedTuple):
 
     Attributes:
         exact_up_to: images; 0 is never exact.
+        certified: a cheap pass comes first that proves for most images what their neighbours are.
         shows_recall: where the user did not ask for an approximate search and gets one, its recall is measured.
     """
 
     exact_up_to: float
+    certified: bool = False
     shows_recall: bool = False
 
 

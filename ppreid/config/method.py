@@ -57,7 +57,8 @@ class LabelsConfig(Section):
     cannot_link: bool = False
     """Two tracks that one camera saw at the same time never come into one cluster."""
     neighbours: Annotated[str, one_of("labels.neighbours")] = "exact"
-    """Neighbour search: exact; ivf (approximate); auto (exact up to 100,000 images)."""
+    """Neighbour search: exact; certified (exact and faster for many images); ivf (approximate); auto (certified up to
+    100,000 images, then ivf)."""
     num_probes: PositiveInt = DEFAULT_PROBES
     """Inverted lists that ivf looks into for every image."""
     distance: Annotated[str, one_of("labels.distance")] = "jaccard"

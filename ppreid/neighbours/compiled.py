@@ -49,6 +49,11 @@ def compiled(function: Callable[P, T], *, parallel: bool = True) -> Callable[P, 
         return numba.njit(function, parallel=parallel)
 
 
+def readable(features: np.ndarray) -> np.ndarray:
+    """Features in the form that `dot` takes: float32 as they are, float16 by their bits, without a copy."""
+    return features.view(np.uint16) if features.dtype == np.float16 else features
+
+
 def fill_rows(kernel: Callable[..., None], num_rows: int, *arguments: object, with_values: bool = False) -> SparseRows:
     """Run a kernel twice over all rows: to count the entries of each row, then to write them.
 

@@ -7,8 +7,8 @@ import numpy as np
 
 from ppreid.base.environment import float32_products
 from ppreid.base.progress import progress
-from ppreid.neighbours.compiled import part_bounds
-from ppreid.neighbours.similarity_kernels import keep_best, readable, try_neighbours_of_neighbours
+from ppreid.neighbours.compiled import part_bounds, readable
+from ppreid.neighbours.similarity_kernels import keep_best, try_neighbours_of_neighbours
 
 # Rows of a transposed tile that one thread scans side by side, so that it reads whole cache lines (16 float32 values).
 STRIP = 64
@@ -35,30 +35,34 @@ class Ranking:
     the number of threads.
 
     Attributes:
-        similarities: (N, k) float32, descending; -inf where fewer than k candidates came.
+        similarities: (N, k) float32, descending if `in_order`; -inf where fewer than k candidates came.
         indices: (N, k) int32; -1 where fewer than k candidates came.
         groups: (N,) group of every image.
         same_group: whether candidates are of the image's own group or of all others.
+        in_order: whether rankings are sorted, equal ones by number; otherwise any of those equal at the end is kept.
     """
 
-    def __init__(self, groups: np.ndarray, k: int, *, same_group: bool) -> None:
+    def __init__(self, groups: np.ndarray, k: int, *, same_group: bool, in_order: bool = True) -> None:
         """Start without candidates.
 
         Args:
             groups: (N,) int64 group of every image, for example its camera; all zero when there are no groups.
             k: number of candidates to keep.
             same_group: True keeps candidates of the image's own group, False those of all other groups.
+            in_order: False is faster for many places.
         """
         self.similarities = np.full((len(groups), k), -np.inf, np.float32)
         self.indices = np.full((len(groups), k), -1, np.int32)
         self.groups = groups
         self.same_group = same_group
+        self.in_order = in_order
 
     def merge(self, tile: Tile) -> None:
         """Take the candidates of one tile into account; an image is never its own candidate."""
         if self.indices.shape[1]:
             strip = 1 if tile.scores.flags.c_contiguous else STRIP  # a transposed tile is contiguous along its columns
-            keep_best(*tile, strip, self.groups, self.same_group, self.similarities, self.indices)
+            kind = self.groups, self.same_group, self.in_order
+            keep_best(*tile, strip, *kind, self.similarities, self.indices)
 
     def refine(self, features: np.ndarray, found: np.ndarray) -> None:
         """Take the neighbours of every image's neighbours into account, which a search through lists may have missed.
@@ -75,6 +79,10 @@ class Ranking:
             found, parts = np.array(found, order="C"), part_bounds(len(found))
             groups = self.groups, self.same_group
             try_neighbours_of_neighbours(readable(features), found, parts, *groups, self.similarities, self.indices)
+
+    def forget(self, rows: np.ndarray) -> None:
+        """Leave some images, by number, without candidates again."""
+        self.similarities[rows], self.indices[rows] = -np.inf, -1
 
     def with_self_first(self) -> tuple[np.ndarray, np.ndarray]:
         """Similarities and indices (N, 1 + k) with the image itself, similarity 1, in column 0."""

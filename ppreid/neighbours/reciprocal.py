@@ -3,8 +3,8 @@
 import numba
 import numpy as np
 
-from ppreid.neighbours.compiled import SparseRows, compiled, fill_rows, part_bounds
-from ppreid.neighbours.similarity_kernels import pair_similarities, readable
+from ppreid.neighbours.compiled import SparseRows, compiled, fill_rows, part_bounds, readable
+from ppreid.neighbours.similarity_kernels import pair_similarities
 
 
 def reciprocal_neighbours(ranking: np.ndarray, k: int) -> SparseRows:

@@ -1,7 +1,6 @@
 """The most similar images of every image: exact or approximate, in bounded memory."""
 
 import logging
-import math
 import warnings
 from collections.abc import Iterator, Sequence
 
@@ -9,9 +8,9 @@ import numpy as np
 
 from ppreid.base.errors import DataError, PpreidWarning, unknown_choice
 from ppreid.base.progress import progress
+from ppreid.neighbours import tiles
 from ppreid.neighbours.checks import at_most_all, check_features, check_row_ids
 from ppreid.neighbours.ranking import Ranking, Tile, rank_on_device
-from ppreid.neighbours.tiles import ROWS_PER_TILE, choose_backend, choose_matmul, exact_tiles, inverted_list_tiles
 from ppreid.tables import DEFAULT_PROBES, NEIGHBOURS
 
 # "ivf" follows this many neighbours of each image's neighbours. At 32,621 images that raised the recall of 30
@@ -42,9 +41,10 @@ def nearest_neighbours(
     Args:
         features: (N, D) rows of unit L2 norm, float32 or float16, in memory or an np.memmap.
         k: number of columns, the image itself included; clamped to N with a warning.
-        method: "exact"; "ivf", approximate: inverted lists, then the neighbours of the neighbours found; or "auto":
-            exact up to the number of images in `tables.NEIGHBOURS`, "ivf" above, where the recall on a sample of images
-            goes to the log, with a warning when it is low.
+        method: "exact"; "certified", exact as well, but for the order of similarities that are equal to rounding, and
+            faster for many images (see `rank_certified`); "ivf", approximate: inverted lists, then the neighbours of
+            the neighbours found; or "auto": "certified" up to the number of images in `tables.NEIGHBOURS`, "ivf"
+            above, where the recall on a sample of images goes to the log, with a warning when it is low.
         backend: "cpu", "paddle", or "auto" (Paddle if the program has selected a GPU in it, otherwise the CPU).
         num_lists: "ivf" only: number of inverted lists; None is `default_num_lists`.
         num_probes: "ivf" only: lists that are searched per image; more find more true neighbours and cost more time.
@@ -65,7 +65,7 @@ def nearest_neighbours(
 
     Note:
         Memory beyond the features: 8 * N * k bytes for the result, as much again while it is copied, up to three tiles
-        of 64 MB, and the blocks of features that are multiplied. A GPU multiplies in float32 too, see
+        of 64 MB, and the tiles.blocks of features that are multiplied. A GPU multiplies in float32 too, see
         `float32_products`; its sums have another order, so neighbours of almost equal similarity may change places.
     """
     features = check_features(features)
@@ -73,7 +73,7 @@ def nearest_neighbours(
     rng = np.random.default_rng(0) if rng is None else rng  # not entropy: equal features give equal labels
     ranking = Ranking(np.zeros(len(features), np.int64), k - 1, same_group=True)
     exact = _is_exact(method, len(features))
-    _search(features, [ranking], exact, backend, num_lists, num_probes, rng)
+    _search(features, [ranking], method, backend, num_lists, num_probes, rng)
     if not exact:
         ranking.refine(features, ranking.indices[:, :FOLLOWED_NEIGHBOURS])
     similarities, indices = ranking.with_self_first()
@@ -124,7 +124,7 @@ def camera_neighbours(
     intra = Ranking(camids, k_intra - 1, same_group=True)
     inter = Ranking(camids, k_inter, same_group=False)
     exact = _is_exact(method, len(features))
-    _search(features, [intra, inter], exact, backend, num_lists, num_probes, rng)
+    _search(features, [intra, inter], method, backend, num_lists, num_probes, rng)
     if not exact:
         # Both kinds lead to both kinds: the neighbour of a neighbour in another camera may be in one's own.
         half = FOLLOWED_NEIGHBOURS // 2
@@ -160,11 +160,10 @@ def estimate_recall(
         return 1.0
     sample = np.sort(rng.choice(n, min(num_images, n), replace=False))
     exact = Ranking(np.zeros(n, np.int64), k - 1, same_group=True)
-    matmul = choose_matmul(backend)
+    matmul = tiles.choose_matmul(backend)
     queries = features[sample].astype(np.float32)
-    for start in range(0, n, ROWS_PER_TILE):
-        columns = np.arange(start, min(start + ROWS_PER_TILE, n))
-        block = features[start : start + ROWS_PER_TILE].astype(np.float32, copy=False)
+    for columns in tiles.blocks(n):
+        block = features[columns[0] : columns[-1] + 1].astype(np.float32, copy=False)
         exact.merge(Tile(matmul(queries, block), sample, columns))
     # without column 0, which is right in any search
     found = [np.isin(exact.indices[row], indices[row, 1:]).mean() for row in sample]
@@ -180,32 +179,34 @@ def _is_exact(method: str, num_images: int) -> bool:
 def _search(
     features: np.ndarray,
     rankings: Sequence[Ranking],
-    exact: bool,
+    method: str,
     backend: str,
     num_lists: int | None,
     num_probes: int,
     rng: np.random.Generator,
 ) -> None:
-    # Tiles would travel from the device to be ranked here, 64 MB each; the k best of a row are all that is wanted.
-    if exact and choose_backend(backend) == "paddle":
+    matmul = tiles.choose_matmul(backend)
+    found: Iterator[Tile] = iter(())
+    if not _is_exact(method, len(features)):
+        from ppreid.neighbours.inverted_lists import usable_lists
+
+        num_lists, num_probes = usable_lists(num_lists, num_probes, num_images=len(features))
+        found = tiles.inverted_list_tiles(features, num_lists=num_lists, num_probes=num_probes, rng=rng, matmul=matmul)
+    elif tiles.choose_backend(backend) == "paddle":
+        # Tiles would travel from the device to be ranked here, 64 MB each; the k best of a row are all that is wanted.
         rank_on_device(features, rankings)
-        return
-    for tile in _tiles(features, exact, backend, num_lists, num_probes, rng):
+    elif not (NEIGHBOURS[method].certified and _is_certified(features, rankings, matmul)):
+        count = tiles.num_tiles(len(features))
+        found = progress(tiles.exact_tiles(features, matmul=matmul), total=count, description="neighbours", unit="tile")
+    for tile in found:
         for ranking in rankings:
             ranking.merge(tile)
 
 
-def _tiles(
-    features: np.ndarray, exact: bool, backend: str, num_lists: int | None, num_probes: int, rng: np.random.Generator
-) -> Iterator[Tile]:
-    matmul = choose_matmul(backend)
-    if exact:
-        num_tiles = math.ceil(len(features) / ROWS_PER_TILE) ** 2
-        return progress(exact_tiles(features, matmul=matmul), total=num_tiles, description="neighbours", unit="tile")
-    from ppreid.neighbours.inverted_lists import usable_lists
+def _is_certified(features: np.ndarray, rankings: Sequence[Ranking], matmul: tiles.Matmul) -> bool:
+    from ppreid.neighbours.certified import rank_certified  # only for those who ask for it
 
-    num_lists, num_probes = usable_lists(num_lists, num_probes, num_images=len(features))
-    return inverted_list_tiles(features, num_lists=num_lists, num_probes=num_probes, rng=rng, matmul=matmul)
+    return rank_certified(features, rankings, matmul=matmul)
 
 
 def _report_recall(recall: float, num_probes: int) -> None:

@@ -13,11 +13,6 @@ from numba.extending import overload
 from ppreid.neighbours.compiled import compiled
 
 
-def readable(features: np.ndarray) -> np.ndarray:
-    """Features in the form that `dot` takes: float32 as they are, float16 by their bits, without a copy."""
-    return features.view(np.uint16) if features.dtype == np.float16 else features
-
-
 # Reassociation lets the compiler use vector registers; the order of the sum is fixed when the function is compiled.
 @numba.njit(fastmath={"reassoc", "contract"})
 def dot(a: np.ndarray, b: np.ndarray) -> np.float32:
@@ -43,6 +38,52 @@ def pair_similarities(features: np.ndarray, indptr: np.ndarray, indices: np.ndar
             values[p] = dot(features[i], features[indices[p]])
 
 
+@numba.njit(fastmath={"reassoc", "contract"})
+def _dot_in_double(a: np.ndarray, b: np.ndarray) -> np.float32:
+    """Dot product of two `readable` rows in float64, rounded once."""
+    total = np.float64(0)
+    for d in range(len(a)):
+        total += np.float64(_value(a[d])) * np.float64(_value(b[d]))
+    return np.float32(total)
+
+
+@compiled
+def score_candidates(
+    features: np.ndarray,
+    rows: np.ndarray,
+    candidates: tuple[np.ndarray, np.ndarray],
+    margin: float,
+    ranking: tuple[np.ndarray, np.ndarray],
+) -> np.ndarray:
+    """Insert candidates into rankings as long as they may be better than the last place; see `rank_certified`.
+
+    Args:
+        features: (N, D) `readable` rows.
+        rows: (R,) image numbers, each at most once.
+        candidates: their bounds (N, m) in any order and their image numbers (N, m), -inf and -1 where there are no
+            more images: no similarity is above its bound and `margin`, or above the least bound if it has none.
+        margin: what rounding may take from a bound.
+        ranking: similarities (N, k) and image numbers (N, k), changed in place.
+
+    Returns:
+        (R,) bool: whether no image that was not scored can be in the ranking.
+    """
+    (bounds, numbers), (similarities, indices) = candidates, ranking
+    decided, last = np.zeros(len(rows), np.bool_), indices.shape[1] - 1
+    for r in numba.prange(len(rows)):
+        i = rows[r]
+        best_first = np.argsort(-bounds[i])
+        for p in best_first:
+            # in float64, and only strictly below: an equal one of a lower number would come before
+            if numbers[i, p] < 0 or np.float64(bounds[i, p]) + margin < similarities[i, last]:
+                decided[r] = True
+                break
+            _insert(similarities[i], indices[i], _dot_in_double(features[i], features[numbers[i, p]]), numbers[i, p])
+        if not decided[r]:
+            decided[r] = np.float64(bounds[i, best_first[-1]]) + margin < similarities[i, last]
+    return decided
+
+
 @compiled
 def keep_best(
     scores: np.ndarray,
@@ -51,6 +92,7 @@ def keep_best(
     strip: int,
     groups: np.ndarray,
     same_group: bool,
+    in_order: bool,
     similarities: np.ndarray,
     indices: np.ndarray,
 ) -> None:
@@ -63,22 +105,26 @@ def keep_best(
         strip: rows that one thread scans side by side.
         groups: (N,) group of every image.
         same_group: whether candidates must be of the row's group, or of another.
+        in_order: rankings are descending; otherwise heaps, the worst one first.
         similarities: (N, k), changed in place.
         indices: (N, k), changed in place.
     """
-    last_place = indices.shape[1] - 1
+    worst_place = indices.shape[1] - 1 if in_order else 0
     for part in numba.prange((len(rows) + strip - 1) // strip):
         first, stop = part * strip, min((part + 1) * strip, len(rows))
-        # Nearly all candidates fail against the last place. Its values are kept beside each other for that comparison.
-        worst = similarities[rows[first:stop], last_place]
+        # Nearly all candidates fail against the worst place. Its values are kept beside each other for that comparison.
+        worst = similarities[rows[first:stop], worst_place]
         for c in range(len(columns)):
             for r in range(first, stop):
                 if scores[r, c] < worst[r - first]:
                     continue
                 row, candidate = rows[r], columns[c]
                 if candidate != row and (groups[candidate] == groups[row]) == same_group:
-                    _insert(similarities[row], indices[row], scores[r, c], candidate)
-                    worst[r - first] = similarities[row, last_place]
+                    if in_order:
+                        _insert(similarities[row], indices[row], scores[r, c], candidate)
+                    else:
+                        _replace_first(similarities[row], indices[row], scores[r, c], candidate)
+                    worst[r - first] = similarities[row, worst_place]
 
 
 @compiled
@@ -134,6 +180,20 @@ def _insert(similarities: np.ndarray, indices: np.ndarray, score: float, candida
         return
     for p in range(len(indices) - 1, place, -1):
         similarities[p], indices[p] = similarities[p - 1], indices[p - 1]
+    similarities[place], indices[place] = score, candidate
+
+
+@numba.njit
+def _replace_first(similarities: np.ndarray, indices: np.ndarray, score: float, candidate: int) -> None:
+    # a heap: 7 steps for 128 places, where an ordered list moves half of them
+    place, child, k = 0, 1, len(indices)
+    while child < k:
+        if child + 1 < k and similarities[child + 1] < similarities[child]:
+            child += 1
+        if similarities[child] >= score:
+            break
+        similarities[place], indices[place] = similarities[child], indices[child]
+        place, child = child, 2 * child + 1
     similarities[place], indices[place] = score, candidate
 
 

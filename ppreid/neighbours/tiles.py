@@ -26,15 +26,24 @@ def exact_tiles(features: np.ndarray, *, matmul: Matmul) -> Iterator[Tile]:
     Yields:
         Tiles that cover every ordered pair of images once.
     """
-    starts = range(0, len(features), ROWS_PER_TILE)
-    blocks = [np.arange(start, min(start + ROWS_PER_TILE, len(features))) for start in starts]
-    for a, rows in enumerate(blocks):
+    all_blocks = blocks(len(features))
+    for a, rows in enumerate(all_blocks):
         row_features = _float32(features[rows[0] : rows[-1] + 1])
-        for columns in blocks[a:]:
+        for columns in all_blocks[a:]:
             scores = matmul(row_features, _float32(features[columns[0] : columns[-1] + 1]))  # (R, C)
             yield Tile(scores, rows, columns)
             if columns is not rows:
                 yield Tile(scores.T, columns, rows)
+
+
+def blocks(num_rows: int) -> list[np.ndarray]:
+    """The numbers of the rows, 4096 (`ROWS_PER_TILE`) at a time."""
+    return _chunks(np.arange(num_rows))
+
+
+def num_tiles(num_rows: int) -> int:
+    """How many tiles `exact_tiles` gives."""
+    return len(blocks(num_rows)) ** 2
 
 
 def inverted_list_tiles(
@@ -115,7 +124,7 @@ _MATMULS: dict[str, Matmul] = {"cpu": _cpu_matmul, "paddle": _paddle_matmul}
 
 def _nearest_centres(features: np.ndarray, centres: np.ndarray, num_probes: int, matmul: Matmul) -> np.ndarray:
     nearest = []
-    for rows in _chunks(np.arange(len(features))):
+    for rows in blocks(len(features)):
         # Centres are numbered behind the images of the block: no image is taken for its own candidate.
         ranking = Ranking(np.zeros(len(rows) + len(centres), np.int64), num_probes, same_group=True)
         numbers = np.arange(len(rows), len(rows) + len(centres))

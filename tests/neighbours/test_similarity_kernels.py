@@ -3,7 +3,8 @@
 import numpy as np
 import pytest
 
-from ppreid.neighbours.similarity_kernels import dot, readable
+from ppreid.neighbours.compiled import readable
+from ppreid.neighbours.similarity_kernels import dot
 
 
 def test_every_finite_float16_is_read_exactly():
