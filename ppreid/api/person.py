@@ -130,14 +130,19 @@ def configuration(
         raise ConfigError(f"network={network!r} chooses among the networks of a run, and {path} is no folder of one")
     if path.suffix in (".yaml", ".yml") or (path.name == str(path) and not path.suffix):
         return load_config(path, texts)
-    from ppreid.verbs.command import run_settings
+    return load_config(RELEASED, [*_of_checkpoint(path), f"model.weights={path}", *texts])
+
+
+def _of_checkpoint(path: Path) -> list[str]:
+    """What a checkpoint of ours says of its network and its images, as overrides; nothing for other files."""
+    from ppreid.disk.tensor_file import read_facts
     from ppreid.weights.network import own_settings
 
-    weights = [f"model.weights={path}", "model.weights_sha256="]
-    if (path.parent / "config.yaml").is_file() and own_settings(path):
-        return run_settings(path.parent, [*weights, *texts])
-    known = [f"{key}={value}" for key, value in own_settings(path).items()]
-    return load_config(RELEASED, [*known, *weights, *texts])
+    config = read_facts(path).get("config")
+    data = config.get("data") if isinstance(config, dict) else None
+    size = {key: data.get(key) for key in ("height", "width")} if isinstance(data, dict) else {}
+    known = own_settings(path) | {f"data.{key}": value for key, value in size.items() if type(value) is int}
+    return [f"{key}={value}" for key, value in known.items()]
 
 
 def override_texts(overrides: Overrides) -> list[str]:

@@ -199,6 +199,10 @@ def test_training_gives_folder_and_metrics(here, tiny_config, tmp_path):
     assert found.metrics == found.evaluations[-1] and 0 < found.metrics["mAP"] <= 100
     assert repr(found).startswith(f"{found.folder}: 1 epochs, mAP ")
     assert ppreid.load(found.folder).embed(crops()).shape == (24, 64)
+    last = ppreid.load(found.folder, network="last").embed(crops())
+    shutil.copy(found.folder / "checkpoint_last.safetensors", "elsewhere.safetensors")
+    for file in (found.folder / "checkpoint_last.safetensors", "elsewhere.safetensors"):
+        assert np.array_equal(ppreid.load(file, {"eval.batch_size": 16}).embed(crops()), last)
     result = ppreid.evaluate(found.folder, {"data.num_workers": 0})
     assert 100 * result.mean_ap == pytest.approx(found.metrics["mAP"])
     with pytest.raises(ConfigError, match="holds an earlier run"):
