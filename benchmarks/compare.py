@@ -2,7 +2,7 @@
 
     python benchmarks/compare.py
     python benchmarks/compare.py --tasks neighbours --images 32621 --rounds 3
-    python benchmarks/compare.py --tasks extraction --extracted 512 --threads 2
+    python benchmarks/compare.py --tasks extraction --extracted 512 --without "ppreid eager"
 
 Tasks:
 
@@ -219,8 +219,9 @@ def main() -> None:
     names = ("OMP", "OPENBLAS", "MKL", "NUMBA")
     environment = os.environ | {f"{name}_NUM_THREADS": str(args.threads) for name in names}
     for task in args.tasks:
-        installed = [program for program, package in PROGRAMS[task].items() if find_spec(package)]
-        for program in PROGRAMS[task].keys() - set(installed):
+        wanted = {program: package for program, package in PROGRAMS[task].items() if program not in args.without}
+        installed = [program for program, package in wanted.items() if find_spec(package)]
+        for program in wanted.keys() - set(installed):
             print(f"{task}: {program} is not installed", file=sys.stderr)
         rows: dict[str, list[dict[str, float]]] = {program: [] for program in installed}
         with tempfile.TemporaryDirectory() as folder:
@@ -247,6 +248,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--extracted", type=int, default=256, help="images of the task extraction")
     parser.add_argument("--dim", type=int, default=2048)
     parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--without", nargs="+", default=[], metavar="PROGRAM", help="rows to leave out")
     parser.add_argument("--threads", type=int, default=os.cpu_count() or 1)
     parser.add_argument("--one", nargs=3, help=argparse.SUPPRESS)
     return parser.parse_args()

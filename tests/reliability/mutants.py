@@ -251,6 +251,25 @@ CHANGES: tuple[tuple[str, str, tuple[tuple[str, str], ...]], ...] = (
         ),
     ),
     (
+        "neighbours/certified.py",
+        "neighbours/test_certified.py",
+        (
+            ("np.sqrt(np.maximum(rest, 0) + 1e-10)", "0 * np.sqrt(np.maximum(rest, 0) + 1e-10)"),
+            ("np.flatnonzero(~certain)", "np.flatnonzero(certain)"),
+            ("np.mean(decided) >= WORTH_IT", "np.mean(decided) >= 0"),
+            ("for ranking in (*wanted, *candidates):", "for ranking in ():"),
+        ),
+    ),
+    (
+        "neighbours/similarity_kernels.py",
+        "neighbours/test_certified.py",
+        (
+            ("np.float64(bounds[i, p]) + margin < similarities", "np.float64(bounds[i, p]) - 0.1 < similarities"),
+            ("np.float64(bounds[i, best_first[-1]]) + margin < similarities[i, last]", "True"),
+            ("similarities[child + 1] < similarities[child]", "similarities[child + 1] > similarities[child]"),
+        ),
+    ),
+    (
         "neighbours/similarity_kernels.py",
         f"{SEARCH} clustering/test_camera_jaccard.py",
         (
@@ -288,7 +307,7 @@ CHANGES: tuple[tuple[str, str, tuple[tuple[str, str], ...]], ...] = (
         f"{SEARCH} neighbours/test_inverted_lists.py",
         (
             ("yield Tile(scores.T, columns, rows)", "yield Tile(scores.T.copy(), rows, columns)"),
-            ("for columns in blocks[a:]:", "for columns in blocks[a : a + 1]:"),
+            ("for columns in all_blocks[a:]:", "for columns in all_blocks[a : a + 1]:"),
             ("member_bounds[number + 1]]", "member_bounds[number + 1] - 1]"),
             ("] // num_probes", "] % num_probes"),
         ),
