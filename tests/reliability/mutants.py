@@ -214,7 +214,7 @@ CHANGES: tuple[tuple[str, str, tuple[tuple[str, str], ...]], ...] = (
         (
             ("similarity >= self.same", "similarity > self.same"),
             ("similarity < self.other", "similarity <= self.other"),
-            ("if found.weights_sha256 == weights_sha256 else None", "or None"),
+            ("if (found.weights_sha256, found.compared_by) == (weights_sha256, compared_by) else None", "or None"),
         ),
     ),
     (
