@@ -36,7 +36,7 @@ def nearest_neighbours(
     """Find the k most similar images of every image by cosine similarity.
 
     Column 0 is always the image itself, also where other images have the very same features; the other columns are by
-    descending similarity, equal ones by image number.
+    descending similarity, equal ones by image number. "exact" may round duplicates apart in the last bit (BLAS).
 
     Args:
         features: (N, D) rows of unit L2 norm, float32 or float16, in memory or an np.memmap.
