@@ -1,6 +1,6 @@
 """Makes small wrong changes in the core, one at a time, and prints those that no test notices.
 
-    python tests/reliability/mutants.py                 all of them: about half an hour on two cores
+    python tests/reliability/mutants.py                 all of them: about an hour on two cores
     python tests/reliability/mutants.py sampler ise/    those whose file or text holds one of these words
 
 Each change is made in a copy of the repository; then the tests that should notice it run. The suite checks only that
