@@ -1,6 +1,7 @@
 """What ablate writes beyond its table: rows compared query by query, a page of who wins where, CSV and LaTeX."""
 
 import argparse
+import json
 import math
 from collections.abc import Mapping, Sequence
 from functools import partial
@@ -11,6 +12,7 @@ import numpy as np
 
 from ppreid.base.errors import ConfigError, DataError
 from ppreid.base.reading import is_there
+from ppreid.config.schema import Config
 from ppreid.disk.csv_table import write_csv
 from ppreid.disk.files import file_sha256, write_text
 from ppreid.disk.outputs import ABLATION_TABLE, LATEX, REPORT, Output, check_outputs
@@ -123,16 +125,18 @@ def _compared(runs: Sequence[FinishedRun], base: str, page: Path) -> dict[str, D
 def _average_precision(folder: Path) -> np.ndarray:
     """Average precision in percent of every query (Q,) with the last network of a run, NaN where there is none.
 
-    What an evaluation has left is taken if it was of this network; otherwise one is made, as `ppreid eval --last`.
+    What an evaluation has left is taken if it was of this network, data and ways to compare; otherwise one is made, as
+    `ppreid eval --last`.
 
     Raises:
         DataError: the results are damaged.
     """
-    if not _is_of(folder):
+    cfg = run_config(folder, network="last")
+    if not _is_of(folder, cfg):
         from ppreid.verbs.evaluate import evaluate
 
         logger.info("evaluation of %s, query by query", folder)
-        evaluate(run_config(folder, network="last"))
+        evaluate(cfg)
     values = read_json(folder / RESULTS).get("results", {}).get("average_precision")
     is_right = isinstance(values, list) and all(
         value is None or (isinstance(value, float | int) and 0 <= value <= 1) for value in values
@@ -142,12 +146,17 @@ def _average_precision(folder: Path) -> np.ndarray:
     return 100 * np.array([math.nan if value is None else value for value in values])
 
 
-def _is_of(folder: Path) -> bool:
-    """Whether the results in a folder are of its last network."""
+def _is_of(folder: Path, cfg: Config) -> bool:
+    """Whether the results in a folder are of its last network, on its own data and compared as it was configured."""
     if not is_there(folder / RESULTS, DataError):
         return False
-    weights = read_json(folder / RESULTS).get("weights")
-    return isinstance(weights, dict) and weights.get("sha256") == file_sha256(folder / LAST)
+    found, parts = read_json(folder / RESULTS), {"data", "eval"}
+    weights, config = found.get("weights"), found.get("config")
+    if not (isinstance(weights, dict) and isinstance(config, dict)):
+        return False
+    wanted = json.loads(json.dumps(cfg.model_dump(include=parts)))  # where tuples are lists
+    is_same = {name: config.get(name) for name in parts} == wanted
+    return is_same and weights.get("sha256") == file_sha256(folder / LAST)
 
 
 def _write_page(

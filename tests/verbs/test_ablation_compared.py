@@ -235,6 +235,14 @@ def test_what_was_evaluated_is_not_evaluated_again_unless_the_network_is_another
     assert evaluated == ["momentum=0.1_seed1"]
 
 
+def test_an_evaluation_of_the_same_network_by_other_rules_is_not_taken(two, ablate):
+    results = Path("out/momentum=0.1_seed1", RESULTS)
+    assert main(["eval", str(results.parent), "--last", "-o", "eval.ignore_camera=true"]) == 0
+    assert json.loads(results.read_text())["config"]["eval"]["ignore_camera"]
+    assert ablate(*two) == 0
+    assert not json.loads(results.read_text())["config"]["eval"]["ignore_camera"]
+
+
 @pytest.mark.parametrize("values", [[2.0], ["x"], 3, None, [True, {}]])
 def test_results_that_somebody_changed_are_refused(values, two, ablate, capsys):
     results = Path("out/momentum=0.1_seed1", RESULTS)
