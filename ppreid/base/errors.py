@@ -116,6 +116,11 @@ def printable_lines(text: str) -> str:
     return re.sub(r"[^\n\t]+", lambda line: printable(line[0]), text)
 
 
+def last_line(error: BaseException) -> str:
+    """What other programs say at the end of many lines about an error; its class where they say nothing."""
+    return (str(error).strip().splitlines() or [type(error).__name__])[-1]
+
+
 def unknown_choice(what: str, value: object, choices: Iterable[str]) -> str:
     """Sentence for a value that is not among the choices, with the nearest match.
 

@@ -6,6 +6,7 @@ from contextlib import AbstractContextManager, nullcontext
 
 import paddle
 
+from ppreid.base.errors import last_line
 from ppreid.base.numbers import in_words
 from ppreid.doctor.findings import Finding, ok, warning
 
@@ -113,8 +114,7 @@ def estimate_run_time(
                 f"each 1,000 training images in {epochs:,} epochs: {in_words(features * epochs)} more",
             ]
     except (RuntimeError, MemoryError, OSError) as error:
-        reason = (str(error).strip().splitlines() or [type(error).__name__])[-1]
-        text = f"the network cannot work on a batch: {reason}"
+        text = f"the network cannot work on a batch: {last_line(error)}"
         return warning("run time", text, "lower the batch or the size of the images, or choose another device")
     return ok("run time", "\n".join(lines))
 

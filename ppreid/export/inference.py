@@ -14,7 +14,7 @@ import numpy as np
 import paddle
 from paddle import Tensor, inference, nn
 
-from ppreid.base.errors import ConfigError
+from ppreid.base.errors import ConfigError, last_line
 from ppreid.disk.places import temporary_folder
 from ppreid.export.exported import STRUCTURE_FILES, WEIGHTS_FILE
 
@@ -45,8 +45,9 @@ def inference_forward(model: nn.Layer, images: Tensor, *, precision: str) -> Cal
             forward = open_paddle_files(folder, sample.numpy(), gpu=_gpu_number(), precision=precision)
         found = forward(sample.numpy())  # (b, D)
     except PADDLE_ERRORS as error:
-        reason = str(error).strip().splitlines() or [type(error).__name__]
-        raise ConfigError(f"Paddle Inference cannot run this network ({reason[-1]}); set eval.engine=eager") from error
+        raise ConfigError(
+            f"Paddle Inference cannot run this network ({last_line(error)}); set eval.engine=eager"
+        ) from error
     check_same_features(model, sample, found, of="Paddle Inference", precision=precision)
     return lambda batch: forward(batch.numpy())
 

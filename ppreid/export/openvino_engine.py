@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 from paddle import Tensor, nn
 
-from ppreid.base.errors import ConfigError
+from ppreid.base.errors import ConfigError, last_line
 from ppreid.base.optional import optional_module
 from ppreid.export.inference import CHECKED_IMAGES, check_same_features, num_threads
 
@@ -48,8 +48,9 @@ def openvino_forward(model: nn.Layer, images: Tensor, *, precision: str) -> Call
         forward = _in_parts(openvino.AsyncInferQueue(compiled), dim=compiled.output(0).shape[1])
         found = forward(sample)  # (b, D)
     except RuntimeError as error:
-        reason = str(error).strip().splitlines() or [type(error).__name__]
-        raise ConfigError(f"OpenVINO cannot run this network ({reason[-1]}); set eval.engine=inference") from error
+        raise ConfigError(
+            f"OpenVINO cannot run this network ({last_line(error)}); set eval.engine=inference"
+        ) from error
     check_same_features(model, sample, found, of="OpenVINO", precision=precision)
     return forward
 

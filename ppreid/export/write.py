@@ -3,6 +3,7 @@
 import logging
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from hashlib import sha256
 from pathlib import Path
 from tempfile import gettempdir
 from typing import NamedTuple
@@ -16,7 +17,7 @@ from ppreid.base.errors import ConfigError
 from ppreid.datasets.transforms import IMAGE_MEAN, IMAGE_STD, normalise, resize
 from ppreid.demo.generated import draw_people
 from ppreid.disk.checks import holds, make_folder
-from ppreid.disk.files import explained, file_sha256, replacing
+from ppreid.disk.files import explained, replacing
 from ppreid.disk.places import temporary_folder
 from ppreid.export.exported import (
     EXPORT_FILES,
@@ -101,7 +102,7 @@ def write_export(
     with checked_export(model, described, mean=facts.mean, std=facts.std, formats=formats) as (folder, _, rows):
         wanted = [name for kind in formats for name in FILES[kind] if (folder / name).exists()]
         files = {name: (folder / name).read_bytes() for name in wanted}
-        digests = {name: file_sha256(folder / name) for name in wanted}
+    digests = {name: sha256(content).hexdigest() for name, content in files.items()}
     manifest = Manifest.model_validate({**described.model_dump(), "files": digests}).model_dump_json(indent=2)
     _write(output, files | {MANIFEST_FILE: f"{manifest}\n".encode()}, overwrite=overwrite)
     return rows

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
 
-from ppreid.base.errors import DataError, PpreidWarning
+from ppreid.base.errors import DataError, PpreidWarning, last_line
 
 _T = TypeVar("_T")
 
@@ -134,6 +134,6 @@ def on_gpu_or_cpu(gpu: Callable[[], _T], cpu: Callable[[], _T]) -> _T:
         try:
             return gpu()
         except Exception as error:  # noqa: BLE001 - memory, driver, a build for other GPUs: the CPU can do it in any case
-            reason = (str(error).splitlines() or [type(error).__name__])[-1]
-            warnings.warn(f"faiss sees a GPU and cannot use it ({reason}); it goes on on the CPU", PpreidWarning, 3)
+            text = f"faiss sees a GPU and cannot use it ({last_line(error)}); it goes on on the CPU"
+            warnings.warn(text, PpreidWarning, 3)
     return cpu()

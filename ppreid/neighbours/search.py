@@ -65,7 +65,7 @@ def nearest_neighbours(
 
     Note:
         Memory beyond the features: 8 * N * k bytes for the result, as much again while it is copied, up to three tiles
-        of 64 MB, and the tiles.blocks of features that are multiplied. A GPU multiplies in float32 too, see
+        of 64 MB, and the blocks of features that are multiplied. A GPU multiplies in float32 too, see
         `float32_products`; its sums have another order, so neighbours of almost equal similarity may change places.
     """
     features = check_features(features)

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from ppreid.base.errors import DataError, WeightsError
+from ppreid.base.errors import DataError, WeightsError, last_line
 from ppreid.base.plain_yaml import parse_yaml
 from ppreid.disk.text import read_text
 from ppreid.export.inference import PADDLE_ERRORS, silenced
@@ -50,8 +50,7 @@ def open_paddle(place: Path, *, min_score: float | None, wanted: str) -> Callabl
     try:
         detect(np.zeros((64, 64, 3), np.uint8))
     except PADDLE_ERRORS as error:
-        reason = str(error).strip().splitlines() or [type(error).__name__]
-        raise WeightsError(f"{place} cannot be run by Paddle Inference: {reason[-1][:300]}") from error
+        raise WeightsError(f"{place} cannot be run by Paddle Inference: {last_line(error)[:300]}") from error
     return detect
 
 
@@ -92,8 +91,7 @@ def _open_network(place: Path) -> Callable[[Mapping[str, np.ndarray]], np.ndarra
         with silenced(1):
             predictor = inference.create_predictor(options)
     except PADDLE_ERRORS as error:
-        reason = str(error).strip().splitlines() or [type(error).__name__]
-        raise WeightsError(f"{place} cannot be opened by Paddle Inference: {reason[-1][:300]}") from error
+        raise WeightsError(f"{place} cannot be opened by Paddle Inference: {last_line(error)[:300]}") from error
 
     def run(values: Mapping[str, np.ndarray]) -> np.ndarray:
         for name in predictor.get_input_names():

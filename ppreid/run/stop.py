@@ -118,9 +118,8 @@ def _only_once(number: int) -> None:
     Python would do that only when it is back from a compiled library, which may search for neighbours for an hour.
     """
     libc = _system_library()
-    if libc is None or not hasattr(
-        libc, "sysv_signal"
-    ):  # no glibc; there a second signal waits for the library as well
+    # without glibc a second signal waits for the library as well
+    if libc is None or not hasattr(libc, "sysv_signal"):
         return
     for function in (libc.signal, libc.sysv_signal):
         function.argtypes, function.restype = (ctypes.c_int, ctypes.c_void_p), ctypes.c_void_p

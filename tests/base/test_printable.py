@@ -5,7 +5,7 @@ import logging
 import pytest
 
 from ppreid.base import errors
-from ppreid.base.errors import PpreidError, PpreidWarning, WriteError, printable, printable_lines
+from ppreid.base.errors import PpreidError, PpreidWarning, WriteError, last_line, printable, printable_lines
 from ppreid.run.log import log_to_console, log_to_file
 
 HOSTILE = {
@@ -53,3 +53,8 @@ def test_so_are_the_console_and_the_log(tmp_path, capsys):
     assert "\x1b" not in out + err + text
     assert (out + err).count(r"\x1b[2J") == text.count(r"\x1b[2J") == 2
     assert "reading \\x1b[2J\nline\n" in (out + err) and "reading \\x1b[2J\nline\n" in text
+
+
+def test_of_many_lines_the_last_one_says_what_it_is():
+    assert last_line(RuntimeError("a stack\n\n  no memory \n\n")) == "  no memory"
+    assert last_line(ValueError(" \n")) == "ValueError"
