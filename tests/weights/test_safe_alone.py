@@ -4,6 +4,7 @@ import json
 import re
 import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
 import paddle
@@ -21,12 +22,12 @@ class Blocked:
         if name.partition(".")[0] not in sys.stdlib_module_names | {"numpy", "ppreid"}:
             raise ImportError(f"{name} is not there")
 sys.meta_path.insert(0, Blocked())
-sys.path.insert(0, sys.argv[1])
+sys.path[:0] = sys.argv[1:3]
 import json
 from ppreid.weights import safe
 assert safe.__file__.startswith(sys.argv[1])
 shown = []
-for path in sys.argv[2:]:
+for path in sys.argv[3:]:
     try:
         content = safe.load(path)
         content = content.get("state_dict", content)
@@ -64,8 +65,10 @@ def lifted_out(tmp_path):
 @pytest.mark.parametrize("where", ["the package", "lifted out"])
 def test_both_kinds_of_file_are_read_without_paddle_and_pydantic(where, files, lifted_out, tmp_path):
     place = ROOT if where == "the package" else lifted_out
-    command = [sys.executable, "-P", "-c", ALONE] if sys.version_info >= (3, 11) else [sys.executable, "-c", ALONE]
-    done = subprocess.run([*command, place, *files], cwd=tmp_path, env={}, capture_output=True, text=True)
+    # -S: an installed ppreid would come before files that lie in a folder without __init__.py
+    packages = Path(np.__file__).parents[1]
+    command = [sys.executable, "-S", "-c", ALONE, place, packages, *files]
+    done = subprocess.run(command, cwd=tmp_path, env={}, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     of_paddle, of_torch, refused = json.loads(done.stdout)
     assert of_paddle == of_torch == {name: array.tolist() for name, array in TENSORS.items()}
