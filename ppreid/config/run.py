@@ -113,7 +113,7 @@ class EvaluationSettings(Section):
     colour: Probability = 0.0
     """Share of the colour of the images in their similarity, beside the network's: 0 is none (docs/scratch.md)."""
     flip: bool = False
-    """Average the features of every image and its mirror image, in tools/eval.py; training's own evaluations do not."""
+    """Average the features of every image and its mirror image, in twice the time; pseudo labels do not."""
     rerank: bool = False
     """Show the metrics after k-reciprocal re-ranking as well, in tools/eval.py; training's own evaluations do not."""
     rerank_k1: Annotated[int, Field(ge=1, le=1000)] = 20

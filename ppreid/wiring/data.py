@@ -208,7 +208,7 @@ def evaluation(
     """Network to metrics on query and gallery, as training sees it."""
     from ppreid.training.extract import evaluate_model
 
-    return partial(
+    evaluate = partial(
         evaluate_model,
         loader=feature_loader(split.query + split.gallery, cfg.data, cfg.eval, ranks=ranks),
         split=split,
@@ -217,3 +217,8 @@ def evaluation(
         prepare=prepared(cfg.eval, split, colour_of_split),
         ranks=ranks,
     )
+    if not cfg.eval.flip:
+        return evaluate
+    from ppreid.models.flip import FlipAveraged
+
+    return lambda network, **described: evaluate(FlipAveraged(network), **described)

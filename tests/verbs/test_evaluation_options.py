@@ -13,7 +13,7 @@ from ppreid.evaluation.ranking import evaluate_features
 from ppreid.evaluation.rerank import evaluate_reranked
 from ppreid.models.flip import FlipAveraged
 from ppreid.neighbours.camera_centre import CameraCentres
-from ppreid.run.folder import BAD_IMAGES, RESULTS
+from ppreid.run.folder import BAD_IMAGES, LAST, RESULTS
 from ppreid.run.rows import history_table
 from ppreid.training.extract import evaluate_model, extract_features
 from ppreid.verbs import evaluate as verb
@@ -97,11 +97,16 @@ def test_flip_works_with_the_inference_engine(evaluate):
     assert exported.mean_ap == pytest.approx(eager.mean_ap, abs=1e-6)
 
 
-def test_evaluations_during_training_are_plain(tiny_config, tmp_path):
+def test_evaluations_during_training_flip_and_do_not_re_rank(tiny_config, tmp_path):
     short = ["solver.epochs=1", "solver.iters=1"]
     plain = train(load_config(tiny_config, short))
-    options = ["eval.flip=true", "eval.rerank=true", f"output_dir={tmp_path / 'options'}"]
-    assert train(load_config(tiny_config, short + options)) == plain
+    reranked = [*short, "eval.rerank=true", f"output_dir={tmp_path / 'reranked'}"]
+    assert train(load_config(tiny_config, reranked)) == plain
+    flipped = [*short, "eval.flip=true", f"output_dir={tmp_path / 'flipped'}"]
+    rows = train(load_config(tiny_config, flipped))
+    assert [row["mAP"] for row in rows] != [row["mAP"] for row in plain]
+    last = load_config(tiny_config, [*flipped, "model.weights=" + str(tmp_path / "flipped" / LAST)])
+    assert 100 * verb.evaluate(last).mean_ap == pytest.approx(rows[-1]["mAP"], abs=1e-9)
 
 
 @pytest.mark.filterwarnings("ignore:.*cameras have fewer")
