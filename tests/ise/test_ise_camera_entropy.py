@@ -154,6 +154,9 @@ def test_of_equal_rows_that_of_the_first_camera_counts(at_angles):
     for angles, expected in (((50, -50, 0), 50), ((-50, 50, 0), -50)):
         moved = harmonic(at_angles(0), at_angles(*angles), [0, 0, 0], [8, 1, 4], momentum=0.0)
         np.testing.assert_allclose(moved, at_angles(expected), atol=1e-6)
+    # the second and the third row are mirror images, and so are their cameras; that of the third came first
+    moved = harmonic(at_angles(0), at_angles(-40, 50, -50, 40), [0] * 4, [8, 1, 8, 1], momentum=0.0)
+    np.testing.assert_allclose(moved, at_angles(-50), atol=1e-6)
 
 
 def test_supports_inherit_the_weight_of_their_sample(unit_rows):

@@ -140,6 +140,7 @@ def test_the_loss_of_an_epoch_has_its_weight_and_counts_all_images(unit_rows):
     addition = CameraProxies(weight=0.5, temperature=0.07, num_negatives=2, start_epoch=1)
     features, labels, camids = unit_rows(6, 4), np.array([0, 0, 1, 1, 2, -1]), np.array([0, 3, 0, 3, 1, 1])
     kept = addition.prepare(Clustering(features, None, labels, camids))
+    assert kept[1].tolist() == [0, 0, 1, 1, 2], "an outlier has no proxy"
     assert addition.of_epoch(0, 3, kept) is None
     rows, batch = paddle.to_tensor(features[:5]), StepBatch(0, np.arange(5), labels[:5], camids=camids[:5])
     losses = inter_camera_losses(rows, labels[:5], camids[:5], paddle.to_tensor(kept[0]), *kept[1:], num_negatives=2)
