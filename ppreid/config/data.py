@@ -88,8 +88,9 @@ class DataConfig(Section):
     (?P<track>...), and when they were taken: (?P<frame>...) or, in seconds, (?P<time>...); see docs/own-cameras.md."""
     frame_rate: Annotated[float, Field(gt=0, le=1000)] = 25.0
     """Frames in a second, for track_pattern."""
-    clock: Literal["camera", "track"] = "camera"
-    """Whether the times of different tracks of a camera compare, or every track counts from its own beginning."""
+    clock: Literal["camera", "shared", "track"] = "camera"
+    """Which times compare: those of a camera; shared: of all cameras, and no two of them see the same place, so that
+    whoever two cameras see at once is two people; track: none, every track counts from its own beginning."""
     camera_folder: CameraFolderConfig = CameraFolderConfig()
 
     @model_validator(mode="after")
@@ -103,7 +104,7 @@ class DataConfig(Section):
     @property
     def times_compare(self) -> bool:
         """Whether tracks of one camera that overlap in time were seen at once."""
-        return self.clock == "camera" and DATASETS[self.name].times_compare
+        return self.clock != "track" and DATASETS[self.name].times_compare
 
     @property
     def size(self) -> tuple[int, int]:

@@ -1,12 +1,19 @@
-"""What the times of tracks tell: which of them one camera saw at once."""
+"""What the times of tracks tell: which of them were seen at once."""
 
 import numpy as np
 
 MAX_GAP = 2.0  # seconds; a tracker that loses somebody for longer may follow somebody else under the number
 
 
-def seen_at_once(tracks: np.ndarray, times: np.ndarray, camids: np.ndarray, *, max_gap: float = MAX_GAP) -> np.ndarray:
-    """Pairs of tracks that one camera saw at the same time; they are two people.
+def seen_at_once(
+    tracks: np.ndarray,
+    times: np.ndarray,
+    camids: np.ndarray,
+    *,
+    max_gap: float = MAX_GAP,
+    shared_clock: bool = False,
+) -> np.ndarray:
+    """Pairs of tracks that one camera saw at the same time, or two cameras of one clock; they are two people.
 
     A camera sees a track from each of its images to the next, where these are at most `max_gap` apart. Two tracks are
     seen at once where such stretches, ends included, overlap. That two tracks follow each other, however closely, says
@@ -17,6 +24,8 @@ def seen_at_once(tracks: np.ndarray, times: np.ndarray, camids: np.ndarray, *, m
         times: (N,) in seconds, -1 unknown, of a clock that the tracks of a camera share.
         camids: (N,) cameras, -1 unknown. Images of which any of the three is unknown tell nothing.
         max_gap: seconds, at least 0.
+        shared_clock: whether the cameras share the clock and none sees what another sees, so that nobody is in front
+            of two of them.
 
     Returns:
         (P, 2) int64 numbers of tracks, the smaller first, each pair once, in ascending order.
@@ -36,14 +45,15 @@ def seen_at_once(tracks: np.ndarray, times: np.ndarray, camids: np.ndarray, *, m
     first = np.flatnonzero(is_first)
     last = np.append(first, len(tracks))[1:] - 1
     stretches = tracks[first], times[first], times[last]
+    place = camids[first] * (not shared_clock)
     found = [np.empty((0, 2), np.int64)]
-    for camid in np.unique(camids):
-        found.append(_overlapping(*(values[camids[first] == camid] for values in stretches)))
+    for one in np.unique(place):
+        found.append(_overlapping(*(values[place == one] for values in stretches)))
     return np.unique(np.concatenate(found), axis=0)
 
 
 def _overlapping(tracks: np.ndarray, begins: np.ndarray, ends: np.ndarray) -> np.ndarray:
-    """Pairs of different tracks, the smaller first, among stretches (S,) of one camera that overlap."""
+    """Pairs of different tracks, the smaller first, among stretches (S,) of one clock that overlap."""
     order = np.argsort(begins, kind="stable")
     tracks, begins, ends = tracks[order], begins[order], ends[order]
     # sorted by their begin, a stretch overlaps exactly those behind it that begin before it ends

@@ -1,4 +1,4 @@
-"""What the threshold of pairs that one camera took does between cameras, where labels say who is who."""
+"""What the threshold of pairs that one camera took does between cameras, where labels or a common clock tell."""
 
 from collections.abc import Iterator
 from itertools import combinations
@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from ppreid.evaluation.track_pairs import direction
+from ppreid.evaluation.track_pairs import direction, track_pairs
 from ppreid.evaluation.without_labels import area
 
 IMAGES = 1000  # of a camera; of more, as many are drawn
@@ -32,6 +32,55 @@ class CameraPair(NamedTuple):
     missed: float
     tracks: int
     found: float
+
+
+class CamerasAtOnce(NamedTuple):
+    """Two cameras that see no place in common, and whom they saw at the same time.
+
+    Attributes:
+        cameras: both, the smaller first.
+        pairs: of two people, an image of each camera.
+        false_matches: share of them that are at least as similar as the threshold.
+    """
+
+    cameras: tuple[int, int]
+    pairs: int
+    false_matches: float
+
+
+def at_once_between_cameras(
+    features: np.ndarray,
+    tracks: np.ndarray,
+    times: np.ndarray,
+    camids: np.ndarray,
+    *,
+    apart: np.ndarray,
+    threshold: float,
+) -> tuple[CamerasAtOnce, ...]:
+    """False matches between cameras, without a label: nobody is in front of two of them at once.
+
+    Args:
+        features: (N, D) unit rows.
+        tracks: (N,) track of every image, each of one camera; -1 unknown.
+        times: (N,) in seconds, -1 unknown.
+        camids: (N,) cameras, -1 unknown.
+        apart: (P, 2) tracks that were seen at once, see `seen_at_once` with `shared_clock`; those of one camera do not
+            count.
+        threshold: cosine from which on two images count as one person.
+
+    Returns:
+        For each pair of cameras with such tracks, in ascending order.
+    """
+    names, first = np.unique(tracks, return_index=True)
+    cameras = camids[first][np.searchsorted(names, apart)]  # (P, 2)
+    apart = apart[cameras[:, 0] != cameras[:, 1]]
+    pairs = track_pairs(features, tracks, times, camids, apart=apart)
+    both = np.sort(camids[first][np.searchsorted(names, pairs.tracks[~pairs.same])], axis=1)  # (M, 2)
+    matches = pairs.similarity[~pairs.same] >= threshold
+    return tuple(
+        CamerasAtOnce(tuple(found.tolist()), len(own := matches[(both == found).all(axis=1)]), float(own.mean()))
+        for found in np.unique(both, axis=0)
+    )
 
 
 def between_cameras(

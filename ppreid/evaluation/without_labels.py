@@ -13,7 +13,7 @@ from ppreid.base.numbers import fixed
 from ppreid.evaluation.track_pairs import Reassociation, TrackPairs
 
 if TYPE_CHECKING:
-    from ppreid.evaluation.between_cameras import CameraPair
+    from ppreid.evaluation.between_cameras import CameraPair, CamerasAtOnce
 
 TARGETS = (0.1, 0.01, 0.001)  # rates of false matches in the table
 RECOMMENDED = 0.01
@@ -52,6 +52,7 @@ class LabelFreeResult(NamedTuple):
         again: how often a track is found again after it was lost.
         num_cameras: that took the images.
         between: what the threshold does between cameras, for pairs of cameras where labels say it.
+        at_once: its false matches between cameras of one clock, which saw two people at the same time.
     """
 
     num_same: int
@@ -66,6 +67,7 @@ class LabelFreeResult(NamedTuple):
     again: Reassociation
     num_cameras: int = 1
     between: tuple[CameraPair, ...] = ()
+    at_once: tuple[CamerasAtOnce, ...] = ()
 
 
 def evaluate_pairs(pairs: TrackPairs, again: Reassociation, *, draws: int = DRAWS, seed: int = 0) -> LabelFreeResult:
@@ -186,11 +188,17 @@ def _lines_of_cameras(result: LabelFreeResult, names: Mapping[int, str]) -> Iter
             f"cameras {' and '.join(map(name, row.cameras))}, by labels: area {fixed(row.auc, 4)}, from "
             f"{fixed(result.same, 3)} on {rates[0]} % false matches and {rates[1]} % missed{again}"
         )
-    if result.num_cameras > 1 and not result.between:
+    for row in result.at_once:
         yield (
-            f"between the {result.num_cameras:,} cameras nothing is known: all pairs are of one camera, and so are the "
-            "thresholds; the same person looks less similar to another camera, so that more is missed there than the "
-            "table says (docs/tracks.md)"
+            f"cameras {' and '.join(map(name, row.cameras))}, seen at once: from {fixed(result.same, 3)} on "
+            f"{fixed(100 * row.false_matches, 1)} % false matches of {row.pairs:,} pairs of two people"
+        )
+    if result.num_cameras > 1 and not result.between:
+        unknown = "it is not known what is missed" if result.at_once else "nothing is known"
+        yield (
+            f"between the {result.num_cameras:,} cameras {unknown}: all pairs of one person are of one camera, and so "
+            "are the thresholds; the same person looks less similar to another camera, so that more is missed there "
+            "than the table says (docs/tracks.md)"
         )
 
 
@@ -202,6 +210,7 @@ def without_labels_to_dict(result: LabelFreeResult) -> dict[str, Any]:
         "interval": [_or_none(value) for value in result.interval],
         "cameras": [dict(zip(("camera", "pairs", "auc"), row, strict=True)) for row in result.cameras],
         "between": [row._asdict() | {"found": _or_none(row.found)} for row in result.between],
+        "at_once": [row._asdict() for row in result.at_once],
     }
     return plain
 

@@ -107,7 +107,7 @@ def pseudo_labels(cfg: TrainingConfig, data: Features) -> np.ndarray:
     from ppreid.training.pseudo_labels import assign_pseudo_labels
 
     watch = Stopwatch()
-    graph = wiring.track_graph(cfg.labels, _records(data))
+    graph = wiring.track_graph(cfg.labels, _records(data), clock=cfg.data.clock)
     distance, clusterer = wiring.distance(cfg.labels, epoch=1, graph=graph), wiring.clusterer(cfg.labels)
     clusterer = graph.clusterer(clusterer) if graph else clusterer
     labels, _ = assign_pseudo_labels(
@@ -173,7 +173,7 @@ def _print_sweep(data: Features, cfg: TrainingConfig, sweep: Sequence[float], pi
     if not tables.CLUSTERERS[name].looks_at_eps:
         raise ConfigError(f"labels.clusterer is {name!r}, which does not look at eps; there is nothing to sweep")
     settings = cfg.labels.model_copy(update={"eps": max(sweep)})
-    graph = wiring.track_graph(settings, _records(data))
+    graph = wiring.track_graph(settings, _records(data), clock=cfg.data.clock)
     distances = wiring.distance(settings, epoch=1, graph=graph)(data.features, data.camids, stopwatch=Stopwatch())
 
     def at(distances: csr_matrix, *, eps: float, min_samples: int) -> np.ndarray:

@@ -200,7 +200,8 @@ def _of_tracks(cfg: TrainingConfig, split: ReIDSplit, model: ReIDNet, run: RunFi
     try:
         records = some_tracks(tracked_images(split, cfg.data), MAX_TRACKED)
         extract = compared_features(cfg, model, centred=True)
-        result = measured(extract(records, description="report: tracks"), records)
+        features = extract(records, description="report: tracks")
+        result = measured(features, records, shared_clock=cfg.data.clock == "shared")
     except EvaluationError as error:
         return "", [f"There is nothing from tracks: {error}"]
     return format_without_labels(result, run.cameras), []

@@ -58,7 +58,7 @@ def evaluate_without_labels(cfg: Config, *, overwrite: bool = False) -> LabelFre
     check_outputs(outputs, overwrite=overwrite)
     features = compared_features(cfg, model, centred=True, finished=True)(records)
     check_not_collapsed(features)
-    result = measured(features, records)
+    result = measured(features, records, shared_clock=cfg.data.clock == "shared")
     log_result(format_without_labels(result, camera_names(folder / CAMERAS)))
     if isinstance(cfg, TrainingConfig) and records[0] in split.train:
         logger.info(
@@ -96,10 +96,10 @@ def tracked_images(split: ReIDSplit, cfg: DataConfig) -> list[ImageRecord]:
     return tests or train
 
 
-def measured(features: np.ndarray, records: Sequence[ImageRecord]) -> LabelFreeResult:
-    """What tracks tell of the features (N, D) of images."""
+def measured(features: np.ndarray, records: Sequence[ImageRecord], *, shared_clock: bool = False) -> LabelFreeResult:
+    """What tracks tell of the features (N, D) of images; `shared_clock` as in `seen_at_once`."""
     from ppreid.datasets.track_times import seen_at_once
-    from ppreid.evaluation.between_cameras import between_cameras
+    from ppreid.evaluation.between_cameras import at_once_between_cameras, between_cameras
     from ppreid.evaluation.track_pairs import reassociation, track_pairs
     from ppreid.evaluation.without_labels import evaluate_pairs
 
@@ -109,7 +109,12 @@ def measured(features: np.ndarray, records: Sequence[ImageRecord]) -> LabelFreeR
     pairs = track_pairs(features, *known, apart=apart)
     result = evaluate_pairs(pairs, reassociation(features, *known, apart=apart))
     between = between_cameras(features, known[0], camids, pids, threshold=result.same)
-    return result._replace(num_cameras=len(np.unique(camids[camids >= 0])), between=between)
+    result = result._replace(num_cameras=len(np.unique(camids[camids >= 0])), between=between)
+    if not shared_clock:
+        return result
+    everyone = seen_at_once(*known, shared_clock=True)
+    at_once = at_once_between_cameras(features, *known, apart=everyone, threshold=result.same)
+    return result._replace(at_once=at_once)
 
 
 def some_tracks(records: Sequence[ImageRecord], limit: int) -> list[ImageRecord]:

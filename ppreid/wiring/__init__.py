@@ -83,8 +83,8 @@ def distance(
     return partial(mixed_distance, distance=compute, part_distance=parts.part_distance, max_distance=limit)
 
 
-def track_graph(cfg: LabelsConfig, records: Sequence[ImageRecord]) -> TrackGraph | None:
-    """What clustering does with the tracks of these images; None where it looks at none.
+def track_graph(cfg: LabelsConfig, records: Sequence[ImageRecord], *, clock: str = "camera") -> TrackGraph | None:
+    """What clustering does with the tracks of these images; None where it looks at none. `clock` is data.clock.
 
     Raises:
         DataError: the configuration asks for tracks or their times, and none is known.
@@ -93,7 +93,7 @@ def track_graph(cfg: LabelsConfig, records: Sequence[ImageRecord]) -> TrackGraph
         return None
     from ppreid.wiring.graph import graph_of_tracks
 
-    return graph_of_tracks(cfg, records)
+    return graph_of_tracks(cfg, records, shared_clock=clock == "shared")
 
 
 def _distance_of(cfg: LabelsConfig, epoch: int, graph: TrackGraph | None, max_distance: float) -> Distance:
@@ -193,7 +193,7 @@ def method(
     """
     from ppreid.training.loop import Method
 
-    graph = track_graph(cfg.labels, split.train)
+    graph = track_graph(cfg.labels, split.train, clock=cfg.data.clock)
     of_images = partial(distance, cfg.labels, colour=colour(split.train, cfg.data))
     return Method(
         distance=partial(of_images, graph=graph, refine=cfg.refine),

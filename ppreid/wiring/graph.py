@@ -85,8 +85,8 @@ def require_tracks(numbers: np.ndarray, key: str) -> None:
         )
 
 
-def graph_of_tracks(cfg: LabelsConfig, records: Sequence[ImageRecord]) -> TrackGraph:
-    """What clustering does with the tracks of these images.
+def graph_of_tracks(cfg: LabelsConfig, records: Sequence[ImageRecord], *, shared_clock: bool = False) -> TrackGraph:
+    """What clustering does with the tracks of these images; `shared_clock` as in `seen_at_once`.
 
     Raises:
         DataError: the configuration asks for tracks or their times, and none is known.
@@ -106,7 +106,7 @@ def graph_of_tracks(cfg: LabelsConfig, records: Sequence[ImageRecord]) -> TrackG
     if cfg.cannot_link:
         node_of = np.zeros(numbers.max() + 1, np.int64)
         node_of[numbers[numbers >= 0]] = nodes[numbers >= 0]
-        apart = node_of[seen_at_once(numbers, times, ids(records)[1])]
+        apart = node_of[seen_at_once(numbers, times, ids(records)[1], shared_clock=shared_clock)]
     logger.info(
         "tracks: %s, of %s images%s",
         f"{len(set(numbers[numbers >= 0].tolist())):,}",

@@ -4,7 +4,8 @@ import math
 import numpy as np
 import pytest
 
-from ppreid.evaluation.between_cameras import CameraPair, between_cameras
+from ppreid.datasets.track_times import seen_at_once
+from ppreid.evaluation.between_cameras import CameraPair, CamerasAtOnce, at_once_between_cameras, between_cameras
 from ppreid.evaluation.track_pairs import Reassociation, TrackPairs
 from ppreid.evaluation.without_labels import evaluate_pairs, format_without_labels, without_labels_to_dict
 
@@ -89,12 +90,32 @@ def test_without_labels_or_a_second_camera_there_is_nothing_to_say():
     assert no_track.tracks == 0 and math.isnan(no_track.found) and no_track.pairs > 0
 
 
+def test_people_whom_two_cameras_saw_at_once_are_no_match():
+    """Loops over the images of both tracks, less those of one camera."""
+    rng = np.random.default_rng(0)
+    features = rng.standard_normal((24, 3)).astype(np.float32)
+    features /= np.linalg.norm(features, axis=1, keepdims=True)
+    tracks, times = np.repeat([4, 1, 7, 2, 9, -1], 4), np.tile(np.arange(4.0), 6)
+    camids = np.repeat([0, 0, 3, 3, 5, 5], 4)
+    apart = seen_at_once(tracks, times, camids, shared_clock=True)
+    assert len(apart) == 10
+    found = at_once_between_cameras(features, tracks, times, camids, apart=apart, threshold=0.3)
+    wanted = []
+    for one, other in ((0, 3), (0, 5), (3, 5)):
+        rows = [np.flatnonzero((camids == camid) & (tracks >= 0)) for camid in (one, other)]
+        matches = [features[i] @ features[j] >= 0.3 for i in rows[0] for j in rows[1]]
+        wanted.append(CamerasAtOnce((one, other), len(matches), float(np.mean(matches))))
+    assert found == tuple(wanted) and 0 < wanted[0].false_matches < 1
+    of_one_camera = seen_at_once(tracks, times, camids)
+    assert at_once_between_cameras(features, tracks, times, camids, apart=of_one_camera, threshold=0.3) == ()
+
+
 def test_the_table_says_what_is_known_between_cameras_and_that_otherwise_nothing_is():
     pairs = TrackPairs(np.array([0.9, 0.3]), np.array([[0, 0], [0, 1]]), np.zeros(2, int))
     result = evaluate_pairs(pairs, Reassociation(0, math.nan, math.nan))
     assert "between" not in format_without_labels(result)  # of one camera
     unknown = format_without_labels(result._replace(num_cameras=3)).splitlines()[-1]
-    assert unknown.startswith("between the 3 cameras nothing is known: all pairs are of one camera")
+    assert unknown.startswith("between the 3 cameras nothing is known: all pairs of one person are of one camera")
     rows = (CameraPair((0, 2), 40, 0.75, 0.002, 0.625, 8, 0.5), CameraPair((1, 2), 4, 0.5, 0.0, 1.0, 0, math.nan))
     known = result._replace(num_cameras=3, between=rows)
     lines = format_without_labels(known, {0: "door", 2: "hall"}).splitlines()
@@ -103,5 +124,10 @@ def test_the_table_says_what_is_known_between_cameras_and_that_otherwise_nothing
         "50.0 % of 8 tracks found in the other",
         "cameras 2 and hall, by labels: area 0.5000, from 0.300 on 0.0 % false matches and 100.0 % missed",
     ]
+    clocked = result._replace(num_cameras=2, at_once=(CamerasAtOnce((0, 1), 1200, 0.025),))
+    *_, rates, unknown = format_without_labels(clocked, {1: "hall"}).splitlines()
+    assert rates == "cameras 1 and hall, seen at once: from 0.300 on 2.5 % false matches of 1,200 pairs of two people"
+    assert unknown.startswith("between the 2 cameras it is not known what is missed: all pairs of one person")
+    assert without_labels_to_dict(clocked)["at_once"] == [{"cameras": (0, 1), "pairs": 1200, "false_matches": 0.025}]
     plain = json.loads(json.dumps(without_labels_to_dict(known), allow_nan=False))
     assert plain["between"][1]["found"] is None and plain["between"][0]["cameras"] == [0, 2]

@@ -1,3 +1,4 @@
+import itertools
 import logging
 
 import numpy as np
@@ -79,6 +80,15 @@ def test_tracks_that_were_seen_at_once_are_in_different_clusters(features, unit,
     assert joined[0] == joined[nodes // 10] >= 0
     wanted = separated_labels(joined, distances, np.array([[0, 1]]), groups=groups, min_samples=2, eps=0.9)
     assert parted.tolist() == (wanted if unit == "image" else wanted[TRACKS]).tolist()
+
+
+def test_cameras_that_share_a_clock_keep_people_apart_who_are_seen_at_once():
+    images = [record._replace(camid=record.track % 2) for record in records(time=lambda i: i % 4)]  # all at once
+    cfg = labels_config("labels.cannot_link=true")
+    own, shared = (wiring.track_graph(cfg, images, clock=clock).apart for clock in ("camera", "shared"))
+    every = {(a, b) for a, b in itertools.combinations(range(10), 2)}
+    assert set(map(tuple, shared.tolist())) == every
+    assert set(map(tuple, own.tolist())) == {(a, b) for a, b in every if (a - b) % 2 == 0}
 
 
 def test_what_needs_tracks_or_times_says_so_where_there_are_none():
