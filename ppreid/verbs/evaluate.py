@@ -80,7 +80,6 @@ def evaluate(cfg: Config, *, overwrite: bool = False) -> RankingResult | None:
 def _evaluate(cfg: Config, ranks: Ranks, *, overwrite: bool) -> RankingResult | None:
     from ppreid import wiring
     from ppreid.evaluation.results import format_results, result_to_dict, results_file
-    from ppreid.models.flip import FlipAveraged
     from ppreid.run.folder import BAD_IMAGES, CAMERAS, RESULTS
     from ppreid.training.extract import evaluate_model
     from ppreid.verbs.inputs import read_split
@@ -101,16 +100,16 @@ def _evaluate(cfg: Config, ranks: Ranks, *, overwrite: bool) -> RankingResult | 
     files = [folder / RESULTS, folder / results_file(name, weights.path, weights.sha256)]
     check_outputs([Output("", file, RESULTS_JSON) for file in files], overwrite=overwrite)
     loader = wiring.feature_loader(split.query + split.gallery, cfg.data, cfg.eval, ranks=ranks)
-    network = FlipAveraged(model) if cfg.eval.flip else model
     extract = wiring.extractor(cfg.eval, finished=True)
     colour = wiring.colour(split.query + split.gallery, cfg.data)
     results = evaluate_model(
-        network,
+        model,
         loader,
         split,
         rank=_rankings(cfg.eval),
         extract=extract,
         prepare=wiring.prepared(cfg.eval, split, colour),
+        flip=cfg.eval.flip,
         ranks=ranks,
     )
     if results is None:

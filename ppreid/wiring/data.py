@@ -208,17 +208,13 @@ def evaluation(
     """Network to metrics on query and gallery, as training sees it."""
     from ppreid.training.extract import evaluate_model
 
-    evaluate = partial(
+    return partial(
         evaluate_model,
         loader=feature_loader(split.query + split.gallery, cfg.data, cfg.eval, ranks=ranks),
         split=split,
         rank=ranking(cfg.eval, of_prepared=True),
         extract=extractor(cfg.eval),
         prepare=prepared(cfg.eval, split, colour_of_split),
+        flip=cfg.eval.flip,
         ranks=ranks,
     )
-    if not cfg.eval.flip:
-        return evaluate
-    from ppreid.models.flip import FlipAveraged
-
-    return lambda network, **described: evaluate(FlipAveraged(network), **described)
