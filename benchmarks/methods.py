@@ -31,8 +31,6 @@ ROWS = {
     "ise_proxies": "camera_proxies.weight=0.5",
     "ise_cajaccard": "labels.distance=camera_jaccard",
     "ise_ema": "ema.decay=0.99",
-    "ise_osnet": "model.backbone=osnet",
-    "ise_vit": "model.backbone=vit_small model.base_width=96 solver.lr=3.0e-4",
 }
 
 
