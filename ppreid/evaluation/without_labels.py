@@ -188,10 +188,10 @@ def _lines_of_cameras(result: LabelFreeResult, names: Mapping[int, str]) -> Iter
             f"cameras {' and '.join(map(name, row.cameras))}, by labels: area {fixed(row.auc, 4)}, from "
             f"{fixed(result.same, 3)} on {rates[0]} % false matches and {rates[1]} % missed{again}"
         )
-    for row in result.at_once:
+    for seen in result.at_once:
         yield (
-            f"cameras {' and '.join(map(name, row.cameras))}, seen at once: from {fixed(result.same, 3)} on "
-            f"{fixed(100 * row.false_matches, 1)} % false matches of {row.pairs:,} pairs of two people"
+            f"cameras {' and '.join(map(name, seen.cameras))}, seen at once: from {fixed(result.same, 3)} on "
+            f"{fixed(100 * seen.false_matches, 1)} % false matches of {seen.pairs:,} pairs of two people"
         )
     if result.num_cameras > 1 and not result.between:
         unknown = "it is not known what is missed" if result.at_once else "nothing is known"
