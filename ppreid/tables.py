@@ -38,6 +38,7 @@ __all__ = [
 
 ISE = "ppreid.ise.objective:ise_objective"
 RESNET = "ppreid.models.resnet:resnet"
+_RESNET = Backbone(RESNET, keys=("base_width", "last_stride", "frozen_stages"))
 _VIT = Backbone(
     "ppreid.models.vit:vit", keys=("base_width", "drop_path", "position_ratio"), gives_vectors=True, has_positions=True
 )
@@ -57,13 +58,13 @@ DATASETS = {
 }
 
 BACKBONES = {
-    "resnet18": Backbone(RESNET, {"depth": 18}),
-    "resnet34": Backbone(RESNET, {"depth": 34}),
-    "resnet50": Backbone(RESNET, {"depth": 50}),
-    "resnet101": Backbone(RESNET, {"depth": 101}),
-    "resnet152": Backbone(RESNET, {"depth": 152}),
-    "resnet50_ibn_a": Backbone(RESNET, {"depth": 50, "ibn": True}),
-    "resnet101_ibn_a": Backbone(RESNET, {"depth": 101, "ibn": True}),
+    "resnet18": _RESNET._replace(settings={"depth": 18}),
+    "resnet34": _RESNET._replace(settings={"depth": 34}),
+    "resnet50": _RESNET._replace(settings={"depth": 50}),
+    "resnet101": _RESNET._replace(settings={"depth": 101}),
+    "resnet152": _RESNET._replace(settings={"depth": 152}),
+    "resnet50_ibn_a": _RESNET._replace(settings={"depth": 50, "ibn": True}),
+    "resnet101_ibn_a": _RESNET._replace(settings={"depth": 101, "ibn": True}),
     "osnet": Backbone("ppreid.models.osnet:osnet", keys=("base_width",)),
     "vit_small": _VIT._replace(settings={"heads": 6}),
     "vit_base": _VIT._replace(settings={"heads": 12}),

@@ -128,7 +128,7 @@ class ISEConfig(Section):
     """Temperature of the label-preserving loss."""
 
 
-OF_SOME_BACKBONES = ("last_stride", "position_ratio", "pooling", "parts", "drop_path")
+OF_SOME_BACKBONES = ("last_stride", "position_ratio", "pooling", "parts", "drop_path", "frozen_stages")
 
 
 class EvaluationModelConfig(Section):
@@ -175,3 +175,6 @@ class ModelConfig(EvaluationModelConfig):
     """Ghost batch normalisation: the batch is normalised in this many equal parts, as on this many GPUs."""
     drop_path: Annotated[float, Field(ge=0, lt=1)] = 0.0
     """Of a ViT: share of the images that go without a branch of the last block; earlier ones have less of it."""
+    frozen_stages: Annotated[int, Field(ge=0, le=3)] = 0
+    """Of a ResNet: stages that stay as model.weights has them, the stem with the first. What they make of the training
+    images is computed once and kept in output_dir (docs/cpu-training.md). 0: all is trained; `ppreid adapt` sets 3."""

@@ -2,9 +2,9 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from typing import Any
 
 import numpy as np
-from PIL import Image
 
 from ppreid.base.errors import DataError
 from ppreid.base.records import ImageRecord, ReIDSplit
@@ -22,7 +22,7 @@ class ImageDataset:
         transform: Callable[..., np.ndarray],
         *,
         seed: int = 0,
-        held: Mapping[int, Image.Image] | None = None,
+        held: Mapping[int, Any] | None = None,
     ) -> None:
         """Keep the records; nothing is read yet.
 
@@ -30,7 +30,8 @@ class ImageDataset:
             records: the images.
             transform: `transform(image)` for evaluation or `transform(image, rng)` for training, an array (3, H, W).
             seed: seed of the run, the same in all of its processes, which draw different images of a batch.
-            held: images that are in memory and not in the files of their records, by index; RGB.
+            held: images that are in memory and not in the files of their records, by index; RGB, or whatever else
+                `transform` takes.
         """
         self.records = tuple(records)
         self.transform = transform
@@ -62,8 +63,8 @@ class ImageDataset:
             return self.transform(self._image(index), rng), index
         return self.transform(self._image(key)), key
 
-    def _image(self, index: int) -> Image.Image:
-        return self.held.get(index) or load_image(self.records[index].path)
+    def _image(self, index: int) -> Any:  # noqa: ANN401 - what `transform` takes
+        return self.held[index] if index in self.held else load_image(self.records[index].path)
 
 
 def index_of(key: Key) -> int:

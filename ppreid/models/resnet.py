@@ -112,9 +112,11 @@ class ResNet(nn.Layer):
 
     Attributes:
         feature_dim: number of channels of the last feature maps.
+        frozen_stages: stages that are not trained, the stem with the first of them. `forward` begins behind these,
+            with what `frozen_maps` makes of the images.
     """
 
-    def __init__(self, depth: int, *, base_width: int, ibn: bool, last_stride: int) -> None:
+    def __init__(self, depth: int, *, base_width: int, ibn: bool, last_stride: int, frozen_stages: int) -> None:
         super().__init__()
         block = BasicBlock if depth in BASIC_STAGES else Bottleneck
         num_blocks = (BASIC_STAGES | BOTTLENECK_STAGES)[depth]
@@ -130,22 +132,54 @@ class ResNet(nn.Layer):
             blocks += [block(in_channels, width, 1, first_norm) for _ in range(1, num_blocks[stage])]
             setattr(self, f"layer{stage + 1}", nn.Sequential(*blocks))
         self.feature_dim = in_channels
+        self.frozen_stages = frozen_stages
+        for layer in self.frozen_layers():
+            for parameter in layer.parameters():
+                parameter.stop_gradient = True
+
+    def frozen_layers(self) -> list[nn.Layer]:
+        """The layers that are not trained."""
+        layers = [self.conv1, self.bn1, self.layer1, self.layer2, self.layer3]
+        return layers[: 2 + self.frozen_stages] if self.frozen_stages else []
 
     def forward(self, images: Tensor) -> Tensor:
         """Feature maps of the last stage.
 
         Args:
-            images: (B, 3, H, W).
+            images: (B, 3, H, W); where stages are frozen, their maps.
 
         Returns:
             (B, feature_dim, H/16, W/16) with last_stride 1, half as high and wide with 2; sides are rounded up.
         """
+        x = images if self.frozen_stages else self.layer1(self._stem(images))
+        if self.frozen_stages < 2:
+            x = self.layer2(x)
+        if self.frozen_stages < 3:
+            x = self.layer3(x)
+        return self.layer4(x)
+
+    def frozen_maps(self, images: Tensor) -> Tensor:
+        """What the frozen stages make of images; in evaluation mode, since nothing of them is trained.
+
+        Args:
+            images: (B, 3, H, W).
+
+        Returns:
+            (B, C, h, w), nowhere negative; h is H / 4 behind the first stage and half as much behind each other one.
+        """
+        x = self.layer1(self._stem(images))
+        if self.frozen_stages > 1:
+            x = self.layer2(x)
+        return self.layer3(x) if self.frozen_stages > 2 else x
+
+    def _stem(self, images: Tensor) -> Tensor:
         x = F.relu(self.bn1(self.conv1(images)))  # (B, base_width, H/2, W/2)
-        x = F.max_pool2d(x, kernel_size=3, stride=2, padding=1)  # (B, base_width, H/4, W/4)
-        return self.layer4(self.layer3(self.layer2(self.layer1(x))))
+        return F.max_pool2d(x, kernel_size=3, stride=2, padding=1)  # (B, base_width, H/4, W/4)
 
 
-def resnet(depth: int, *, base_width: int = 64, ibn: bool = False, last_stride: int = 1) -> ResNet:
+def resnet(
+    depth: int, *, base_width: int = 64, ibn: bool = False, last_stride: int = 1, frozen_stages: int = 0
+) -> ResNet:
     """Residual network with random weights, reproducible through paddle.seed.
 
     Args:
@@ -154,6 +188,7 @@ def resnet(depth: int, *, base_width: int = 64, ibn: bool = False, last_stride: 
         ibn: instance normalisation on the first half of the channels behind the first convolution of each block
             in layers 1 to 3 (IBN-a); depth 50 and 101 only.
         last_stride: stride of layer4; re-identification uses 1, which doubles the resolution of the last maps.
+        frozen_stages: of layers 1 to 3, the first of them with all before it are not trained; 0 is none.
 
     Returns:
         The network; convolutions are drawn from N(0, 2 / fan_out), normalisation starts at weight 1, bias 0.
@@ -178,4 +213,6 @@ def resnet(depth: int, *, base_width: int = 64, ibn: bool = False, last_stride: 
         raise ConfigError(f"last_stride must be 1 or 2, found {last_stride!r}")
     if base_width < 1:
         raise ConfigError(f"base_width must be at least 1, found {base_width!r}")
-    return ResNet(depth, base_width=base_width, ibn=ibn, last_stride=last_stride)
+    if frozen_stages not in range(4):
+        raise ConfigError(f"frozen_stages must be 0, 1, 2 or 3, found {frozen_stages!r}")
+    return ResNet(depth, base_width=base_width, ibn=ibn, last_stride=last_stride, frozen_stages=frozen_stages)

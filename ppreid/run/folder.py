@@ -28,10 +28,11 @@ LAST, BEST, BAD_IMAGES = "checkpoint_last.safetensors", "checkpoint_best.safeten
 RESULTS, CAMERAS, ENVIRONMENT, REPORT = "results.json", "cameras.csv", "environment.json", "report.html"
 PREVIOUS, _EPOCH = "checkpoint_previous.safetensors", "checkpoint_epoch_{}.safetensors"
 NONFINITE, WITHOUT_LABELS, THRESHOLD = "nonfinite_step_{}.json", "without_labels.json", "threshold.json"
+MAPS = "maps_{}"  # of images, and what belongs to them
 REPLACED = "replaced_run"  # an earlier run, until the one that replaces it has a checkpoint
 _OTHERS = (BAD_IMAGES, RESULTS, CAMERAS, *CURVE_FILES, ENVIRONMENT, REPORT, WITHOUT_LABELS, THRESHOLD)
 OWN_FILES = (CONFIG, METRICS, LOG, LABELS, LAST, PREVIOUS, BEST, TWIN, *_OTHERS)
-_PATTERNS = (*OWN_FILES, _EPOCH.format("*"), NONFINITE.format("*"), "results_*.json")
+_PATTERNS = (*OWN_FILES, _EPOCH.format("*"), NONFINITE.format("*"), "results_*.json", MAPS.format("*"))
 # what would be lost; a start that failed, for example for want of data, leaves only the others
 _WORTH_KEEPING = (METRICS, LABELS, LAST, PREVIOUS, BEST)
 _DISK_ERRORS = {

@@ -6,7 +6,7 @@ from collections import Counter
 from pathlib import Path
 
 from ppreid import tables, wiring
-from ppreid.base.errors import PpreidWarning
+from ppreid.base.errors import ConfigError, PpreidWarning
 from ppreid.base.records import DatasetContents, ImageRecord, ReIDSplit
 from ppreid.config.data import DataConfig
 from ppreid.config.method import ModelConfig
@@ -149,6 +149,11 @@ def _readable(
 def load_initial_weights(model: ReIDNet, cfg: ModelConfig) -> None:
     """Weights to start training from; a file of a backbone alone leaves the neck as it is."""
     if cfg.weights == "none":
+        if cfg.frozen_stages:
+            raise ConfigError(
+                f"model.frozen_stages is {cfg.frozen_stages} and model.weights none: stages with random weights would "
+                "stay random; give the folder of a run to adapt, or a file with -o model.weights=FILE"
+            )
         logger.info("weights: random")
         return
     from ppreid.weights.match import imagenet_weights_path, load_weights

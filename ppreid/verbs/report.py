@@ -16,8 +16,9 @@ from ppreid.run.log import logger
 from ppreid.verbs.command import add_override, add_overwrite
 
 if TYPE_CHECKING:
+    from paddle.nn import Layer
+
     from ppreid.base.records import ReIDSplit
-    from ppreid.models.reid_net import ReIDNet
     from ppreid.report.evidence import Evidence
     from ppreid.report.run_files import RunFiles
 
@@ -105,7 +106,7 @@ def report(
     return path
 
 
-def report_of_training(folder: Path, cfg: TrainingConfig, split: ReIDSplit, model: ReIDNet) -> None:
+def report_of_training(folder: Path, cfg: TrainingConfig, split: ReIDSplit, model: Layer) -> None:
     """Make the page of a run that has just finished, with what it has in memory; a failure costs nothing but the page.
 
     Args:
@@ -165,7 +166,7 @@ def _evidence_from_disk(folder: Path, run: RunFiles, overrides: Sequence[str], c
         return labels_alone(run)._replace(notes=[text])
 
 
-def _evidence(cfg: TrainingConfig, split: ReIDSplit, model: ReIDNet, run: RunFiles, *, network: str) -> Evidence:
+def _evidence(cfg: TrainingConfig, split: ReIDSplit, model: Layer, run: RunFiles, *, network: str) -> Evidence:
     """What the configuration says about the parts of the page."""
     from ppreid import tables, wiring
     from ppreid.report.gather import gather_evidence
@@ -189,7 +190,7 @@ def _evidence(cfg: TrainingConfig, split: ReIDSplit, model: ReIDNet, run: RunFil
     return evidence._replace(network=network, without_labels=text, notes=[*evidence.notes, *note])
 
 
-def _of_tracks(cfg: TrainingConfig, split: ReIDSplit, model: ReIDNet, run: RunFiles) -> tuple[str, list[str]]:
+def _of_tracks(cfg: TrainingConfig, split: ReIDSplit, model: Layer, run: RunFiles) -> tuple[str, list[str]]:
     """What the tracks of a data set tell of the network, or why they tell nothing; nothing where there are none."""
     if not any(record.track >= 0 for part in split for record in part):
         return "", []

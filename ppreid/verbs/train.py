@@ -57,7 +57,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> None:
     """Do what the command line asks for."""
-    cfg = read_training_config(args) if args.config else _resumed_config(args)
+    cfg = read_training_config(args) if args.config or getattr(args, "run", None) else _resumed_config(args)
     if cfg.deterministic:
         ask_for_determinism()
     train(cfg, overwrite=args.overwrite, resume=args.resume)
@@ -128,21 +128,25 @@ def train(cfg: TrainingConfig, *, overwrite: bool = False, resume: str = "") -> 
         write_facts(opened, config_text(cfg), split.train, checkpoint)
         paddle.seed(cfg.seed)
         model, optimizer, twin = _network(cfg, ranks, is_new=checkpoint is None)
+        with opened.stop.interruptible():
+            maps = wiring.frozen_maps(cfg, model, split.train, checkpoint, ranks)
         colour = wiring.colour(split.query + split.gallery, cfg.data)
-        with closing(wiring.train_loader(split.train, cfg, ranks)) as loader:
+        with closing(wiring.train_loader(split.train, cfg, ranks, maps)) as loader:
             progress = loop.train(
                 model,
                 optimizer,
                 split,
                 loader,
-                extract=wiring.extraction(cfg, split.train, twin, ranks),
+                extract=wiring.extraction(cfg, split.train, twin, ranks, maps),
                 evaluate=wiring.evaluation(cfg, split, colour, ranks),
                 method=wiring.method(cfg, split, ranks, auxiliary=model.auxiliary, twin=twin),
                 keeper=_keeper(cfg, split, images, model, optimizer, opened, checkpoint, colour, twin),
             )
             if cfg.report.enabled and ranks.is_first:
+                from ppreid.verbs.report import report_of_training  # loaded by nobody who makes none
+
                 with opened.stop.interruptible():
-                    _report(folder, cfg, split, model)
+                    report_of_training(folder, cfg, split, wiring.from_images(cfg, model))
     return [dict(row) for row in progress.history]
 
 
@@ -210,10 +214,3 @@ def _keeper(
         by_colour=wiring.colour_alone(cfg.eval, split, colour),
         twin=twin,
     )
-
-
-def _report(folder: Path, cfg: TrainingConfig, split: ReIDSplit, model: ReIDNet) -> None:
-    """Make the report of the run; its modules are loaded by nobody who makes none."""
-    from ppreid.verbs.report import report_of_training
-
-    report_of_training(folder, cfg, split, model)

@@ -11,8 +11,6 @@ from ppreid.processes.ranks import ALONE, Ranks
 from ppreid.wiring.data import colour as colour
 from ppreid.wiring.data import colour_alone as colour_alone
 from ppreid.wiring.data import dataset as dataset
-from ppreid.wiring.data import evaluation as evaluation
-from ppreid.wiring.data import extraction as extraction
 from ppreid.wiring.data import extractor as extractor
 from ppreid.wiring.data import feature_loader as feature_loader
 from ppreid.wiring.data import finished_engine as finished_engine
@@ -22,7 +20,11 @@ from ppreid.wiring.data import ranking as ranking
 from ppreid.wiring.data import require_cameras as require_cameras
 from ppreid.wiring.data import train_loader as train_loader
 from ppreid.wiring.network import ema_twin as ema_twin
+from ppreid.wiring.network import evaluation as evaluation
+from ppreid.wiring.network import extraction as extraction
 from ppreid.wiring.network import finite_guard as finite_guard
+from ppreid.wiring.network import from_images as from_images
+from ppreid.wiring.network import frozen_maps as frozen_maps
 from ppreid.wiring.network import optimizer as optimizer
 from ppreid.wiring.network import reid_net as reid_net
 from ppreid.wiring.network import training_net as training_net
@@ -42,7 +44,6 @@ if TYPE_CHECKING:
     from ppreid.config.run import AmpConfig, BatchConfig
     from ppreid.config.schema import Config, TrainingConfig
     from ppreid.contracts import Clusterer, Distance, ImageFeatures, Twin
-    from ppreid.models.reid_net import ReIDNet
     from ppreid.run.progress import Schedule
     from ppreid.training.loop import Method
     from ppreid.training.step import Forward
@@ -121,7 +122,7 @@ def clusterer(cfg: LabelsConfig) -> Clusterer:
     return partial(tables.resolve(row.function), min_samples=cfg.min_samples, **eps)
 
 
-def feature_extractor(cfg: Config, model: ReIDNet, *, finished: bool = False) -> ImageFeatures:
+def feature_extractor(cfg: Config, model: Layer, *, finished: bool = False) -> ImageFeatures:
     """A function of images and a description of the progress, which gives their features (N, D) with this network."""
 
     def extract(

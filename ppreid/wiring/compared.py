@@ -10,14 +10,14 @@ from ppreid.base.records import ImageRecord, ids
 
 if TYPE_CHECKING:
     import numpy as np
+    from paddle.nn import Layer
     from PIL import Image
 
     from ppreid.config.schema import Config
     from ppreid.contracts import ImageFeatures
-    from ppreid.models.reid_net import ReIDNet
 
 
-def compared_features(cfg: Config, model: ReIDNet, *, centred: bool = False, finished: bool = False) -> ImageFeatures:
+def compared_features(cfg: Config, model: Layer, *, centred: bool = False, finished: bool = False) -> ImageFeatures:
     """As `feature_extractor`, as far as the configuration says so with colour beside: what a search compares.
 
     Args:

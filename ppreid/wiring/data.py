@@ -15,16 +15,16 @@ from ppreid.processes.ranks import ALONE, Ranks
 
 if TYPE_CHECKING:
     import numpy as np
-    from paddle.nn import Layer
     from PIL import Image
 
     from ppreid.config.data import DataConfig
     from ppreid.config.run import EvaluationSettings
     from ppreid.config.schema import TrainingConfig
-    from ppreid.contracts import Extractor, Ranker, Twin
+    from ppreid.contracts import Extractor, Ranker
     from ppreid.datasets.loader import EvalLoader, TrainLoader
     from ppreid.datasets.summary import PublishedCounts
     from ppreid.evaluation.ranking import RankingResult
+    from ppreid.wiring.frozen import KeptMaps
 
 
 def dataset(cfg: DataConfig) -> DatasetContents:
@@ -101,8 +101,10 @@ def feature_loader(
     )
 
 
-def train_loader(records: Sequence[ImageRecord], cfg: TrainingConfig, ranks: Ranks = ALONE) -> TrainLoader:
-    """Augmented batches of identities x images."""
+def train_loader(
+    records: Sequence[ImageRecord], cfg: TrainingConfig, ranks: Ranks = ALONE, maps: KeptMaps | None = None
+) -> TrainLoader:
+    """Augmented batches of identities x images, or of their maps."""
     from ppreid.datasets import image_dataset, loader, transforms
 
     transform = partial(
@@ -113,13 +115,17 @@ def train_loader(records: Sequence[ImageRecord], cfg: TrainingConfig, ranks: Ran
         mean=cfg.data.mean,
         std=cfg.data.std,
     )
+    if maps:
+        dataset = image_dataset.ImageDataset(records, maps.transform, seed=cfg.seed, held=maps.rows)
+    else:
+        dataset = image_dataset.ImageDataset(records, transform, seed=cfg.seed)
     return loader.TrainLoader(
-        image_dataset.ImageDataset(records, transform, seed=cfg.seed),
+        dataset,
         identities=cfg.batch.identities,
         images=cfg.batch.images,
         num_batches=cfg.solver.iters,
         across=_tracks_to_draw_across(records) if cfg.batch.across == "tracks" else None,
-        image_shape=(3, cfg.data.height, cfg.data.width),
+        image_shape=maps.shape if maps else (3, cfg.data.height, cfg.data.width),
         num_workers=cfg.data.num_workers,
         worker_timeout=cfg.data.worker_timeout,
         rank=ranks.rank,
@@ -148,19 +154,6 @@ def extractor(settings: EvaluationSettings, *, finished: bool = False) -> Extrac
 def finished_engine(settings: EvaluationSettings) -> str:
     """What runs a network that is not trained, and gives no pseudo labels."""
     return tables.ENGINES[settings.engine].when_finished or settings.engine
-
-
-def extraction(
-    cfg: TrainingConfig, records: Sequence[ImageRecord], twin: Twin | None = None, ranks: Ranks = ALONE
-) -> Callable[[Layer], np.ndarray]:
-    """Network to features of the training images, for which its twin may stand in."""
-    extract = partial(extractor(cfg.eval), loader=feature_loader(records, cfg.data, cfg.eval, ranks=ranks), ranks=ranks)
-    network = twin.network if twin and cfg.ema.cluster else None
-    if cfg.refine.has_parts:
-        from ppreid.models.parts import AllHeads
-
-        return lambda model: extract(AllHeads(network or model))
-    return lambda model: extract(network or model)
 
 
 def colour(records: Sequence[ImageRecord], data: DataConfig) -> Callable[[], np.ndarray]:
@@ -200,21 +193,3 @@ def colour_alone(
     from ppreid.evaluation.inputs import colour_rankings
 
     return partial(colour_rankings, split, colour_of_split, rank=ranking(cfg))
-
-
-def evaluation(
-    cfg: TrainingConfig, split: ReIDSplit, colour_of_split: Callable[[], np.ndarray], ranks: Ranks = ALONE
-) -> Callable[..., RankingResult | None]:
-    """Network to metrics on query and gallery, as training sees it."""
-    from ppreid.training.extract import evaluate_model
-
-    return partial(
-        evaluate_model,
-        loader=feature_loader(split.query + split.gallery, cfg.data, cfg.eval, ranks=ranks),
-        split=split,
-        rank=ranking(cfg.eval, of_prepared=True),
-        extract=extractor(cfg.eval),
-        prepare=prepared(cfg.eval, split, colour_of_split),
-        flip=cfg.eval.flip,
-        ranks=ranks,
-    )

@@ -1,28 +1,34 @@
-"""From configuration to the network, to what moves its weights, and to what is done where a number is not finite."""
+"""From configuration to the network of a run: what moves its weights, what guards them, what reads and judges it."""
 
 from __future__ import annotations
 
 import warnings
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from ppreid import tables
 from ppreid.base.errors import PpreidWarning
 from ppreid.processes.ranks import ALONE, Ranks
+from ppreid.wiring.data import extractor, feature_loader, prepared, ranking
 from ppreid.wiring.objective import auxiliary_layers, needs_bn
 
 if TYPE_CHECKING:
+    import numpy as np
     import paddle
+    from paddle.nn import Layer
 
-    from ppreid.base.records import ImageRecord
+    from ppreid.base.records import ImageRecord, ReIDSplit
     from ppreid.config.method import EvaluationModelConfig
     from ppreid.config.run import SolverConfig
     from ppreid.config.schema import TrainingConfig
     from ppreid.contracts import Twin
+    from ppreid.evaluation.ranking import RankingResult
     from ppreid.models.reid_net import ReIDNet
+    from ppreid.run.checkpoint import Checkpoint
     from ppreid.training.finite import FiniteGuard
+    from ppreid.wiring.frozen import KeptMaps
 
 
 def reid_net(
@@ -34,6 +40,7 @@ def reid_net(
     ranks: Ranks = ALONE,
     neck_rows: bool = False,
     has_parts: bool = False,
+    frozen_stages: int = 0,
 ) -> ReIDNet:
     """The network with random weights.
 
@@ -45,6 +52,7 @@ def reid_net(
         ranks: the processes that share a batch.
         neck_rows: see `ReIDNet`.
         has_parts: halves of the image have features of their own.
+        frozen_stages: stages of the backbone that are not trained, and whose maps it takes in the place of images.
     """
     from ppreid.models.reid_net import ReIDNet, no_pooling
 
@@ -52,7 +60,9 @@ def reid_net(
     pool: Any = no_pooling
     if not row.gives_vectors:
         pool = tables.resolve(pooling.function)() if pooling.is_layer else tables.resolve(pooling.function)
-    settings = {**cfg.model_dump(include=set(row.keys)), **row.settings}
+    settings = {**cfg.model_dump(include=set(row.keys) - {"frozen_stages"}), **row.settings}
+    if frozen_stages:
+        settings["frozen_stages"] = frozen_stages
     if row.has_positions:
         settings |= {"height": image_size[0], "width": image_size[1]}
     backbone = tables.resolve(row.function)(**settings)
@@ -97,9 +107,34 @@ def training_net(cfg: TrainingConfig, ranks: Ranks = ALONE) -> ReIDNet:
         ranks=ranks,
         neck_rows=needs_bn(cfg),
         has_parts=cfg.refine.has_parts,
+        frozen_stages=cfg.model.frozen_stages,
     )
     model.auxiliary = auxiliary_layers(cfg, model.feature_dim)
     return model
+
+
+def frozen_maps(
+    cfg: TrainingConfig,
+    model: ReIDNet,
+    records: Sequence[ImageRecord],
+    checkpoint: Checkpoint | None = None,
+    ranks: Ranks = ALONE,
+) -> KeptMaps | None:
+    """What a run reads in the place of its training images, see `kept_maps`; None where all stages are trained."""
+    if not cfg.model.frozen_stages:
+        return None
+    from ppreid.wiring.frozen import kept_maps
+
+    return kept_maps(cfg, model, records, checkpoint, ranks)
+
+
+def from_images(cfg: TrainingConfig, model: Layer) -> Layer:
+    """A network of `training_net` that takes images, in evaluation, also where the maps of frozen stages are kept."""
+    if not cfg.model.frozen_stages:
+        return model
+    from ppreid.models.frozen import FromImages
+
+    return FromImages(cast("ReIDNet", model))
 
 
 def ema_twin(cfg: TrainingConfig, model: ReIDNet) -> Twin | None:
@@ -114,6 +149,7 @@ def ema_twin(cfg: TrainingConfig, model: ReIDNet) -> Twin | None:
         image_size=cfg.data.size,
         bn_chunks=model.bn_chunks,
         has_parts=cfg.refine.has_parts,
+        frozen_stages=cfg.model.frozen_stages,
     )
     return EMATwin(
         model,
@@ -144,3 +180,40 @@ def finite_guard(cfg: TrainingConfig, records: Sequence[ImageRecord]) -> FiniteG
         max_skips=cfg.solver.max_nonfinite,
         scale=LossScale(is_dynamic=cfg.amp.level != OFF and cfg.amp.dtype == "float16"),
     )
+
+
+def extraction(
+    cfg: TrainingConfig,
+    records: Sequence[ImageRecord],
+    twin: Twin | None = None,
+    ranks: Ranks = ALONE,
+    maps: KeptMaps | None = None,
+) -> Callable[[Layer], np.ndarray]:
+    """Network to features of the training images, or of their maps; its twin may stand in for it."""
+    loader = maps.loader if maps else feature_loader(records, cfg.data, cfg.eval, ranks=ranks)
+    extract = partial(extractor(cfg.eval), loader=loader, ranks=ranks)
+    network = twin.network if twin and cfg.ema.cluster else None
+    if cfg.refine.has_parts:
+        from ppreid.models.parts import AllHeads
+
+        return lambda model: extract(AllHeads(network or model))
+    return lambda model: extract(network or model)
+
+
+def evaluation(
+    cfg: TrainingConfig, split: ReIDSplit, colour_of_split: Callable[[], np.ndarray], ranks: Ranks = ALONE
+) -> Callable[..., RankingResult | None]:
+    """Network to metrics on query and gallery, as training sees it."""
+    from ppreid.training.extract import evaluate_model
+
+    evaluate = partial(
+        evaluate_model,
+        loader=feature_loader(split.query + split.gallery, cfg.data, cfg.eval, ranks=ranks),
+        split=split,
+        rank=ranking(cfg.eval, of_prepared=True),
+        extract=extractor(cfg.eval),
+        prepare=prepared(cfg.eval, split, colour_of_split),
+        flip=cfg.eval.flip,
+        ranks=ranks,
+    )
+    return lambda model, **options: evaluate(from_images(cfg, model), **options)

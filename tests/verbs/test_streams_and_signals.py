@@ -21,6 +21,7 @@ TINY = "-c tiny.yaml -o eval.engine=eager -o model.weights=net.safetensors"
 DEMO = "--train-identities 1 --test-identities 1 --cameras 2 --distractors 0 --height 16 --width 8"
 COMMANDS = {  # one that succeeds, of each verb
     "train": "train -c tiny.yaml -o output_dir=fresh -o solver.epochs=1 -o solver.iters=1 -o report.enabled=false",
+    "adapt": f"adapt {TINY} -o output_dir=fresh -o solver.epochs=1 -o solver.iters=1 -o report.enabled=false",
     "ablate": "ablate -c tiny.yaml -o solver.epochs=1 -o solver.iters=1 --rows ise --seeds 1 --out rows",
     "eval": f"eval {TINY} -o output_dir=fresh",
     "extract": f"extract {TINY} --images images --out x.npy",

@@ -48,6 +48,8 @@ READS = {
     ),
     "train camera_folder.query": Row([*TRAIN, *labelled(BAD, "images")], 3, "/"),
     "train camera_folder.gallery": Row([*TRAIN, *labelled("labels.csv", BAD)], 3, ".csv"),
+    "adapt RUN": Row(["adapt", BAD], 2, "/"),
+    "adapt model.weights": Row(["adapt", "-c", "tiny.yaml", *WEIGHTS, "-o", "output_dir=fresh"], 4, ".safetensors"),
     "ablate -c": Row(["ablate", "-c", BAD], 2, ".yaml"),
     "ablate data.root": Row(["ablate", "-c", "tiny.yaml", "--seeds", "1", "--rows", "ise", *ROOT], 3, "/"),
     "eval -c": Row(["eval", "-c", BAD], 2, ".yaml"),
@@ -129,7 +131,7 @@ EITHER |= {
     "train camera_folder.query",
     "train camera_folder.gallery",
 }
-EITHER |= {"eval RUN", "extract RUN", "export RUN", "cluster RUN", "search index RUN"}
+EITHER |= {"adapt RUN", "eval RUN", "extract RUN", "export RUN", "cluster RUN", "search index RUN"}
 """Options that take files and folders."""
 every_row = pytest.mark.parametrize("row", READS.values(), ids=READS)
 

@@ -16,6 +16,7 @@ TINY = "-c tiny.yaml -o eval.engine=eager -o model.weights=net.safetensors"
 # a command, and the suffix of what it writes; "/" for a folder, with the name of a file in it that is written first
 WRITES = {
     "train output_dir": ("train -c tiny.yaml -o output_dir=BAD", "/"),
+    "adapt output_dir": (f"adapt {TINY} -o output_dir=BAD", "/"),
     "ablate --out": ("ablate -c tiny.yaml --rows ise --seeds 1 --out BAD", "/"),
     "ablate --csv": ("ablate -c tiny.yaml --rows ise --seeds 1 --out fresh --csv BAD", ".csv"),
     "ablate --latex": ("ablate -c tiny.yaml --rows ise --seeds 1 --out fresh --latex BAD", ".tex"),
