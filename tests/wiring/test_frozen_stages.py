@@ -126,13 +126,22 @@ def test_batches_of_maps_are_those_of_the_images(config, num_workers):
     np.testing.assert_allclose(in_order, wanted, atol=1e-5)
 
 
-def test_features_of_maps_are_those_of_images(config):
-    cfg, records = config()
+HEADS = {"one": [], "stripes": ["model.parts=2"], "halves": ["refine.weight=0.5", "refine.parts=halves"]}
+
+
+@pytest.mark.parametrize("options", HEADS.values(), ids=HEADS)
+def test_features_of_maps_are_those_of_images(config, tiny_config, options):
+    cfg, records = config(*options)
     model = wiring.training_net(cfg)
+    of_images = load_config(tiny_config, options)
+    whole = wiring.training_net(of_images)
+    whole.set_state_dict(model.state_dict())
     found = wiring.extraction(cfg, records, maps=kept_maps(cfg, model, records))(model)
-    wanted = wiring.feature_extractor(cfg, wiring.from_images(cfg, model))(records)
+    wanted = wiring.extraction(of_images, records)(whole)
     np.testing.assert_allclose(found, wanted, atol=1e-5)
     assert np.ptp(found, axis=0).max() > 0.01
+    as_evaluated = wiring.feature_extractor(cfg, wiring.from_images(cfg, model))(records)
+    np.testing.assert_allclose(as_evaluated, found[:, : as_evaluated.shape[1]], atol=1e-5)
 
 
 def test_the_mirror_image_has_maps_of_its_own(config):
