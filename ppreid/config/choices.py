@@ -21,6 +21,13 @@ def _on_or_off(value: object) -> object:
     return {True: 100.0, False: 0.0}[value] if isinstance(value, bool) else value
 
 
+def _once(value: object) -> object:
+    """YAML's `on` and `off` as numbers, where `on` is 1."""
+    return float(value) if isinstance(value, bool) else value
+
+
+# the shrinkage of `neighbours.within_tracks.WithinTracks`, 0: off
+WithinTracks = Annotated[float, Field(ge=0), BeforeValidator(_once)]
 # images as which the mean of all counts in that of a camera (`neighbours.camera_centre.SHRINKAGE` where it is on)
 CameraCentre = Annotated[float, Field(ge=0), BeforeValidator(_on_or_off)]
 SHOWN = 200  # letters of a wrong value

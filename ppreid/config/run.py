@@ -4,7 +4,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from ppreid.config.choices import CameraCentre, PositiveInt, Probability, Section, one_of
+from ppreid.config.choices import CameraCentre, PositiveInt, Probability, Section, WithinTracks, one_of
 
 
 class BatchConfig(Section):
@@ -110,6 +110,9 @@ class EvaluationSettings(Section):
     camera_centre: CameraCentre = 0.0
     """Subtract the mean feature of its camera from each image before it is compared: off; on (100); or as how many
     images the mean of all counts in it. The means are those of the gallery: no labels, but many images at a time."""
+    within_tracks: WithinTracks = 0.0
+    """Let what changes within the tracks of the training images count less, in network and colour: off; on (1); or how
+    much all directions are taken to change alike. No labels, but tracks; searches do not (docs/scratch.md)."""
     colour: Probability = 0.0
     """Share of the colour of the images in their similarity, beside the network's: 0 is none (docs/scratch.md)."""
     flip: bool = False

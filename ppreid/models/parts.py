@@ -22,7 +22,8 @@ class HalfParts(nn.Layer):
         """Maps (B, C, h, w), h at least 2, to two tables (B, C); of an odd h the lower half has one more."""
         middle = maps.shape[2] // 2
         halves = maps[:, :, :middle], maps[:, :, middle:]
-        return [neck(pool(half)) for half, pool, neck in zip(halves, self.poolings, self.necks, strict=True)]
+        # by number, since paddle's export knows no zip(strict=True)
+        return [self.necks[i](self.poolings[i](half)) for i, half in enumerate(halves)]
 
 
 class AllHeads(nn.Layer):

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from ppreid import tables
 from ppreid.base.errors import DataError, PpreidWarning
-from ppreid.base.records import DatasetContents, ImageRecord, ReIDSplit, tracks
+from ppreid.base.records import DatasetContents, ImageRecord, ReIDSplit
 from ppreid.processes.ranks import ALONE, Ranks
 
 if TYPE_CHECKING:
@@ -19,12 +19,13 @@ if TYPE_CHECKING:
 
     from ppreid.config.data import DataConfig
     from ppreid.config.run import EvaluationSettings
-    from ppreid.config.schema import TrainingConfig
+    from ppreid.config.schema import Config, TrainingConfig
     from ppreid.contracts import Extractor, Ranker
     from ppreid.datasets.loader import EvalLoader, TrainLoader
     from ppreid.datasets.summary import PublishedCounts
     from ppreid.evaluation.ranking import RankingResult
     from ppreid.wiring.frozen import KeptMaps
+    from ppreid.wiring.within_tracks import Maps
 
 
 def dataset(cfg: DataConfig) -> DatasetContents:
@@ -107,6 +108,11 @@ def train_loader(
     """Augmented batches of identities x images, or of their maps."""
     from ppreid.datasets import image_dataset, loader, transforms
 
+    across = None
+    if cfg.batch.across == "tracks":
+        from ppreid.wiring.graph import tracks_to_draw_across
+
+        across = tracks_to_draw_across(records)
     transform = partial(
         transforms.train_transform,
         height=cfg.data.height,
@@ -124,23 +130,13 @@ def train_loader(
         identities=cfg.batch.identities,
         images=cfg.batch.images,
         num_batches=cfg.solver.iters,
-        across=_tracks_to_draw_across(records) if cfg.batch.across == "tracks" else None,
+        across=across,
         image_shape=maps.shape if maps else (3, cfg.data.height, cfg.data.width),
         num_workers=cfg.data.num_workers,
         worker_timeout=cfg.data.worker_timeout,
         rank=ranks.rank,
         num_ranks=ranks.count,
     )
-
-
-def _tracks_to_draw_across(records: Sequence[ImageRecord]) -> np.ndarray:
-    """Track (N,) of every image, a number of its own where it has none."""
-    from ppreid.clustering.tracks import track_nodes
-    from ppreid.wiring.graph import require_tracks
-
-    numbers = tracks(records)[0]
-    require_tracks(numbers, "batch.across: tracks")
-    return track_nodes(numbers)
 
 
 def extractor(settings: EvaluationSettings, *, finished: bool = False) -> Extractor:
@@ -164,17 +160,16 @@ def colour(records: Sequence[ImageRecord], data: DataConfig) -> Callable[[], np.
 
 
 def prepared(
-    cfg: EvaluationSettings, split: ReIDSplit, colour_of_split: Callable[[], np.ndarray]
+    cfg: EvaluationSettings, split: ReIDSplit, colour_of_split: Callable[[], np.ndarray], maps: Maps | None = None
 ) -> Callable[[np.ndarray], np.ndarray]:
-    """From features of query and gallery (Q + G, D) to those that are compared."""
+    """From features of query and gallery (Q + G, D) to those that are compared, behind maps of network and colour."""
     from ppreid.evaluation.inputs import Preparation, prepared_features
 
-    return partial(
-        prepared_features,
-        split=split,
-        how=Preparation(camera_centre=cfg.camera_centre, colour_weight=cfg.colour),
-        colour=colour_of_split,
-    )
+    how = Preparation(camera_centre=cfg.camera_centre, colour_weight=cfg.colour)
+    prepare = partial(prepared_features, split=split, how=how)
+    if maps is None:
+        return partial(prepare, colour=colour_of_split)
+    return lambda features: prepare(maps.network(features), colour=lambda: maps.colour(colour_of_split()))
 
 
 def ranking(cfg: EvaluationSettings, *, of_prepared: bool = False) -> Ranker[RankingResult]:
@@ -193,3 +188,14 @@ def colour_alone(
     from ppreid.evaluation.inputs import colour_rankings
 
     return partial(colour_rankings, split, colour_of_split, rank=ranking(cfg))
+
+
+def within_tracks(
+    cfg: Config, split: ReIDSplit, extract: Extractor, ranks: Ranks = ALONE
+) -> Callable[[Layer], Maps | None]:
+    """From a network to the maps that eval.within_tracks learns from training images; None where it is off."""
+    if not cfg.eval.within_tracks or not split.query:
+        return lambda network: None
+    from ppreid.wiring.within_tracks import maps_within_tracks
+
+    return maps_within_tracks(cfg, split, extract=extract, ranks=ranks)

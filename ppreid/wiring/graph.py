@@ -85,6 +85,15 @@ def require_tracks(numbers: np.ndarray, key: str) -> None:
         )
 
 
+def tracks_to_draw_across(records: Sequence[ImageRecord]) -> np.ndarray:
+    """Track (N,) of every image, a number of its own where it has none."""
+    from ppreid.clustering.tracks import track_nodes
+
+    numbers = tracks(records)[0]
+    require_tracks(numbers, "batch.across: tracks")
+    return track_nodes(numbers)
+
+
 def graph_of_tracks(cfg: LabelsConfig, records: Sequence[ImageRecord], *, shared_clock: bool = False) -> TrackGraph:
     """What clustering does with the tracks of these images; `shared_clock` as in `seen_at_once`.
 

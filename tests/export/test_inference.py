@@ -8,6 +8,7 @@ from ppreid import tables, wiring
 from ppreid.base.errors import ConfigError, PpreidWarning
 from ppreid.config.schema import EvaluationModelConfig
 from ppreid.export import inference
+from ppreid.models.parts import AllHeads
 from ppreid.training.extract import extract_features
 
 
@@ -72,6 +73,14 @@ def test_other_kinds_of_networks_can_be_exported(backbone):
     model = wiring.reid_net(EvaluationModelConfig(backbone=backbone, base_width=8), image_size=size)
     expected = extract_features(model, loader, engine="eager")
     np.testing.assert_allclose(extract_features(model, loader, engine="inference"), expected, atol=1e-5)
+
+
+def test_what_training_clusters_by_halves_is_exported_as_well():
+    wrapped = AllHeads(wiring.reid_net(EvaluationModelConfig(backbone="resnet18", base_width=8), has_parts=True))
+    expected = extract_features(wrapped, NoiseLoader(3), engine="eager")
+    found = extract_features(wrapped, NoiseLoader(3), engine="inference")
+    np.testing.assert_allclose(found, expected, atol=1e-5)
+    assert found.shape[1] == 3 * wrapped.model.feature_dim
 
 
 def test_the_copy_is_made_anew_and_only_the_weights_change_its_features():
