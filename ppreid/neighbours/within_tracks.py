@@ -19,7 +19,7 @@ class WithinTracks:
     def __init__(self, features: np.ndarray, tracks: np.ndarray, *, shrinkage: float = 1.0) -> None:
         """Learn it.
 
-        With S the mean over the tracks of the covariance of their features, each about the mean of its track, the map
+        With S the sum over the tracks of the covariance of their features, each about the mean of its track, the map
         is the inverse of L, where L L' = S + shrinkage * trace(S) / D.
 
         Args:
@@ -31,15 +31,14 @@ class WithinTracks:
             DataError: no track has two images that differ.
         """
         features, tracks = np.asarray(features, dtype=np.float64), np.asarray(tracks)
-        _, number, counts = np.unique(tracks, return_inverse=True, return_counts=True)
-        rows = np.flatnonzero((tracks >= 0) & (counts[number] > 1))
-        order = rows[np.argsort(number[rows], kind="stable")]
-        starts = np.flatnonzero(np.diff(number[order], prepend=-1))
+        known = np.flatnonzero(tracks >= 0)
+        order = known[np.argsort(tracks[known], kind="stable")]
+        starts = np.flatnonzero(np.diff(tracks[order], prepend=-1))
         sizes = np.diff(starts, append=len(order))
         if len(order):
             means = np.add.reduceat(features[order], starts) / sizes[:, None]  # (T, D)
             away = (features[order] - np.repeat(means, sizes, axis=0)) / np.sqrt(np.repeat(sizes, sizes))[:, None]
-            covariance = away.T @ away / len(sizes)  # (D, D)
+            covariance = away.T @ away  # (D, D)
         if not len(order) or (spread := np.trace(covariance) / len(covariance)) <= 0:
             raise DataError(
                 "no track has two images that differ, so that nothing is known of what changes within tracks; give a "

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from ppreid import wiring
 from ppreid.base.records import ImageRecord, ids
+from ppreid.run.log import logger
 
 if TYPE_CHECKING:
     import numpy as np
@@ -27,6 +28,8 @@ def compared_features(cfg: Config, model: Layer, *, centred: bool = False, finis
         finished: see `feature_extractor`.
     """
     extract, settings = wiring.feature_extractor(cfg, model, finished=finished), cfg.eval
+    if settings.within_tracks:
+        logger.info("eval.within_tracks is of evaluations with labels: these images are compared without it")
 
     def compared(
         records: Sequence[ImageRecord],

@@ -14,14 +14,11 @@ def unit_rows(count, dim, seed=0):
 
 def oracle(features, tracks, others, shrinkage):
     """Sums over tracks and their images, one after another, and the cosines that an inverse gives."""
-    total, count, dim = np.zeros((features.shape[1],) * 2), 0, features.shape[1]
+    total, dim = np.zeros((features.shape[1],) * 2), features.shape[1]
     for track in sorted(set(tracks.tolist()) - {-1}):
         own = [features[i].astype(np.float64) for i in range(len(tracks)) if tracks[i] == track]
-        if len(own) < 2:
-            continue
-        mean, count = sum(own) / len(own), count + 1
+        mean = sum(own) / len(own)
         total += sum(np.outer(row - mean, row - mean) for row in own) / len(own)
-    total /= count
     inverse = np.linalg.inv(total + shrinkage * np.trace(total) / dim * np.eye(dim))
     products = others @ inverse @ others.T
     return products / np.sqrt(np.outer(np.diag(products), np.diag(products)))

@@ -392,6 +392,17 @@ CHANGES: tuple[tuple[str, str, tuple[tuple[str, str], ...]], ...] = (
         ),
     ),
     (
+        "neighbours/within_tracks.py",
+        "neighbours/test_within_tracks.py",
+        (
+            ("tracks >= 0)", "tracks >= -1)"),
+            ("prepend=-1", "prepend=0"),
+            ("/ np.sqrt(np.repeat(sizes, sizes))[:, None]", ""),
+            ("shrinkage * spread", "shrinkage"),
+            ("lower=True).T", "lower=True, trans=1).T"),
+        ),
+    ),
+    (
         "ise/camera_proxies.py",
         "ise/test_ise_camera_proxies.py",
         (

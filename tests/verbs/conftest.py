@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from ppreid import wiring
+from ppreid import tables, wiring
 from ppreid.cli import main
 from ppreid.config.load import load_config
 from ppreid.verbs.search import build_index
@@ -102,3 +102,20 @@ def like_anybody():
             libc.capset(ctypes.byref(header), found)
 
     return without_rights
+
+
+@pytest.fixture
+def hard_demo(monkeypatch):
+    """The tiny data set with some identities of the gallery exchanged, so that no ranking is perfect."""
+    real = tables.DATASETS["demo"]
+
+    def read(root):
+        split = tables.resolve(real.read)(root)
+        order = np.random.default_rng(5).permutation(len(split.gallery))
+        mixed = [
+            record._replace(pid=split.gallery[i].pid) if i % 3 == 0 else record
+            for record, i in zip(split.gallery, order, strict=True)
+        ]
+        return split._replace(gallery=tuple(mixed))
+
+    monkeypatch.setitem(tables.DATASETS, "demo", real._replace(read=read))

@@ -22,22 +22,7 @@ from ppreid.verbs.network import trained_network
 from ppreid.verbs.train import train
 from ppreid.weights.files import save_weights
 
-
-@pytest.fixture(autouse=True)
-def hard_demo(monkeypatch):
-    """The tiny data set with some identities of the gallery exchanged, so that no ranking is perfect."""
-    real = tables.DATASETS["demo"]
-
-    def read(root):
-        split = tables.resolve(real.read)(root)
-        order = np.random.default_rng(5).permutation(len(split.gallery))
-        mixed = [
-            record._replace(pid=split.gallery[i].pid) if i % 3 == 0 else record
-            for record, i in zip(split.gallery, order, strict=True)
-        ]
-        return split._replace(gallery=tuple(mixed))
-
-    monkeypatch.setitem(tables.DATASETS, "demo", real._replace(read=read))
+pytestmark = pytest.mark.usefixtures("hard_demo")
 
 
 @pytest.fixture

@@ -1,0 +1,61 @@
+"""eval.within_tracks: learned from the tracks of the training images, for network and colour, in every evaluation."""
+
+import numpy as np
+import pytest
+
+from ppreid import wiring
+from ppreid.base.errors import DataError
+from ppreid.base.records import ids, tracks
+from ppreid.config.load import load_config
+from ppreid.datasets.colour import colour_features
+from ppreid.evaluation.inputs import beside_colour, centred
+from ppreid.evaluation.ranking import evaluate_features
+from ppreid.models.flip import FlipAveraged
+from ppreid.neighbours.within_tracks import WithinTracks
+from ppreid.run.folder import LAST
+from ppreid.training.extract import extract_features
+from ppreid.verbs.evaluate import evaluate
+from ppreid.verbs.network import trained_network
+from ppreid.verbs.train import train
+
+TRACKS = [r"data.track_pattern=(?P<track>\d+_c\d+s\d+)_(?P<frame>\d+)", "data.clock=track"]
+KEYS = ["eval.within_tracks=2", "eval.colour=0.4", "eval.camera_centre=5", "eval.flip=true"]
+pytestmark = [pytest.mark.filterwarnings("ignore:.*cameras have fewer"), pytest.mark.usefixtures("hard_demo")]
+
+
+@pytest.fixture
+def run(tiny_config, tmp_path):
+    """A configuration that is trained for a step, with the options of this page."""
+    short = ["solver.epochs=1", "solver.iters=1", f"output_dir={tmp_path / 'run'}", "data.num_workers=0"]
+    return load_config(tiny_config, [*short, *TRACKS, *KEYS])
+
+
+def test_training_and_evaluation_map_network_and_colour_each_by_itself(run, tmp_path):
+    rows = train(run)
+    assert rows[-1]["mAP"] < 99
+    cfg = run.model_copy(update={"model": run.model.model_copy(update={"weights": str(tmp_path / "run" / LAST)})})
+    assert 100 * evaluate(cfg).mean_ap == pytest.approx(rows[-1]["mAP"], abs=1e-6)
+
+    split = wiring.dataset(cfg.data).split
+    tested, numbers = split.query + split.gallery, tracks(split.train)[0]
+    assert len(set(numbers.tolist())) > 1
+    network = FlipAveraged(trained_network(cfg.model, cfg.data).model)
+
+    def mapped(of):
+        return centred(WithinTracks(of(split.train), numbers, shrinkage=2.0).of(of(tested)), split, 5.0)
+
+    parts = [
+        mapped(lambda records: extract_features(network, wiring.feature_loader(records, cfg.data, cfg.eval))),
+        mapped(lambda records: colour_features(list(records))),
+    ]
+    halves = np.split(beside_colour(*parts, weight=0.4), [len(split.query)])
+    (query_pids, query_camids), (gallery_pids, gallery_camids) = ids(split.query), ids(split.gallery)
+    result = evaluate_features(*halves, query_pids, gallery_pids, query_camids, gallery_camids)
+    assert 100 * result.mean_ap == pytest.approx(rows[-1]["mAP"], abs=1e-6)
+
+
+def test_it_needs_tracks_and_says_so_before_training(tiny_config, tmp_path):
+    cfg = load_config(tiny_config, ["eval.within_tracks=on", f"output_dir={tmp_path / 'run'}"])
+    assert cfg.eval.within_tracks == 1.0
+    with pytest.raises(DataError, match=r"eval\.within_tracks needs images whose track is known, and there is none"):
+        train(cfg)
