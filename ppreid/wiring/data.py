@@ -15,6 +15,7 @@ from ppreid.processes.ranks import ALONE, Ranks
 
 if TYPE_CHECKING:
     import numpy as np
+    from paddle.nn import Layer
     from PIL import Image
 
     from ppreid.config.data import DataConfig
