@@ -102,7 +102,7 @@ def _evaluate(cfg: Config, ranks: Ranks, *, overwrite: bool) -> RankingResult | 
     loader = wiring.feature_loader(split.query + split.gallery, cfg.data, cfg.eval, ranks=ranks)
     extract = wiring.extractor(cfg.eval, finished=True)
     colour = wiring.colour(split.query + split.gallery, cfg.data)
-    maps = wiring.within_tracks(cfg, split, extract, ranks)(model)
+    maps = wiring.track_maps(cfg, split, extract, ranks)(model)
     results = evaluate_model(
         model,
         loader,

@@ -18,8 +18,8 @@ from ppreid.wiring.data import prepared as prepared
 from ppreid.wiring.data import published_counts as published_counts
 from ppreid.wiring.data import ranking as ranking
 from ppreid.wiring.data import require_cameras as require_cameras
+from ppreid.wiring.data import track_maps as track_maps
 from ppreid.wiring.data import train_loader as train_loader
-from ppreid.wiring.data import within_tracks as within_tracks
 from ppreid.wiring.network import ema_twin as ema_twin
 from ppreid.wiring.network import evaluation as evaluation
 from ppreid.wiring.network import extraction as extraction

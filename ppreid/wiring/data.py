@@ -191,7 +191,7 @@ def colour_alone(
     return partial(colour_rankings, split, colour_of_split, rank=ranking(cfg))
 
 
-def within_tracks(
+def track_maps(
     cfg: Config, split: ReIDSplit, extract: Extractor, ranks: Ranks = ALONE
 ) -> Callable[[Layer], Maps | None]:
     """From a network to the maps that eval.within_tracks learns from training images; None where it is off."""

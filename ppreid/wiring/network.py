@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, cast
 from ppreid import tables
 from ppreid.base.errors import PpreidWarning
 from ppreid.processes.ranks import ALONE, Ranks
-from ppreid.wiring.data import extractor, feature_loader, prepared, ranking, within_tracks
+from ppreid.wiring.data import extractor, feature_loader, prepared, ranking, track_maps
 from ppreid.wiring.objective import auxiliary_layers, needs_bn
 
 if TYPE_CHECKING:
@@ -209,7 +209,7 @@ def evaluation(
     loader, extract = feature_loader(split.query + split.gallery, cfg.data, cfg.eval, ranks=ranks), extractor(cfg.eval)
     evaluate = partial(evaluate_model, loader=loader, split=split, extract=extract, flip=cfg.eval.flip, ranks=ranks)
     evaluate = partial(evaluate, rank=ranking(cfg.eval, of_prepared=True))
-    learn = within_tracks(cfg, split, extract, ranks)
+    learn = track_maps(cfg, split, extract, ranks)
 
     def evaluated(model: Layer, **options: str) -> RankingResult | None:
         network = from_images(cfg, model)
