@@ -103,12 +103,13 @@ def jaccard_from_neighbours(
     return jaccard_rows(average_rows(encoding, indices[:, :k2]), max_distance)
 
 
-def jaccard_rows(encoding: SparseRows, max_distance: float) -> sparse.csr_matrix:
+def jaccard_rows(encoding: SparseRows, max_distance: float, *, rows: range | None = None) -> sparse.csr_matrix:
     """Jaccard distance 1 - S / (2 - S), S the sum of the smaller weights, between all rows that share a column.
 
     Args:
         encoding: V, each row summing to 1, columns ascending.
         max_distance: pairs farther than this, in (0, 1], are left out.
+        rows: the others are left empty; None wants all.
 
     Returns:
         (N, N) float32, exactly symmetric, columns ascending, the diagonal stored as 0.
@@ -119,9 +120,11 @@ def jaccard_rows(encoding: SparseRows, max_distance: float) -> sparse.csr_matrix
     if not 0 < max_distance <= 1:
         raise DataError(f"max_distance is {max_distance!r}; Jaccard distances lie in [0, 1], expected (0, 1]")
     n = len(encoding.indptr) - 1
-    by_column = _transpose(*encoding)
-    rows = fill_rows(_near_rows, n, *encoding, *by_column, part_bounds(n), np.float32(max_distance), with_values=True)
-    return sparse.csr_matrix((rows.values, rows.indices, rows.indptr), shape=(n, n))
+    by_column, parts = _transpose(*encoding), part_bounds(n)
+    if rows is not None:
+        parts = part_bounds(len(rows)) + rows.start
+    near = fill_rows(_near_rows, n, *encoding, *by_column, parts, np.float32(max_distance), with_values=True)
+    return sparse.csr_matrix((near.values, near.indices, near.indptr), shape=(n, n))
 
 
 @partial(compiled, parallel=False)

@@ -6,6 +6,7 @@ from typing import NamedTuple
 import numpy as np
 from sklearn.metrics import adjusted_rand_score, normalized_mutual_info_score
 
+from ppreid.base.numbers import fixed
 from ppreid.neighbours.checks import check_row_ids
 
 
@@ -56,6 +57,14 @@ class LabelHealth(NamedTuple):
     label_stability: float
     camera_mixing: float
     cross_camera_clusters: float
+
+
+def quality_line(quality: PseudoLabelQuality) -> str:
+    """Agreement with the known identities, as a line of the log."""
+    return (
+        f"against the known identities: ARI {fixed(quality.ari, 3)}, NMI {fixed(quality.nmi, 3)}, mixed clusters "
+        f"{100 * quality.mixed_clusters:.1f} %, split identities {100 * quality.split_identities:.1f} %"
+    )
 
 
 def clustering_statistics(labels: np.ndarray) -> ClusteringStatistics:

@@ -133,7 +133,7 @@ def eval_loader(
     *,
     batch_size: int,
     image_shape: tuple[int, int, int],
-    first_row: int = 0,
+    rows: range | None = None,
     num_workers: int = 4,
     worker_timeout: float = 300.0,
     rank: int = 0,
@@ -145,7 +145,8 @@ def eval_loader(
         dataset: images with an evaluation transform.
         batch_size: images per batch.
         image_shape: of an image as the data set gives it, (3, H, W).
-        first_row: images before this one are left out, to resume; `num_images` and the indices still count them.
+        rows: all others are left out, to resume or in a shard; `num_images` and the indices still count them. None
+            leaves out none.
         num_workers: worker processes; 0 reads in the calling process.
         worker_timeout: seconds without a sign of life after which a worker counts as hanging.
         rank: number of this process among those of the run, from 0.
@@ -156,7 +157,8 @@ def eval_loader(
         An iterable of (images (B, 3, H, W), indices (B,)) with a length; it can be iterated again.
     """
     reader = BatchReader(dataset, image_shape=image_shape, num_workers=num_workers, worker_timeout=worker_timeout)
-    starts = range(first_row, len(dataset), batch_size)
-    batches = [range(start, min(start + batch_size, len(dataset))) for start in starts]
+    rows = range(len(dataset)) if rows is None else rows
+    starts = range(rows.start, rows.stop, batch_size)
+    batches = [range(start, min(start + batch_size, rows.stop)) for start in starts]
     share = slice(rank * len(batches) // num_ranks, (rank + 1) * len(batches) // num_ranks)
     return EvalLoader(dataset, reader, batches[share])

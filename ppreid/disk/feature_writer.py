@@ -7,13 +7,12 @@ made from.
 
 import errno
 import hashlib
-import json
 import os
 import shutil
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import BinaryIO, NamedTuple
+from typing import BinaryIO
 
 import numpy as np
 
@@ -21,21 +20,13 @@ from ppreid.base.environment import flags, lock, ready_to_rename
 from ppreid.base.errors import ConfigError, DataError, PpreidError, WriteError
 from ppreid.base.records import ImageRecord
 from ppreid.disk.checks import make_folder_for
+from ppreid.disk.feature_notes import FeatureNotes, read_notes, write_notes
 from ppreid.disk.features import npy_header, write_records
-from ppreid.disk.files import explained, file_sha256, publish, write_text
+from ppreid.disk.files import explained, file_sha256, publish
 from ppreid.disk.places import followed, is_stream, not_through_links
-from ppreid.disk.text import MAX_DIGITS, read_json
 
 Blocks = Iterator[tuple[np.ndarray, np.ndarray]]  # features (B, D), rows (B,)
 _HELD = (errno.EACCES, errno.EAGAIN)
-
-
-class _Progress(NamedTuple):
-    """What OUT.npy.progress says: rows on the disk, the SHA-256 of header and rows, and where they came from."""
-
-    rows: int
-    sha256: str
-    origin: dict[str, str]
 
 
 def write_features(
@@ -47,6 +38,7 @@ def write_features(
     blocks_from: Callable[[int], Blocks],
     check: Callable[[np.ndarray], None] = lambda _features: None,
     overwrite: bool = False,
+    keep_notes: bool = False,
 ) -> int:
     """Write features and the CSV of their images, or finish what an earlier call began.
 
@@ -59,6 +51,7 @@ def write_features(
         check: called with all features (N, dim), memory-mapped, before the file gets its name; if it raises an error,
             the features are removed.
         overwrite: replace a finished file, a CSV of that name that no call has written, or a part of something else.
+        keep_notes: OUT.npy.progress stays beside the finished file; the same call then finds nothing to do.
 
     Returns:
         Rows that an earlier call had written.
@@ -70,12 +63,10 @@ def write_features(
     """
     if path.suffix != ".npy" or is_stream(path):
         raise ConfigError(f"{path} is no name for an .npy file, which is written in parts; choose another name")
-    with explained(path):
-        path = followed(path)
-    partial, progress = path.with_name(path.name + ".partial"), path.with_name(path.name + ".progress")
+    path, partial, progress = _names(path)
     make_folder_for(progress)  # the longest name
     if _only_progress_is_left(path, partial, progress, origin):
-        progress.unlink()
+        _drop(progress, unless=keep_notes)
         return len(records)
     before = _earlier_call(partial, progress, origin, num_rows=len(records), overwrite=overwrite)
     _refuse_replacing(path, overwrite=overwrite, wrote_csv=before is not None and before.rows == len(records))
@@ -100,14 +91,26 @@ def write_features(
                 file.write(content)
                 file.flush()
                 os.fsync(file.fileno())
-                write_text(progress, json.dumps({"rows": done, "sha256": digest.hexdigest(), **origin}) + "\n")
+                write_notes(progress, done, digest, origin)
         with _going_on(path):
             ready_to_rename(file)
             _check_whole(partial, progress, check)
             write_records(path.with_suffix(".csv"), records)
             publish(partial, path, sha256=digest.hexdigest())
-            progress.unlink(missing_ok=True)
+            _drop(progress, unless=keep_notes)
     return start
+
+
+def _names(path: Path) -> tuple[Path, Path, Path]:
+    """The file that a path leads to, and what is there until it is finished: its rows, and the notes of them."""
+    with explained(path):
+        path = followed(path)
+    return path, path.with_name(path.name + ".partial"), path.with_name(path.name + ".progress")
+
+
+def _drop(progress: Path, *, unless: bool) -> None:
+    if not unless:
+        progress.unlink(missing_ok=True)
 
 
 def _check_whole(partial: Path, progress: Path, check: Callable[[np.ndarray], None]) -> None:
@@ -120,21 +123,12 @@ def _check_whole(partial: Path, progress: Path, check: Callable[[np.ndarray], No
         raise
 
 
-def _read_progress(progress: Path) -> _Progress:
-    """What an earlier call said of its rows; a DataError if it is damaged."""
-    origin = read_json(progress)
-    found = _Progress(origin.pop("rows", None), origin.pop("sha256", None), origin)
-    if type(found.rows) is not int or not 0 <= found.rows < 10**MAX_DIGITS or not isinstance(found.sha256, str):
-        raise DataError(f"{progress} is damaged: rows is {found.rows!r:.40}, sha256 is {found.sha256!r:.40}")
-    return found
-
-
 def _only_progress_is_left(path: Path, partial: Path, progress: Path, origin: Mapping[str, str]) -> bool:
     """Whether an earlier call was killed between its last rename and the removal of its notes."""
     if partial.exists() or not (path.is_file() and progress.is_file()):
         return False
     try:
-        found = _read_progress(progress)
+        found = read_notes(progress)
     except DataError:
         return False
     return found.origin == origin and found.sha256 == file_sha256(path)
@@ -142,12 +136,12 @@ def _only_progress_is_left(path: Path, partial: Path, progress: Path, origin: Ma
 
 def _earlier_call(
     partial: Path, progress: Path, origin: Mapping[str, str], *, num_rows: int, overwrite: bool
-) -> _Progress | None:
+) -> FeatureNotes | None:
     """How far an earlier call came; None if there was none, if it had not written a block, or if it is overwritten."""
     if not (partial.exists() and progress.exists()):
         return None
     try:
-        found = _read_progress(progress)
+        found = read_notes(progress)
         differing = [name for name in {**found.origin, **origin} if found.origin.get(name) != origin.get(name)]
         if not differing and found.rows <= num_rows:
             return found
@@ -189,7 +183,7 @@ def _opened_alone(partial: Path) -> Iterator[BinaryIO]:
 
 
 def _check_rows(
-    file: BinaryIO, partial: Path, before: _Progress, digest: "hashlib._Hash", header_bytes: int, row_bytes: int
+    file: BinaryIO, partial: Path, before: FeatureNotes, digest: "hashlib._Hash", header_bytes: int, row_bytes: int
 ) -> None:
     """Go on with the digest over the rows of an earlier call; a DataError if they are not what it wrote."""
     file.seek(header_bytes)

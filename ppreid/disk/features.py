@@ -67,6 +67,37 @@ def read_features(path: Path) -> Features:
     Raises:
         DataError: the file is missing, of another kind or inconsistent.
     """
+    arrays = _arrays(path, with_records=True)
+    n = len(arrays["features"])
+    for name in ("paths", "pids", "camids"):
+        if name in arrays and arrays[name].shape != (n,):
+            count = arrays[name].size
+            raise DataError(f"{path} has {n} features but {count} {name}; they must be one for each image")
+    unknown = np.full(n, -1, np.int64)
+    return Features(
+        arrays["features"],
+        [str(name) for name in arrays.get("paths", range(n))],
+        arrays.get("pids", unknown).astype(np.int64),
+        arrays.get("camids", unknown).astype(np.int64),
+        arrays.get("tracks"),
+        arrays.get("times"),
+    )
+
+
+def read_feature_rows(path: Path) -> np.ndarray:
+    """Read features (N, D) alone: what is known about their images takes more time and memory than they do.
+
+    Args:
+        path: as for `read_features`.
+
+    Raises:
+        DataError: the file is missing or of another kind.
+    """
+    return _arrays(path, with_records=False)["features"]
+
+
+def _arrays(path: Path, *, with_records: bool) -> dict[str, np.ndarray]:
+    """The features of a file, and the columns of the CSV beside it if they are wanted."""
     if not is_there(path, DataError):
         raise DataError(f"{path} does not exist; give a file of features, .npy or .npz")
     if path.suffix not in (".npy", ".npz"):
@@ -78,11 +109,10 @@ def read_features(path: Path) -> Features:
             if path.suffix == ".npz":
                 arrays = _read_npz(path)
             else:
-                features = _read_npy(path)
-                arrays = {
-                    "features": features,
-                    **_columns(path.with_suffix(".csv"), most=features.shape[0] if features.ndim else 0),
-                }
+                arrays = {"features": _read_npy(path)}
+                if with_records:
+                    most = arrays["features"].shape[0] if arrays["features"].ndim else 0
+                    arrays |= _columns(path.with_suffix(".csv"), most=most)
     except _DAMAGED as error:
         # numpy's own message recommends to unpickle the file, which could run anything
         reason = "it is no such file, or holds Python objects" if "pickle" in str(error) else error
@@ -99,20 +129,7 @@ def read_features(path: Path) -> Features:
             raise DataError(f"{path} holds {name} of type {arrays[name].dtype}; features are floats, ids are integers")
         if kinds == "iu" and name in arrays and arrays[name].max(initial=0) >= 10**MAX_DIGITS:
             raise DataError(f"{path} holds {name} of more than {MAX_DIGITS} digits; number them anew")
-    n = len(arrays["features"])
-    for name in ("paths", "pids", "camids"):
-        if name in arrays and arrays[name].shape != (n,):
-            count = arrays[name].size
-            raise DataError(f"{path} has {n} features but {count} {name}; they must be one for each image")
-    unknown = np.full(n, -1, np.int64)
-    return Features(
-        arrays["features"],
-        [str(name) for name in arrays.get("paths", range(n))],
-        arrays.get("pids", unknown).astype(np.int64),
-        arrays.get("camids", unknown).astype(np.int64),
-        arrays.get("tracks"),
-        arrays.get("times"),
-    )
+    return arrays
 
 
 def write_records(path: Path, records: Sequence[ImageRecord]) -> None:

@@ -35,7 +35,7 @@ def rank_certified(features: np.ndarray, rankings: Sequence[Ranking], *, matmul:
 
     Args:
         features: (N, D) unit rows, float32 or float16, C-contiguous, possibly memory-mapped.
-        rankings: empty rankings over the N images; filled in place.
+        rankings: empty rankings over the N images, of the same rows; filled in place.
         matmul: as in `exact_tiles`.
 
     Returns:
@@ -52,10 +52,15 @@ def rank_certified(features: np.ndarray, rankings: Sequence[Ranking], *, matmul:
     rng = np.random.default_rng(0)  # time depends on what is drawn, the result does not
     sample = np.sort(rng.choice(len(features), SAMPLE, replace=False))
     directions = _directions(features, max(NUM_DIRECTIONS), rng)  # (D, max)
+    rows = wanted[0].rows
     candidates = [
-        Ranking(ranking.groups, ranking.indices.shape[1] + SPARE, same_group=ranking.same_group, in_order=False)
+        Ranking(
+            ranking.groups, ranking.indices.shape[1] + SPARE, same_group=ranking.same_group, in_order=False, rows=rows
+        )
         for ranking in wanted
     ]
+    for ranking in (*wanted, *candidates):
+        ranking.forget(sample)  # which need not be among the rows
     for count in NUM_DIRECTIONS:
         short = _short_vectors(features, directions[:, :count])  # (N, count + 1)
         for columns in blocks(len(short)):
@@ -71,14 +76,14 @@ def rank_certified(features: np.ndarray, rankings: Sequence[Ranking], *, matmul:
             break
     else:
         return False
-    tiles = exact_tiles(short, matmul=matmul)
-    for tile in progress(tiles, total=num_tiles(len(short)), description="neighbours", unit="tile"):
+    tiles, total = exact_tiles(short, matmul=matmul, rows=rows), num_tiles(len(short), rows)
+    for tile in progress(tiles, total=total, description="neighbours", unit="tile"):
         for candidate in candidates:
             candidate.merge(tile)
-    everyone = np.arange(len(features))
+    everyone = np.arange(rows.start, rows.stop)
     for ranking, candidate in zip(wanted, candidates, strict=True):
         certain = _score(features, everyone, ranking, candidate, margin=_margin(count))
-        _search_in_full(features, ranking, np.flatnonzero(~certain))
+        _search_in_full(features, ranking, everyone[~certain])
     return True
 
 

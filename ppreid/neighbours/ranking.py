@@ -40,9 +40,12 @@ class Ranking:
         groups: (N,) group of every image.
         same_group: whether candidates are of the image's own group or of all others.
         in_order: whether rankings are sorted, equal ones by number; otherwise any of those equal at the end is kept.
+        rows: the images whose rankings are wanted; what the others have means nothing.
     """
 
-    def __init__(self, groups: np.ndarray, k: int, *, same_group: bool, in_order: bool = True) -> None:
+    def __init__(
+        self, groups: np.ndarray, k: int, *, same_group: bool, in_order: bool = True, rows: range | None = None
+    ) -> None:
         """Start without candidates.
 
         Args:
@@ -50,9 +53,12 @@ class Ranking:
             k: number of candidates to keep.
             same_group: True keeps candidates of the image's own group, False those of all other groups.
             in_order: False is faster for many places.
+            rows: the images whose rankings are wanted; None wants all.
         """
-        self.similarities = np.full((len(groups), k), -np.inf, np.float32)
-        self.indices = np.full((len(groups), k), -1, np.int32)
+        self.rows = range(len(groups)) if rows is None else rows
+        # of rows that nobody wants no memory is touched
+        self.similarities, self.indices = np.empty((len(groups), k), np.float32), np.empty((len(groups), k), np.int32)
+        self.forget(slice(self.rows.start, self.rows.stop))
         self.groups = groups
         self.same_group = same_group
         self.in_order = in_order
@@ -80,17 +86,17 @@ class Ranking:
             groups = self.groups, self.same_group
             try_neighbours_of_neighbours(readable(features), found, parts, *groups, self.similarities, self.indices)
 
-    def forget(self, rows: np.ndarray) -> None:
+    def forget(self, rows: np.ndarray | slice) -> None:
         """Leave some images, by number, without candidates again."""
         self.similarities[rows], self.indices[rows] = -np.inf, -1
 
     def with_self_first(self) -> tuple[np.ndarray, np.ndarray]:
-        """Similarities and indices (N, 1 + k) with the image itself, similarity 1, in column 0."""
+        """Similarities and indices (rows, 1 + k) with the image itself, similarity 1, in column 0."""
         # put there rather than found: a duplicate has the same similarity, and rounding could rank it before the image
-        n = len(self.indices)
-        ones = np.ones((n, 1), np.float32)
-        own = np.arange(n, dtype=np.int32)[:, None]
-        return np.hstack([ones, self.similarities]), np.hstack([own, self.indices])
+        rows = slice(self.rows.start, self.rows.stop)
+        ones = np.ones((len(self.rows), 1), np.float32)
+        own = np.arange(rows.start, rows.stop, dtype=np.int32)[:, None]
+        return np.hstack([ones, self.similarities[rows]]), np.hstack([own, self.indices[rows]])
 
 
 ROWS_PER_BLOCK = 8192  # 8192 x 8192 similarities are 256 MB on the device
@@ -101,7 +107,7 @@ def rank_on_device(features: np.ndarray, rankings: Sequence[Ranking]) -> None:
 
     Args:
         features: (N, D) unit rows, float32 or float16, possibly memory-mapped; read block by block.
-        rankings: empty rankings over the N images; filled in place.
+        rankings: empty rankings over the N images, of the same rows, which begin where a block does; filled in place.
 
     Note:
         Of candidates with exactly equal similarity at the last place any may be kept, where the CPU search keeps the
@@ -111,9 +117,10 @@ def rank_on_device(features: np.ndarray, rankings: Sequence[Ranking]) -> None:
 
     float32_products(paddle.base.core)
     groups = [paddle.to_tensor(ranking.groups) for ranking in rankings]
-    starts = range(0, len(features), ROWS_PER_BLOCK)
+    wanted = rankings[0].rows
+    starts = range(wanted.start, wanted.stop, ROWS_PER_BLOCK)
     for start in progress(starts, total=len(starts), description="neighbours", unit="block"):
-        rows = slice(start, min(start + ROWS_PER_BLOCK, len(features)))
+        rows = slice(start, min(start + ROWS_PER_BLOCK, wanted.stop))
         row_features = _upload(features[rows])
         best = [_Best(rows.stop - start, ranking.indices.shape[1]) for ranking in rankings]
         for first in range(0, len(features), ROWS_PER_BLOCK):

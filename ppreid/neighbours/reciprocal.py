@@ -117,12 +117,13 @@ def _expanded_columns(
                 indptr[i + 1] = count
 
 
-def neighbour_weights(features: np.ndarray, neighbours: SparseRows) -> SparseRows:
+def neighbour_weights(features: np.ndarray, neighbours: SparseRows, *, images: np.ndarray | None = None) -> SparseRows:
     """Weights of every image's neighbours: the softmax of minus their squared Euclidean distances.
 
     Args:
         features: (N, D) unit rows, float32 or float16, C-contiguous.
         neighbours: the columns of row i are the neighbours of image i, at least one.
+        images: (n,) int32, ascending, the image that each number in `neighbours` stands for; None is its own.
 
     Returns:
         The same columns with positive weights; each row sums to 1.
@@ -132,7 +133,12 @@ def neighbour_weights(features: np.ndarray, neighbours: SparseRows) -> SparseRow
         do not depend on how the neighbours were found.
     """
     values = np.empty(len(neighbours.indices), np.float32)
-    pair_similarities(readable(features), neighbours.indptr, neighbours.indices, values)
+    indptr, columns = neighbours.indptr, neighbours.indices
+    if images is not None:
+        sizes = np.zeros(len(features) + 1, np.int64)
+        sizes[images + 1] = np.diff(indptr)
+        indptr, columns = np.cumsum(sizes), images[columns]  # the same entries, in the rows of the features
+    pair_similarities(readable(features), indptr, columns, values)
     # -(2 - 2 cos) lies in [-4, 0]: no maximum has to be subtracted before the exponential.
     np.exp(2 * values - 2, out=values)
     sums = np.add.reduceat(values, neighbours.indptr[:-1])  # (N,); no row is empty, each has the image itself

@@ -16,24 +16,28 @@ Matmul = Callable[[np.ndarray, np.ndarray], np.ndarray]
 ROWS_PER_TILE = 4096
 
 
-def exact_tiles(features: np.ndarray, *, matmul: Matmul) -> Iterator[Tile]:
+def exact_tiles(features: np.ndarray, *, matmul: Matmul, rows: range | None = None) -> Iterator[Tile]:
     """All similarities; the product of two blocks is computed once and serves both, since cosine is symmetric.
 
     Args:
         features: (N, D) unit rows, float32 or float16.
         matmul: maps (R, D) and (C, D) float32 to their (R, C) products; see `choose_matmul`.
+        rows: whole blocks whose tiles alone are wanted; None wants all.
 
     Yields:
         Tiles that cover every ordered pair of images once.
     """
-    all_blocks = blocks(len(features))
-    for a, rows in enumerate(all_blocks):
-        row_features = _float32(features[rows[0] : rows[-1] + 1])
-        for columns in all_blocks[a:]:
-            scores = matmul(row_features, _float32(features[columns[0] : columns[-1] + 1]))  # (R, C)
-            yield Tile(scores, rows, columns)
-            if columns is not rows:
-                yield Tile(scores.T, columns, rows)
+    wanted, all_blocks = range(len(features)) if rows is None else rows, blocks(len(features))
+    for a, first in enumerate(all_blocks):
+        # in this order also where only the second is wanted: the last bits of a product hang on its place
+        partners = [block for block in all_blocks[a:] if first[0] in wanted or block[0] in wanted]
+        row_features = _float32(features[first[0] : first[-1] + 1])
+        for second in partners:
+            scores = matmul(row_features, _float32(features[second[0] : second[-1] + 1]))  # (R, C)
+            if first[0] in wanted:
+                yield Tile(scores, first, second)
+            if second is not first and second[0] in wanted:
+                yield Tile(scores.T, second, first)
 
 
 def blocks(num_rows: int) -> list[np.ndarray]:
@@ -41,9 +45,9 @@ def blocks(num_rows: int) -> list[np.ndarray]:
     return _chunks(np.arange(num_rows))
 
 
-def num_tiles(num_rows: int) -> int:
+def num_tiles(num_rows: int, rows: range | None = None) -> int:
     """How many tiles `exact_tiles` gives."""
-    return len(blocks(num_rows)) ** 2
+    return len(blocks(num_rows)) * len(blocks(num_rows if rows is None else len(rows)))
 
 
 def inverted_list_tiles(

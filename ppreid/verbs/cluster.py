@@ -3,27 +3,28 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ppreid.base.errors import ConfigError, DataError, WeightsError
 from ppreid.config.schema import TrainingConfig
 from ppreid.run.log import log_result, logger
-from ppreid.verbs.command import add_overwrite, add_run_arguments, read_training_config
+from ppreid.verbs.command import add_overwrite, add_run_arguments, add_shards, read_training_config
 
 if TYPE_CHECKING:
     import numpy as np
     from scipy.sparse import csr_matrix
 
     from ppreid.base.records import ImageRecord
-    from ppreid.clustering.quality import PseudoLabelQuality
     from ppreid.disk.features import Features
 
 EXAMPLES = """\
   python tools/cluster.py output/demo --out clusters.csv
   python tools/cluster.py output/demo --sweep eps=0.3:0.8:0.05
   python tools/cluster.py --features features.npy -o labels.eps=0.5 --out labels.csv
+  python tools/cluster.py --features features.npy --shard 3/16
+  python tools/cluster.py --features features.npy --merge 16 --out labels.csv
 """
 
 
@@ -34,14 +35,19 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--out", type=Path, metavar="FILE", help="CSV to write, instead of output_dir/labels.csv")
     add_overwrite(parser, "a file in the place of the CSV, whatever it is")
     parser.add_argument("--sweep", metavar="eps=FIRST:LAST:STEP", help="print a table over eps and write nothing")
+    add_shards(parser, "the rows of --features; run each three times, when all have run before")
+    parser.add_argument("--work", type=Path, metavar="DIR", help="folder of all shards; default FEATURES.shards")
 
 
 def run(args: argparse.Namespace) -> None:
     """Do what the command line asks for."""
-    sweep = _sweep_values(args.sweep) if args.sweep else None
-    cluster(
-        read_training_config(args), features_file=args.features, output=args.out, sweep=sweep, overwrite=args.overwrite
-    )
+    sweep, cfg = _sweep_values(args.sweep) if args.sweep else None, read_training_config(args)
+    if not args.shard == args.merge == args.work:  # one is given
+        from ppreid.verbs.cluster_shards import run_shards
+
+        run_shards(args, cfg)
+        return
+    cluster(cfg, features_file=args.features, output=args.out, sweep=sweep, overwrite=args.overwrite)
 
 
 def cluster(
@@ -51,6 +57,7 @@ def cluster(
     output: Path | None = None,
     sweep: Sequence[float] | None = None,
     overwrite: bool = False,
+    labels_of: Callable[[TrainingConfig, Features], np.ndarray] | None = None,
 ) -> np.ndarray | None:
     """Cluster features once, as an epoch of training would, or show what every eps would do.
 
@@ -60,6 +67,7 @@ def cluster(
         output: CSV of path and cluster; None is output_dir/labels.csv.
         sweep: values of eps: prints one line for each and writes nothing.
         overwrite: replace any file in the place of the CSV, also the labels of a run.
+        labels_of: gives the labels; None is `pseudo_labels`.
 
     Returns:
         (N,) labels, -1 for outliers; None for a sweep.
@@ -67,7 +75,7 @@ def cluster(
     Raises:
         PpreidError: what its message says; the subclass tells the kind.
     """
-    from ppreid.clustering.quality import pseudo_label_quality
+    from ppreid.clustering.quality import pseudo_label_quality, quality_line
     from ppreid.disk.features import read_features
     from ppreid.neighbours.checks import check_not_collapsed
     from ppreid.processes.device import available_memory, warn_if_labels_do_not_fit
@@ -79,14 +87,15 @@ def cluster(
     data = read_features(features_file) if features_file else _extract(cfg, folder, overwrite=overwrite)
     logger.info("%d features of %d dimensions", *data.features.shape)
     check_not_collapsed(data.features, error=DataError if features_file else WeightsError)
-    warn_if_labels_do_not_fit(len(data.features), neighbours=cfg.labels.of_unit().k1, available=available_memory())
+    if labels_of is None:
+        warn_if_labels_do_not_fit(len(data.features), neighbours=cfg.labels.of_unit().k1, available=available_memory())
     pids = data.pids if (data.pids >= 0).any() else None
     if sweep:
         _print_sweep(data, cfg, sweep, pids)
         return None
-    labels = pseudo_labels(cfg, data)
+    labels = (labels_of or pseudo_labels)(cfg, data)
     if pids is not None:
-        logger.info("%s", _quality_line(pseudo_label_quality(labels, pids)))
+        logger.info("%s", quality_line(pseudo_label_quality(labels, pids)))
     output = output or folder / LABELS
     write_labels(output, data.names, labels)
     logger.info("written: %s", output)
@@ -100,10 +109,8 @@ def pseudo_labels(cfg: TrainingConfig, data: Features) -> np.ndarray:
         ClusteringError: there is no cluster.
         DataError: the features are not usable, see `check_features`, or tracks are missing.
     """
-    from ppreid import tables, wiring
+    from ppreid import wiring
     from ppreid.base.progress import Stopwatch
-    from ppreid.clustering.labels import log_giant_cluster, require_clusters
-    from ppreid.clustering.quality import clustering_statistics
     from ppreid.training.pseudo_labels import assign_pseudo_labels
 
     watch = Stopwatch()
@@ -113,13 +120,26 @@ def pseudo_labels(cfg: TrainingConfig, data: Features) -> np.ndarray:
     labels, _ = assign_pseudo_labels(
         data.features, data.camids, distance=distance, clusterer=clusterer, stopwatch=watch
     )
+    show_labels(cfg, labels)
+    logger.info("%s", " ".join(f"{name} {seconds:.1f}s" for name, seconds in watch.seconds.items()))
+    return labels
+
+
+def show_labels(cfg: TrainingConfig, labels: np.ndarray) -> None:
+    """Say what labels (N,) there are.
+
+    Raises:
+        ClusteringError: there is no cluster.
+    """
+    from ppreid import tables
+    from ppreid.clustering.labels import log_giant_cluster, require_clusters
+    from ppreid.clustering.quality import clustering_statistics
+
     own = cfg.labels.of_unit()
     require_clusters(labels, eps=own.eps, min_samples=own.min_samples, of_tracks=own.unit == "track")
     clusters, outliers, largest = clustering_statistics(labels)
     logger.info("%d clusters, %d outliers, largest %d", clusters, outliers, largest)
     log_giant_cluster(labels, eps=cfg.labels.eps if tables.CLUSTERERS[cfg.labels.clusterer].looks_at_eps else None)
-    logger.info("%s", " ".join(f"{name} {seconds:.1f}s" for name, seconds in watch.seconds.items()))
-    return labels
 
 
 def _check_output(output: Path | None, folder: Path, features_file: Path | None, *, overwrite: bool) -> None:
@@ -184,16 +204,6 @@ def _print_sweep(data: Features, cfg: TrainingConfig, sweep: Sequence[float], pi
     pids = graph.of_nodes(pids) if graph and pids is not None else pids
     rows = sweep_eps(distances, sweep, min_samples=settings.min_samples, pids=pids, cluster=at)
     log_result(sweep_table(rows, distances.shape[0]))
-
-
-def _quality_line(quality: PseudoLabelQuality) -> str:
-    """Agreement with the known identities."""
-    from ppreid.base.numbers import fixed
-
-    return (
-        f"against the known identities: ARI {fixed(quality.ari, 3)}, NMI {fixed(quality.nmi, 3)}, mixed clusters "
-        f"{100 * quality.mixed_clusters:.1f} %, split identities {100 * quality.split_identities:.1f} %"
-    )
 
 
 def _sweep_values(text: str) -> list[float]:

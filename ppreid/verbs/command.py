@@ -91,6 +91,18 @@ def add_overwrite(parser: argparse.ArgumentParser, what: str) -> None:
     parser.add_argument("--overwrite", action="store_true", help=f"replace {what}")
 
 
+def add_shards(parser: argparse.ArgumentParser, what: str) -> None:
+    """Add --shard and --merge, of which one may be given; `parse_shard` reads the former.
+
+    Args:
+        parser: of the verb.
+        what: is divided, for the help.
+    """
+    which = parser.add_mutually_exclusive_group()
+    which.add_argument("--shard", metavar="I/N", help=f"a part of {what}, e.g. 3/16, on any machine (docs/scaling.md)")
+    which.add_argument("--merge", type=int, metavar="N", help="put N shards together, when all are done")
+
+
 def read_config(args: argparse.Namespace) -> Config:
     """The configuration that the arguments ask for; says which file it was.
 

@@ -1,13 +1,19 @@
 """ppreid extract, tools/extract.py: images, network, a file of features."""
 
+from __future__ import annotations
+
 import argparse
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from ppreid.base.errors import DataError
 from ppreid.config.schema import Config
 from ppreid.disk.outputs import refuse_inputs
 from ppreid.run.log import logger
-from ppreid.verbs.command import add_overwrite, add_run_arguments, read_config
+from ppreid.verbs.command import add_overwrite, add_run_arguments, add_shards, read_config
+
+if TYPE_CHECKING:
+    from ppreid.disk.shards import Shard
 
 NETWORK, COLOUR = "network", "colour"
 EXAMPLES = """\
@@ -15,6 +21,9 @@ EXAMPLES = """\
   python tools/extract.py -c ResNet50_UReID_infer.yaml --part gallery --out gallery.npy
   python tools/extract.py -c ResNet50_UReID_infer.yaml -o eval.precision=auto --images crops/ --out crops.npy
   python tools/extract.py -c demo.yaml --features colour --part train --out colour.npy
+
+  python tools/extract.py output/demo --part train --out train.npy --shard 3/16
+  python tools/extract.py output/demo --part train --out train.npy --merge 16
 
 An interrupted extraction goes on where it stopped when the same command runs again. tools/cluster.py --features
 reads the result.
@@ -35,10 +44,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--out", type=Path, required=True, metavar="FILE", help=".npy file to write, a .csv beside it")
     add_overwrite(parser, "features that are finished, or a .csv of somebody else")
+    add_shards(parser, "the images")
 
 
 def run(args: argparse.Namespace) -> None:
     """Do what the command line asks for."""
+    from ppreid.disk.shards import parse_shard
+
     extract(
         read_config(args),
         args.out,
@@ -46,6 +58,8 @@ def run(args: argparse.Namespace) -> None:
         images=args.images,
         features=args.features,
         overwrite=args.overwrite,
+        shard=parse_shard(args.shard) if args.shard is not None else None,
+        merge=args.merge,
     )
 
 
@@ -57,6 +71,8 @@ def extract(
     images: Path | None = None,
     features: str = NETWORK,
     overwrite: bool = False,
+    shard: Shard | None = None,
+    merge: int | None = None,
 ) -> None:
     """Write the features of many images; the same call continues an extraction that was interrupted.
 
@@ -67,6 +83,8 @@ def extract(
         images: folder of images, searched with its subfolders, instead of a data set.
         features: "network", or "colour", see `colour_features`, for which no weights are needed.
         overwrite: replace a finished file, or a CSV of that name that no call has written; an input never.
+        shard: write this part only, to a file of its own beside the output; of a shard that is done nothing is done.
+        merge: number of shards to put together, which are not computed again.
 
     Raises:
         PpreidError: what its message says; the subclass tells the kind.
@@ -87,7 +105,7 @@ def extract(
     if not records:
         raise DataError(f"data set {cfg.data.name} has no image in its {part} part")
     if features == COLOUR:
-        write_colour_features(cfg, records, output, overwrite=overwrite)
+        write_colour_features(cfg, records, output, overwrite=overwrite, shard=shard, merge=merge)
         return
     model, weights = trained_network(cfg.model, cfg.data)
-    write_image_features(cfg, model, weights.sha256, records, output, overwrite=overwrite)
+    write_image_features(cfg, model, weights.sha256, records, output, overwrite=overwrite, shard=shard, merge=merge)

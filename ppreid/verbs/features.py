@@ -1,10 +1,13 @@
 """Features of images, in memory or to a file, and what decides them: for several verbs."""
 
+from __future__ import annotations
+
 import hashlib
 import json
 import logging
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -19,6 +22,9 @@ from ppreid.models.reid_net import ReIDNet
 from ppreid.neighbours.checks import check_not_collapsed
 from ppreid.search.centred import CENTRED
 from ppreid.training.extract import engines_tried, feature_blocks
+
+if TYPE_CHECKING:
+    from ppreid.disk.shards import Shard
 
 logger = logging.getLogger("ppreid")
 
@@ -80,6 +86,8 @@ def write_image_features(
     *,
     overwrite: bool = False,
     compared: bool = False,
+    shard: Shard | None = None,
+    merge: int | None = None,
 ) -> None:
     """Extract the features of some images into an .npy file, or finish what an earlier call began.
 
@@ -91,6 +99,8 @@ def write_image_features(
         output: see `write_features`.
         overwrite: see `write_features`.
         compared: with the 768 numbers of colour beside the network's, where eval.colour gives it a share.
+        shard: write this part only, beside the output; None writes all.
+        merge: number of shards that are put together, instead of running the network.
 
     Raises:
         PpreidError: what its message says; the subclass tells the kind.
@@ -100,8 +110,8 @@ def write_image_features(
 
     colour_weight = cfg.eval.colour if compared else 0.0
 
-    def blocks_from(first_row: int) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-        loader = wiring.feature_loader(records, cfg.data, cfg.eval, first_row=first_row)
+    def blocks_of(rows: range) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+        loader = wiring.feature_loader(records, cfg.data, cfg.eval, rows=rows)
         blocks = feature_blocks(model, loader, engine=engine, precision=cfg.eval.precision)
         if not colour_weight:
             return blocks
@@ -119,11 +129,17 @@ def write_image_features(
     origin, dim = {**made_with(cfg, weights_sha256), "engine": f"{name}, {cfg.eval.precision}"}, model.feature_dim
     if colour_weight:
         dim, origin[COLOUR_SHARE] = dim + COLOUR_DIM, f"{colour_weight:g}"
-    _write(cfg, records, output, dim=dim, origin=origin, blocks_from=blocks_from, overwrite=overwrite)
+    _write(cfg, records, output, dim, origin, blocks_of, overwrite=overwrite, shard=shard, merge=merge)
 
 
 def write_colour_features(
-    cfg: Config, records: Sequence[ImageRecord], output: Path, *, overwrite: bool = False
+    cfg: Config,
+    records: Sequence[ImageRecord],
+    output: Path,
+    *,
+    overwrite: bool = False,
+    shard: Shard | None = None,
+    merge: int | None = None,
 ) -> None:
     """Write the colour of some images into an .npy file, see `colour_features`, or finish what an earlier call began.
 
@@ -132,50 +148,67 @@ def write_colour_features(
         records: the images, (N,).
         output: see `write_features`.
         overwrite: see `write_features`.
+        shard: see `write_image_features`.
+        merge: see `write_image_features`.
 
     Raises:
         PpreidError: what its message says; the subclass tells the kind.
     """
     from ppreid.datasets.colour import BINS, COLOUR_DIM, STRIPES, colour_features
 
-    def blocks_from(first_row: int) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-        for start in range(first_row, len(records), _COLOUR_BLOCK):
-            block = records[start : start + _COLOUR_BLOCK]
+    def blocks_of(rows: range) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+        for start in range(rows.start, rows.stop, _COLOUR_BLOCK):
+            block = records[start : min(start + _COLOUR_BLOCK, rows.stop)]
             yield colour_features(block, num_workers=cfg.data.num_workers), np.arange(start, start + len(block))
 
     origin = {"features": f"colour, {STRIPES} stripes, {BINS} bins"}
-    _write(cfg, records, output, dim=COLOUR_DIM, origin=origin, blocks_from=blocks_from, overwrite=overwrite)
+    _write(cfg, records, output, COLOUR_DIM, origin, blocks_of, overwrite=overwrite, shard=shard, merge=merge)
 
 
 def _write(
     cfg: Config,
     records: Sequence[ImageRecord],
     output: Path,
-    *,
     dim: int,
     origin: Mapping[str, str],
-    blocks_from: Callable[[int], Iterator[tuple[np.ndarray, np.ndarray]]],
+    blocks_of: Callable[[range], Iterator[tuple[np.ndarray, np.ndarray]]],
+    *,
     overwrite: bool,
+    shard: Shard | None,
+    merge: int | None,
 ) -> None:
-    """Write features of images, and say so."""
+    """Write features of images, of a shard of them, or of all shards, and say so."""
+    from ppreid.disk.feature_shards import blocks_of_shards
     from ppreid.disk.feature_writer import write_features
 
-    images = {
-        "images": hashlib.sha256(repr(tuple(records)).encode()).hexdigest(),
-        "image files": contents_digest(records, num_workers=cfg.data.num_workers),
-    }
+    origin = {**origin, "images": hashlib.sha256(repr(tuple(records)).encode()).hexdigest()}
+    rows, batch = range(len(records)), cfg.eval.batch_size
+    if shard or merge is not None:
+        origin["batch size"] = str(batch)  # the bits of a feature may hang on how many images are computed at once
+    if merge is not None:
+        blocks_of = blocks_of_shards(output, merge, origin, num_rows=len(records), block=batch)
+    elif shard:
+        rows, output = shard.rows(len(records), block=batch), shard.file(output)
+        origin["shard"] = str(shard)
+        if not rows:
+            logger.info("shard %s has no images: there are fewer batches than shards", shard)
+            return
+    own = records[rows.start : rows.stop]
+    if merge is None:
+        origin["image files"] = contents_digest(own, num_workers=cfg.data.num_workers)
 
     def counted(first_row: int) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-        logger.info("%d images, %d of them already done", len(records), first_row)
-        return blocks_from(first_row)
+        logger.info("%d images, %d of them already done", len(own), first_row)
+        return ((block, found - rows.start) for block, found in blocks_of(rows[first_row:]))
 
     write_features(
         output,
-        records,
+        own,
         dim=dim,
-        origin={**origin, **images},
+        origin=origin,
         blocks_from=counted,
-        check=check_not_collapsed,
+        check=check_not_collapsed if not shard else lambda _: None,  # a few images may well be alike
         overwrite=overwrite,
+        keep_notes=shard is not None,
     )
     logger.info("written: %s, %s", output, output.with_suffix(".csv"))

@@ -79,11 +79,11 @@ def feature_loader(
     data: DataConfig,
     settings: EvaluationSettings,
     *,
-    first_row: int = 0,
+    rows: range | None = None,
     held: Mapping[int, Image.Image] | None = None,
     ranks: Ranks = ALONE,
 ) -> EvalLoader:
-    """All images from a row on, once, in order, without augmentation; of several processes each reads a share.
+    """All images, or those of some rows, once, in order, without augmentation; of several processes each reads a share.
 
     Those in `held`, by row, are in memory and not in the files of their records.
     """
@@ -95,7 +95,7 @@ def feature_loader(
         dataset,
         batch_size=settings.batch_size,
         image_shape=(3, data.height, data.width),
-        first_row=first_row,
+        rows=rows,
         num_workers=data.num_workers,
         worker_timeout=data.worker_timeout,
         rank=ranks.rank,

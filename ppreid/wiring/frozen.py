@@ -150,7 +150,7 @@ def _written(
     what = "frozen stages" + ", mirror images" * mirrored
 
     def blocks_from(first_row: int) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-        loader = feature_loader(records, cfg.data, cfg.eval, first_row=first_row)
+        loader = feature_loader(records, cfg.data, cfg.eval, rows=range(first_row, len(records)))
         settings = {"engine": cfg.eval.engine, "precision": cfg.eval.precision, "description": what}
         return feature_blocks(FrozenMaps(model, mirrored=mirrored), loader, **settings)
 

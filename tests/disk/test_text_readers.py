@@ -77,7 +77,7 @@ SPREADSHEETS += ("labels for FiftyOne", "cameras of a run")
 ALONE = {
     "text": "the reader itself",
     "files": "a checksum: anything else in it means damage",
-    "feature_writer": "progress of an extraction",
+    "feature_notes": "progress of an extraction",
     "generated": "description of generated data, compared as a whole",
     "chinese": "a table of the package",
     "page": "templates of the package",

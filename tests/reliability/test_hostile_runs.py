@@ -8,7 +8,7 @@ import pytest
 
 from ppreid.base.errors import ConfigError, DataError, WriteError
 from ppreid.cli import main
-from ppreid.disk.feature_writer import _read_progress
+from ppreid.disk.feature_notes import read_notes
 from ppreid.disk.features import read_features
 from ppreid.report.ablation_table import finished_run
 from ppreid.run.folder import CAMERAS, CONFIG, ENVIRONMENT, LABELS, METRICS, REPORT
@@ -222,7 +222,7 @@ PROGRESS += [json.dumps({"rows": 8, "sha256": digest}) for digest in (None, 1, [
 def test_the_progress_of_an_extraction_may_be_anything(tmp_path, text):
     (tmp_path / "f.npy.progress").write_text(text)
     with pytest.raises(DataError) as caught:
-        _read_progress(tmp_path / "f.npy.progress")
+        read_notes(tmp_path / "f.npy.progress")
     assert str(caught.value).isprintable() and len(str(caught.value)) < 300
 
 

@@ -92,7 +92,7 @@ def test_an_interrupted_extraction_continues_and_gives_the_same_file(batches, co
     starts = []
     real = wiring.feature_loader
     monkeypatch.setattr(
-        wiring, "feature_loader", lambda *args, first_row: starts.append(first_row) or real(*args, first_row=first_row)
+        wiring, "feature_loader", lambda *args, rows: starts.append(rows.start) or real(*args, rows=rows)
     )
     extract(config(), resumed)
     assert starts == [16 * batches]

@@ -15,11 +15,13 @@ from ppreid.search.files import read_manifest
 TINY = ["-c", "tiny.yaml", "-o", "model.weights=net.safetensors", "-o", "eval.engine=eager"]
 COMMANDS = {
     "cluster": ["cluster", "--features", "f.npy", "--out", "labels.csv"],
+    "cluster --shard": ["cluster", "--features", "f.npy", "--shard", "1/1", "--work", "work"],
     "convert-weights": ["convert-weights", "net.safetensors", "out.pdparams", "-c", "tiny.yaml"],
     "doctor": ["doctor", "--data-only", "-c", "tiny.yaml", "--json", "findings.json"],
     "eval": ["eval", *TINY],
     "export": ["export", *TINY, "--out", "net", "--formats", "paddle"],
     "extract": ["extract", *TINY, "--part", "query", "--out", "new/query.npy"],
+    "extract --shard": ["extract", *TINY, "--part", "query", "--out", "new/query.npy", "--shard", "1/1"],
     "make-demo-data": ["make-demo-data", "--out", "demo", "--train-identities", "2", "--test-identities", "2"],
     "report": ["report", "run", "--no-images"],
     "search index": ["search", "index", *TINY, "--out", "made"],
@@ -27,11 +29,13 @@ COMMANDS = {
     "search query": ["search", "query", "index", "person.png", "--json", "found.json", "--contact-sheet", "found.png"],
 }
 RENAME, UNLINK = "rename,renameat,renameat2", "unlink,unlinkat"
-# what is killed without --long: the last rename of an index, new or anew, and the removal of the notes of an extraction
+# what is killed without --long: the last rename of an index, new or anew, the removal of the notes of an extraction,
+# and the second step of a shard
 SAMPLE = {
     ("search index", RENAME): [7],
     ("search index --overwrite", RENAME): [7],
     ("extract", UNLINK): [1],
+    ("cluster --shard", RENAME): [2],
     ("report", "fsync"): [1],
     ("export", RENAME): [2],
     ("export", "fsync"): [6],

@@ -91,6 +91,7 @@ READS = {
     "search query FOLDER": Row(["search", "query", "index", BAD], 3, "/"),
     "cluster -c": Row(["cluster", "-c", BAD], 2, ".yaml"),
     "cluster --features": Row(["cluster", "--features", BAD, "--out", "x.csv"], 3, ".npy"),
+    "cluster --shard --features": Row(["cluster", "--features", BAD, "--shard", "1/1"], 3, ".npy"),
     "cluster model.weights": Row(["cluster", "-c", "tiny.yaml", *WEIGHTS, "--out", "x.csv"], 4, ".safetensors"),
     "cluster data.root": Row(["cluster", *tiny(*ROOT), "--out", "x.csv"], 3, "/"),
     "convert-weights IN": Row(["convert-weights", BAD, "x.safetensors", "-c", "tiny.yaml"], 4, ".safetensors"),

@@ -31,6 +31,7 @@ WRITES = {
     "search query --csv": ("search query index person.png --csv BAD", ".csv"),
     "search query --contact-sheet": ("search query index person.png --contact-sheet BAD", ".png"),
     "cluster --out": ("cluster --features f.npy --out BAD", ".csv"),
+    "cluster --work": ("cluster --features f.npy --shard 1/1 --work BAD", "/"),
     "cluster output_dir": ("cluster --features f.npy -o output_dir=BAD", "/"),
     "convert-weights OUT": ("convert-weights net.safetensors BAD -c tiny.yaml", ".safetensors"),
     "weights fetch --out": ("weights fetch ISE_M_model.pdparams --out BAD", ".pdparams"),
