@@ -107,6 +107,7 @@ setup(
         "openvino": ["openvino>=2025.0"],  # eval.engine: openvino
         # version 5 of OpenCV has no HOG detector; the wheels hold FFmpeg (LGPL) as well
         "recordings": ["opencv-python-headless>=4.10,<5"],
+        "ray": ["ray>=2.9"],  # --ray, docs/scaling.md
         "visualdl": ["visualdl>=2.5"],  # log.visualdl
         "tensorboard": ["tensorboardX>=2.6"],  # log.tensorboard
         "wandb": ["wandb>=0.20"],  # log.wandb

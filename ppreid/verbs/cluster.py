@@ -42,7 +42,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> None:
     """Do what the command line asks for."""
     sweep, cfg = _sweep_values(args.sweep) if args.sweep else None, read_training_config(args)
-    if not args.shard == args.merge == args.work:  # one is given
+    if not args.shard == args.merge == args.work == args.ray:  # one is given
         from ppreid.verbs.cluster_shards import run_shards
 
         run_shards(args, cfg)

@@ -27,6 +27,7 @@ from ppreid.disk.text import read_text
 from ppreid.neighbours.checks import at_most_all, check_not_collapsed
 from ppreid.neighbours.compiled import SparseRows
 from ppreid.neighbours.row_search import ROWS_PER_SHARE, row_neighbours
+from ppreid.processes.ray_shards import run_on_ray
 from ppreid.verbs import cluster
 
 logger = logging.getLogger("ppreid")
@@ -70,7 +71,7 @@ class Work(NamedTuple):
 
 def run_shards(args: Namespace, cfg: TrainingConfig) -> None:
     """Do what --shard or --merge asks for."""
-    if args.shard is None and args.merge is None:
+    if args.shard is None and args.merge is None and args.ray is None:
         raise ConfigError("--work is the folder of shards; give --shard I/N or --merge N as well")
     option = "--merge" if args.shard is None else "--shard"
     if args.features is None:
@@ -81,6 +82,9 @@ def run_shards(args: Namespace, cfg: TrainingConfig) -> None:
     if args.shard is not None:
         cluster_shard(cfg, args.features, parse_shard(args.shard), work)
         return
+    if args.ray is not None:
+        make = partial(cluster_shard, cfg, args.features, folder=work)
+        run_on_ray(make, args.merge, address=args.ray, plugins=args.plugins)
     merged = partial(merged_labels, features_file=args.features, count=args.merge, folder=work)
     cluster.cluster(cfg, features_file=args.features, output=args.out, overwrite=args.overwrite, labels_of=merged)
 

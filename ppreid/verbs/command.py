@@ -92,7 +92,7 @@ def add_overwrite(parser: argparse.ArgumentParser, what: str) -> None:
 
 
 def add_shards(parser: argparse.ArgumentParser, what: str) -> None:
-    """Add --shard and --merge, of which one may be given; `parse_shard` reads the former.
+    """Add --shard and --merge, of which one may be given, and --ray; `parse_shard` reads the first.
 
     Args:
         parser: of the verb.
@@ -101,6 +101,7 @@ def add_shards(parser: argparse.ArgumentParser, what: str) -> None:
     which = parser.add_mutually_exclusive_group()
     which.add_argument("--shard", metavar="I/N", help=f"a part of {what}, e.g. 3/16, on any machine (docs/scaling.md)")
     which.add_argument("--merge", type=int, metavar="N", help="put N shards together, when all are done")
+    parser.add_argument("--ray", metavar="ADDRESS", help="make those of --merge with Ray first: local, auto, HOST:PORT")
 
 
 def read_config(args: argparse.Namespace) -> Config:

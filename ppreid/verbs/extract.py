@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -51,16 +52,20 @@ def run(args: argparse.Namespace) -> None:
     """Do what the command line asks for."""
     from ppreid.disk.shards import parse_shard
 
-    extract(
+    work = partial(
+        extract,
         read_config(args),
         args.out,
         part=args.part,
         images=args.images,
         features=args.features,
         overwrite=args.overwrite,
-        shard=parse_shard(args.shard) if args.shard is not None else None,
-        merge=args.merge,
     )
+    if args.ray is not None:
+        from ppreid.processes.ray_shards import run_on_ray
+
+        run_on_ray(work, args.merge, address=args.ray, plugins=args.plugins)
+    work(shard=parse_shard(args.shard) if args.shard is not None else None, merge=args.merge)
 
 
 def extract(
