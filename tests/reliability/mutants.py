@@ -239,6 +239,15 @@ CHANGES: tuple[tuple[str, str, tuple[tuple[str, str], ...]], ...] = (
         (("np.maximum(sizes[own] - 1, 1)", "np.maximum(sizes[own], 1)"),),
     ),
     (
+        "clustering/by_rows.py",
+        "clustering/test_by_rows.py",
+        (
+            ("found < labels[start + row]", "found > labels[start + row]"),
+            ("np.union1d(members, ranking[members, :half])", "members"),
+            ("if not is_core[indices[p]]:", "if False:"),
+        ),
+    ),
+    (
         "neighbours/reciprocal.py",
         f"{JACCARD} clustering/test_camera_jaccard.py",
         (
@@ -255,9 +264,9 @@ CHANGES: tuple[tuple[str, str, tuple[tuple[str, str], ...]], ...] = (
         "neighbours/test_certified.py",
         (
             ("np.sqrt(np.maximum(rest, 0) + 1e-10)", "0 * np.sqrt(np.maximum(rest, 0) + 1e-10)"),
-            ("np.flatnonzero(~certain)", "np.flatnonzero(certain)"),
+            ("everyone[~certain]", "everyone[certain]"),
             ("np.mean(decided) >= WORTH_IT", "np.mean(decided) >= 0"),
-            ("for ranking in (*wanted, *candidates):", "for ranking in ():"),
+            ("        for ranking in (*wanted, *candidates):", "        for ranking in ():"),
         ),
     ),
     (
@@ -306,8 +315,8 @@ CHANGES: tuple[tuple[str, str, tuple[tuple[str, str], ...]], ...] = (
         "neighbours/tiles.py",
         f"{SEARCH} neighbours/test_inverted_lists.py",
         (
-            ("yield Tile(scores.T, columns, rows)", "yield Tile(scores.T.copy(), rows, columns)"),
-            ("for columns in all_blocks[a:]:", "for columns in all_blocks[a : a + 1]:"),
+            ("yield Tile(scores.T, second, first)", "yield Tile(scores.T.copy(), first, second)"),
+            ("for block in all_blocks[a:] if", "for block in all_blocks[a : a + 1] if"),
             ("member_bounds[number + 1]]", "member_bounds[number + 1] - 1]"),
             ("] // num_probes", "] % num_probes"),
         ),

@@ -52,7 +52,7 @@ OPTIONS = {
 """Options that take a file to write, in commands whose files are not written at once (see below)."""
 IN_PARTS = {"extract --out", "predict --out"}
 FOLDERS = {"ablate --out", "export --out", "search index --out", "make-demo-data --out", "make-demo-data --unlabelled"}
-FOLDERS |= {"make-demo-data --recordings", "crops --out"}
+FOLDERS |= {"make-demo-data --recordings", "crops --out", "cluster --work"}
 # their commands make folders, and so are not given twice: tests/recordings, test_ablation_compared.py
 ELSEWHERE = {"crops --sheet", "ablate --csv", "ablate --latex"}
 ELSEWHERE |= {"weights fetch --out"}  # tests/weights/test_fetch.py
