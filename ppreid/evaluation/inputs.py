@@ -13,6 +13,7 @@ from ppreid.neighbours.camera_centre import SHRINKAGE, CameraCentres
 
 Result = TypeVar("Result")
 COLOUR, COLOUR_CENTRED, NETWORK_ALONE = "colour", "colour, centred", "network alone"
+COLOUR_WITHIN_TRACKS = "colour, within tracks"
 
 
 class Identities(NamedTuple):
@@ -142,16 +143,23 @@ def centred(features: np.ndarray, split: ReIDSplit, shrinkage: float) -> np.ndar
     return centres.subtracted_from(features, np.concatenate([query_camids, gallery_camids]))
 
 
-def colour_rankings(split: ReIDSplit, colour: Callable[[], np.ndarray], *, rank: Ranker[Result]) -> dict[str, Result]:
+def colour_rankings(
+    split: ReIDSplit,
+    colour: Callable[[], np.ndarray],
+    *,
+    rank: Ranker[Result],
+    mapped: Callable[[np.ndarray], np.ndarray] | None = None,
+) -> dict[str, Result]:
     """What colour alone reaches, plain and centred by camera: a network that is below has not earned its keep.
 
     Args:
         split: data set with query and gallery.
         colour: gives the colour (Q + G, 768) of their images.
         rank: features, identities and cameras of query and gallery -> result.
+        mapped: colour to colour in which what changes within tracks counts less; None: there is no such row.
 
     Returns:
-        Two results by name.
+        Two or three results by name; the third is mapped, and centred behind it.
     """
     plain, count = colour(), len(split.query)
     (query_pids, query_camids), (gallery_pids, gallery_camids) = ids(split.query), ids(split.gallery)
@@ -160,4 +168,6 @@ def colour_rankings(split: ReIDSplit, colour: Callable[[], np.ndarray], *, rank:
         # cameras with few images are a fact of the data, which is said where somebody asks for centring
         warnings.simplefilter("ignore", PpreidWarning)
         features = {COLOUR: plain, COLOUR_CENTRED: centred(plain, split, SHRINKAGE)}
+        if mapped:
+            features[COLOUR_WITHIN_TRACKS] = centred(mapped(plain), split, SHRINKAGE)
     return {name: rank(each[:count], each[count:], *identities) for name, each in features.items()}

@@ -115,7 +115,7 @@ def _evaluate(cfg: Config, ranks: Ranks, *, overwrite: bool) -> RankingResult | 
     )
     if results is None:
         return None
-    results |= (beside := {**results[PLAIN].beside, **wiring.colour_alone(cfg.eval, split, colour)()})
+    results |= (beside := {**results[PLAIN].beside, **wiring.colour_alone(cfg, split, colour)()})
     facts = {"config": cfg.model_dump(), "weights": weights._asdict(), "results": result_to_dict(results[PLAIN])}
     if cfg.eval.rerank:
         facts["reranked"] = result_to_dict(results[RERANKED])

@@ -211,6 +211,6 @@ def _keeper(
         ),
         metrics=MetricsFile(folder / METRICS, viewers=cfg.log.viewers),
         guard=wiring.finite_guard(cfg, split.train),
-        by_colour=wiring.colour_alone(cfg.eval, split, colour),
+        by_colour=wiring.colour_alone(cfg, split, colour),
         twin=twin,
     )

@@ -183,12 +183,17 @@ def ranking(cfg: EvaluationSettings, *, of_prepared: bool = False) -> Ranker[Ran
 
 
 def colour_alone(
-    cfg: EvaluationSettings, split: ReIDSplit, colour_of_split: Callable[[], np.ndarray]
+    cfg: Config, split: ReIDSplit, colour_of_split: Callable[[], np.ndarray]
 ) -> Callable[[], dict[str, RankingResult]]:
     """What gives the metrics of colour alone, by the name of their row."""
     from ppreid.evaluation.inputs import colour_rankings
 
-    return partial(colour_rankings, split, colour_of_split, rank=ranking(cfg))
+    mapped = None
+    if cfg.eval.within_tracks and split.query:
+        from ppreid.wiring.within_tracks import colour_within_tracks
+
+        mapped = colour_within_tracks(cfg, split)
+    return partial(colour_rankings, split, colour_of_split, rank=ranking(cfg.eval), mapped=mapped)
 
 
 def track_maps(

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import cache
 from typing import TYPE_CHECKING, NamedTuple
 
 from ppreid import wiring
-from ppreid.base.records import ReIDSplit, tracks
+from ppreid.base.records import ImageRecord, ReIDSplit, tracks
 from ppreid.neighbours.within_tracks import WithinTracks
 from ppreid.processes.ranks import ALONE, Ranks
 from ppreid.wiring.graph import require_tracks
@@ -41,15 +41,9 @@ def maps_within_tracks(
     Raises:
         DataError: no training image has a known track.
     """
-    records = [record for record in split.train if record.track >= 0]
-    numbers = tracks(records)[0]
-    require_tracks(numbers, "eval.within_tracks")
+    records = _tracked(split)
     loader = wiring.feature_loader(records, cfg.data, cfg.eval, ranks=ranks)
-
-    def learned(features: np.ndarray) -> Callable[[np.ndarray], np.ndarray]:
-        return WithinTracks(features, numbers, shrinkage=cfg.eval.within_tracks).of
-
-    of_colour = cache(lambda: learned(wiring.colour(records, cfg.data)()))
+    of_colour = colour_within_tracks(cfg, split)
 
     def learn(network: Layer) -> Maps | None:
         if cfg.eval.flip:
@@ -57,6 +51,27 @@ def maps_within_tracks(
 
             network = FlipAveraged(network)
         features = extract(network, loader, ranks=ranks, description="tracks")
-        return Maps(learned(features), lambda rows: of_colour()(rows)) if ranks.is_first else None
+        return Maps(_learned(cfg, records, features), of_colour) if ranks.is_first else None
 
     return learn
+
+
+def colour_within_tracks(cfg: Config, split: ReIDSplit) -> Callable[[np.ndarray], np.ndarray]:
+    """Colour (n, 768) to unit rows, as `WithinTracks` learns it from training images, which are read when it is used.
+
+    Raises:
+        DataError: no training image has a known track.
+    """
+    records = _tracked(split)
+    learned = cache(lambda: _learned(cfg, records, wiring.colour(records, cfg.data)()))
+    return lambda rows: learned()(rows)
+
+
+def _tracked(split: ReIDSplit) -> list[ImageRecord]:
+    records = [record for record in split.train if record.track >= 0]
+    require_tracks(tracks(records)[0], "eval.within_tracks")
+    return records
+
+
+def _learned(cfg: Config, records: Sequence[ImageRecord], features: np.ndarray) -> Callable[[np.ndarray], np.ndarray]:
+    return WithinTracks(features, tracks(records)[0], shrinkage=cfg.eval.within_tracks).of

@@ -41,8 +41,8 @@ def test_training_and_evaluation_map_network_and_colour_each_by_itself(run, tmp_
     assert len(set(numbers.tolist())) > 1
     network = FlipAveraged(trained_network(cfg.model, cfg.data).model)
 
-    def mapped(of):
-        return centred(WithinTracks(of(split.train), numbers, shrinkage=2.0).of(of(tested)), split, 5.0)
+    def mapped(of, shrinkage=5.0):
+        return centred(WithinTracks(of(split.train), numbers, shrinkage=2.0).of(of(tested)), split, shrinkage)
 
     parts = [
         mapped(lambda records: extract_features(network, wiring.feature_loader(records, cfg.data, cfg.eval))),
@@ -50,8 +50,12 @@ def test_training_and_evaluation_map_network_and_colour_each_by_itself(run, tmp_
     ]
     halves = np.split(beside_colour(*parts, weight=0.4), [len(split.query)])
     (query_pids, query_camids), (gallery_pids, gallery_camids) = ids(split.query), ids(split.gallery)
-    result = evaluate_features(*halves, query_pids, gallery_pids, query_camids, gallery_camids)
+    identities = query_pids, gallery_pids, query_camids, gallery_camids
+    result = evaluate_features(*halves, *identities)
     assert 100 * result.mean_ap == pytest.approx(rows[-1]["mAP"], abs=1e-6)
+    colour = mapped(lambda records: colour_features(list(records)), shrinkage=100.0)
+    result = evaluate_features(*np.split(colour, [len(split.query)]), *identities)
+    assert rows[0]["colour, within tracks: mAP"] == pytest.approx(100 * result.mean_ap)
 
 
 def test_it_needs_tracks_and_says_so_before_training(tiny_config, tmp_path):
