@@ -65,6 +65,7 @@ def run_on_ray(
 
 def _connect(ray: Any, address: str) -> None:  # noqa: ANN401 - of an optional package
     """Start a Ray, or find the one at an address."""
+    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # a Ray that is started here tells nobody that it was
     where = {"include_dashboard": False} if address == LOCAL else {"address": address}
     try:
         ray.init(log_to_driver=False, logging_level=logging.WARNING, **where)
