@@ -140,6 +140,9 @@ def _error_of(child: _Child) -> PpreidError | None:
     code = child.process.returncode
     if not code:
         return None
+    if code < 0:  # it could not say so itself
+        how = f"the run in {child.cfg.output_dir} was ended by {signal.Signals(-code).name}"
+        return PpreidError(f"{how}; its log.txt says how far it came, and the same command goes on with it")
     begins = next((number for number, line in enumerate(lines) if line.startswith("error: ")), len(lines) - 1)
     text = "\n".join(lines[begins:]).removeprefix("error: ")
     if code == WriteError.exit_code:

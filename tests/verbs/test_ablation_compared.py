@@ -161,6 +161,13 @@ def test_a_fault_that_all_have_ends_the_command_with_its_message(ablate, capsys)
     assert re.search(r"^error: .*nowhere", capsys.readouterr().err, re.MULTILINE)
 
 
+def test_a_run_that_is_killed_is_said_to_be(ablate, capsys, monkeypatch):
+    program = "import os, sys; print('epoch 4', file=sys.stderr, flush=True); os.kill(os.getpid(), 9)"
+    monkeypatch.setattr("ppreid.verbs.ablation_jobs.PROGRAM", program)
+    assert ablate("--rows", "ise", "--seeds", "1", "--jobs", "1") == 1
+    assert re.search(r"^error: the run in .*ise_seed1 was ended by SIGKILL; its log", capsys.readouterr().err, re.M)
+
+
 @pytest.mark.slow
 def test_a_signal_is_passed_on_and_the_same_command_goes_on(ablate, tiny_config):
     options = ["-c", tiny_config, "--out", "out", "--rows", "ise", "--seeds", "2", "--jobs", "2"]
