@@ -2,6 +2,7 @@
 
 import json
 import logging
+import signal
 import warnings
 from collections.abc import Callable
 from importlib.util import module_from_spec, spec_from_file_location
@@ -16,6 +17,9 @@ from PIL import Image
 import ppreid  # noqa: F401 - before paddle, see ppreid/__init__.py
 from ppreid.models.reid_net import ReIDNet
 from ppreid.models.resnet import resnet
+
+# under nohup it is ignored, by everything that tests start as well, and a run that ignores it goes on
+signal.signal(signal.SIGHUP, signal.SIG_DFL)
 
 GOLDENS = Path(__file__).parent / "data" / "goldens"
 
