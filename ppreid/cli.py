@@ -45,7 +45,7 @@ class VerbModule(Protocol):
 VERBS: dict[str, Verb] = {
     "crops": Verb("crops", "recordings to crops of people, in tracks"),
     "train": Verb("train", "train without identity labels"),
-    "adapt": Verb("adapt", "train the last stage of a trained network on other images, with what the others make of them kept"),
+    "adapt": Verb("adapt", "train the last stage of a trained network on other images"),
     "ablate": Verb("ablate", "the paper's ablation: rows x seeds, with means and spreads"),
     "eval": Verb("evaluate", "mAP and CMC of a trained network"),
     "extract": Verb("extract", "features of images to a file"),
