@@ -16,20 +16,15 @@ PositiveInt = Annotated[int, Field(ge=1)]
 Probability = Annotated[float, Field(ge=0, le=1)]
 
 
-def _on_or_off(value: object) -> object:
+def _on_or_off(on: float) -> BeforeValidator:
     """YAML's `on` and `off`, which are true and false, as numbers."""
-    return {True: 100.0, False: 0.0}[value] if isinstance(value, bool) else value
-
-
-def _once(value: object) -> object:
-    """YAML's `on` and `off` as numbers, where `on` is 1."""
-    return float(value) if isinstance(value, bool) else value
+    return BeforeValidator(lambda value: on * value if isinstance(value, bool) else value)
 
 
 # the shrinkage of `neighbours.within_tracks.WithinTracks`, 0: off
-WithinTracks = Annotated[float, Field(ge=0), BeforeValidator(_once)]
+WithinTracks = Annotated[float, Field(ge=0), _on_or_off(1.0)]
 # images as which the mean of all counts in that of a camera (`neighbours.camera_centre.SHRINKAGE` where it is on)
-CameraCentre = Annotated[float, Field(ge=0), BeforeValidator(_on_or_off)]
+CameraCentre = Annotated[float, Field(ge=0), _on_or_off(100.0)]
 SHOWN = 200  # letters of a wrong value
 
 
