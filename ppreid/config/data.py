@@ -107,6 +107,11 @@ class DataConfig(Section):
         return self.clock != "track" and DATASETS[self.name].times_compare
 
     @property
+    def shared_clock(self) -> bool:
+        """Whether two cameras that see somebody at once see two people."""
+        return self.clock == "shared"
+
+    @property
     def size(self) -> tuple[int, int]:
         """Height and width."""
         return self.height, self.width

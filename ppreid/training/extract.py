@@ -183,7 +183,6 @@ def evaluate_model(
     rank: Ranker[Result],
     extract: Extractor = extract_features,
     prepare: Callable[[np.ndarray], np.ndarray] = lambda features: features,
-    flip: bool = False,
     ranks: Ranks = ALONE,
     description: str = "evaluate",
 ) -> Result | None:
@@ -196,17 +195,12 @@ def evaluate_model(
         rank: (query features, gallery features, query pids, gallery pids, query camids, gallery camids) -> result.
         extract: network and loader to features, e.g. `extract_features` with another engine.
         prepare: what is done to the features (Q + G, D) before they are compared.
-        flip: average the features of every image and its mirror image.
         ranks: the processes that share the extraction.
         description: for the progress display.
 
     Returns:
         What `rank` returned; None on ranks other than 0, where it is not called.
     """
-    if flip:
-        from ppreid.models.flip import FlipAveraged
-
-        model = FlipAveraged(model)
     features = extract(model, loader, ranks=ranks, description=description)
     # ranking is quick beside extraction, and one process has all features
     if not ranks.is_first:

@@ -42,7 +42,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> None:
     """Do what the command line asks for."""
     sweep, cfg = _sweep_values(args.sweep) if args.sweep else None, read_training_config(args)
-    if not args.shard == args.merge == args.work == args.ray:  # one is given
+    if any(option is not None for option in (args.shard, args.merge, args.work, args.ray)):
         from ppreid.verbs.cluster_shards import run_shards
 
         run_shards(args, cfg)
@@ -114,7 +114,7 @@ def pseudo_labels(cfg: TrainingConfig, data: Features) -> np.ndarray:
     from ppreid.training.pseudo_labels import assign_pseudo_labels
 
     watch = Stopwatch()
-    graph = wiring.track_graph(cfg.labels, _records(data), clock=cfg.data.clock)
+    graph = wiring.track_graph(cfg.labels, _records(data), shared_clock=cfg.data.shared_clock)
     distance, clusterer = wiring.distance(cfg.labels, epoch=1, graph=graph), wiring.clusterer(cfg.labels)
     clusterer = graph.clusterer(clusterer) if graph else clusterer
     labels, _ = assign_pseudo_labels(
@@ -193,7 +193,7 @@ def _print_sweep(data: Features, cfg: TrainingConfig, sweep: Sequence[float], pi
     if not tables.CLUSTERERS[name].looks_at_eps:
         raise ConfigError(f"labels.clusterer is {name!r}, which does not look at eps; there is nothing to sweep")
     settings = cfg.labels.model_copy(update={"eps": max(sweep)})
-    graph = wiring.track_graph(settings, _records(data), clock=cfg.data.clock)
+    graph = wiring.track_graph(settings, _records(data), shared_clock=cfg.data.shared_clock)
     distances = wiring.distance(settings, epoch=1, graph=graph)(data.features, data.camids, stopwatch=Stopwatch())
 
     def at(distances: csr_matrix, *, eps: float, min_samples: int) -> np.ndarray:

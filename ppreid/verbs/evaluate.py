@@ -100,22 +100,21 @@ def _evaluate(cfg: Config, ranks: Ranks, *, overwrite: bool) -> RankingResult | 
     files = [folder / RESULTS, folder / results_file(name, weights.path, weights.sha256)]
     check_outputs([Output("", file, RESULTS_JSON) for file in files], overwrite=overwrite)
     loader = wiring.feature_loader(split.query + split.gallery, cfg.data, cfg.eval, ranks=ranks)
-    extract = wiring.extractor(cfg.eval, finished=True)
-    colour = wiring.colour(split.query + split.gallery, cfg.data)
-    maps = wiring.track_maps(cfg, split, extract, ranks)(model)
+    extract = wiring.extractor(cfg.eval, finished=True, flip=cfg.eval.flip)
+    colours = wiring.colours(cfg, split)
+    mapped = wiring.track_map(cfg, split, extract, ranks)(model)
     results = evaluate_model(
         model,
         loader,
         split,
         rank=_rankings(cfg.eval),
         extract=extract,
-        prepare=wiring.prepared(cfg.eval, split, colour, maps),
-        flip=cfg.eval.flip,
+        prepare=wiring.prepared(cfg.eval, split, colours, mapped),
         ranks=ranks,
     )
     if results is None:
         return None
-    results |= (beside := {**results[PLAIN].beside, **wiring.colour_alone(cfg, split, colour)()})
+    results |= (beside := {**results[PLAIN].beside, **wiring.colour_alone(cfg.eval, split, colours)()})
     facts = {"config": cfg.model_dump(), "weights": weights._asdict(), "results": result_to_dict(results[PLAIN])}
     if cfg.eval.rerank:
         facts["reranked"] = result_to_dict(results[RERANKED])

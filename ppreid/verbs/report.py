@@ -171,13 +171,14 @@ def _evidence(cfg: TrainingConfig, split: ReIDSplit, model: Layer, run: RunFiles
     from ppreid import tables, wiring
     from ppreid.report.gather import gather_evidence
 
-    extract = wiring.feature_extractor(cfg, model)
+    extract, colours = wiring.feature_extractor(cfg, model), wiring.colours(cfg, split)
+    mapped = wiring.track_map(cfg, split, wiring.extractor(cfg.eval))(model)
     evidence = gather_evidence(
         run,
         split,
         extract=extract,
         rank=wiring.ranking(cfg.eval),
-        prepare=wiring.prepared(cfg.eval, split, wiring.colour(split.query + split.gallery, cfg.data)),
+        prepare=wiring.prepared(cfg.eval, split, colours, mapped),
         project=tables.resolve(tables.PROJECTIONS[cfg.report.projection].function),
         projection=cfg.report.projection,
         num_clusters=cfg.report.clusters,
@@ -202,7 +203,7 @@ def _of_tracks(cfg: TrainingConfig, split: ReIDSplit, model: Layer, run: RunFile
         records = some_tracks(tracked_images(split, cfg.data), MAX_TRACKED)
         extract = compared_features(cfg, model, centred=True)
         features = extract(records, description="report: tracks")
-        result = measured(features, records, shared_clock=cfg.data.clock == "shared")
+        result = measured(features, records, shared_clock=cfg.data.shared_clock)
     except EvaluationError as error:
         return "", [f"There is nothing from tracks: {error}"]
     return format_without_labels(result, run.cameras), []

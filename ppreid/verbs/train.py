@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -16,7 +16,6 @@ from ppreid.run.log import logger
 from ppreid.verbs.command import add_config_arguments, for_training, read_training_config, run_settings
 
 if TYPE_CHECKING:
-    import numpy as np
     import paddle
 
     from ppreid.base.records import ReIDSplit
@@ -27,6 +26,7 @@ if TYPE_CHECKING:
     from ppreid.run.keeper import Keeper
     from ppreid.run.opening import OpenRun
     from ppreid.training.finite import FiniteGuard
+    from ppreid.wiring.rankings import Colours
 
 EXAMPLES = """\
   python tools/train.py -c demo.yaml
@@ -130,7 +130,7 @@ def train(cfg: TrainingConfig, *, overwrite: bool = False, resume: str = "") -> 
         model, optimizer, twin = _network(cfg, ranks, is_new=checkpoint is None)
         with opened.stop.interruptible():
             maps = wiring.frozen_maps(cfg, model, split.train, checkpoint, ranks)
-        colour = wiring.colour(split.query + split.gallery, cfg.data)
+        colours = wiring.colours(cfg, split)
         with closing(wiring.train_loader(split.train, cfg, ranks, maps)) as loader:
             progress = loop.train(
                 model,
@@ -138,9 +138,9 @@ def train(cfg: TrainingConfig, *, overwrite: bool = False, resume: str = "") -> 
                 split,
                 loader,
                 extract=wiring.extraction(cfg, split.train, twin, ranks, maps),
-                evaluate=wiring.evaluation(cfg, split, colour, ranks),
+                evaluate=wiring.evaluation(cfg, split, colours, ranks),
                 method=wiring.method(cfg, split, ranks, auxiliary=model.auxiliary, twin=twin),
-                keeper=_keeper(cfg, split, images, model, optimizer, opened, checkpoint, colour, twin),
+                keeper=_keeper(cfg, split, images, model, optimizer, opened, checkpoint, colours, twin),
             )
             if cfg.report.enabled and ranks.is_first:
                 from ppreid.verbs.report import report_of_training  # loaded by nobody who makes none
@@ -181,7 +181,7 @@ def _keeper(
     optimizer: paddle.optimizer.Optimizer,
     opened: OpenRun,
     checkpoint: Checkpoint | None,
-    colour: Callable[[], np.ndarray],
+    colours: Colours,
     twin: Twin | None,
 ) -> Keeper[FiniteGuard]:
     """What keeps the run alive."""
@@ -211,6 +211,6 @@ def _keeper(
         ),
         metrics=MetricsFile(folder / METRICS, viewers=cfg.log.viewers),
         guard=wiring.finite_guard(cfg, split.train),
-        by_colour=wiring.colour_alone(cfg, split, colour),
+        by_colour=wiring.colour_alone(cfg.eval, split, colours),
         twin=twin,
     )

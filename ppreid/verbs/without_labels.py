@@ -58,7 +58,7 @@ def evaluate_without_labels(cfg: Config, *, overwrite: bool = False) -> LabelFre
     check_outputs(outputs, overwrite=overwrite)
     features = compared_features(cfg, model, centred=True, finished=True)(records)
     check_not_collapsed(features)
-    result = measured(features, records, shared_clock=cfg.data.clock == "shared")
+    result = measured(features, records, shared_clock=cfg.data.shared_clock)
     log_result(format_without_labels(result, camera_names(folder / CAMERAS)))
     if isinstance(cfg, TrainingConfig) and records[0] in split.train:
         logger.info(

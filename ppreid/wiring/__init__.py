@@ -8,20 +8,14 @@ from typing import TYPE_CHECKING
 
 from ppreid import tables
 from ppreid.processes.ranks import ALONE, Ranks
-from ppreid.wiring.data import colour as colour
-from ppreid.wiring.data import colour_alone as colour_alone
 from ppreid.wiring.data import dataset as dataset
 from ppreid.wiring.data import extractor as extractor
 from ppreid.wiring.data import feature_loader as feature_loader
 from ppreid.wiring.data import finished_engine as finished_engine
-from ppreid.wiring.data import prepared as prepared
 from ppreid.wiring.data import published_counts as published_counts
-from ppreid.wiring.data import ranking as ranking
 from ppreid.wiring.data import require_cameras as require_cameras
-from ppreid.wiring.data import track_maps as track_maps
 from ppreid.wiring.data import train_loader as train_loader
 from ppreid.wiring.network import ema_twin as ema_twin
-from ppreid.wiring.network import evaluation as evaluation
 from ppreid.wiring.network import extraction as extraction
 from ppreid.wiring.network import finite_guard as finite_guard
 from ppreid.wiring.network import from_images as from_images
@@ -32,6 +26,13 @@ from ppreid.wiring.network import training_net as training_net
 from ppreid.wiring.objective import head_weights, run_objective
 from ppreid.wiring.objective import memory as memory
 from ppreid.wiring.objective import objective as objective
+from ppreid.wiring.rankings import colour as colour
+from ppreid.wiring.rankings import colour_alone as colour_alone
+from ppreid.wiring.rankings import colours as colours
+from ppreid.wiring.rankings import evaluation as evaluation
+from ppreid.wiring.rankings import prepared as prepared
+from ppreid.wiring.rankings import ranking as ranking
+from ppreid.wiring.rankings import track_map as track_map
 
 if TYPE_CHECKING:
     import numpy as np
@@ -85,8 +86,8 @@ def distance(
     return partial(mixed_distance, distance=compute, part_distance=parts.part_distance, max_distance=limit)
 
 
-def track_graph(cfg: LabelsConfig, records: Sequence[ImageRecord], *, clock: str = "camera") -> TrackGraph | None:
-    """What clustering does with the tracks of these images; None where it looks at none. `clock` is data.clock.
+def track_graph(cfg: LabelsConfig, records: Sequence[ImageRecord], *, shared_clock: bool = False) -> TrackGraph | None:
+    """What clustering does with the tracks of these images; None where it looks at none.
 
     Raises:
         DataError: the configuration asks for tracks or their times, and none is known.
@@ -95,7 +96,7 @@ def track_graph(cfg: LabelsConfig, records: Sequence[ImageRecord], *, clock: str
         return None
     from ppreid.wiring.graph import graph_of_tracks
 
-    return graph_of_tracks(cfg, records, shared_clock=clock == "shared")
+    return graph_of_tracks(cfg, records, shared_clock=shared_clock)
 
 
 def _distance_of(cfg: LabelsConfig, epoch: int, graph: TrackGraph | None, max_distance: float) -> Distance:
@@ -195,7 +196,7 @@ def method(
     """
     from ppreid.training.loop import Method
 
-    graph = track_graph(cfg.labels, split.train, clock=cfg.data.clock)
+    graph = track_graph(cfg.labels, split.train, shared_clock=cfg.data.shared_clock)
     of_images = partial(distance, cfg.labels, colour=colour(split.train, cfg.data))
     return Method(
         distance=partial(of_images, graph=graph, refine=cfg.refine),

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable, Mapping, Sequence
-from functools import cache, partial
+from collections.abc import Mapping, Sequence
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from ppreid import tables
 from ppreid.base.errors import DataError, PpreidWarning
@@ -20,13 +20,11 @@ if TYPE_CHECKING:
 
     from ppreid.config.data import DataConfig
     from ppreid.config.run import EvaluationSettings
-    from ppreid.config.schema import Config, TrainingConfig
-    from ppreid.contracts import Extractor, Ranker
+    from ppreid.config.schema import TrainingConfig
+    from ppreid.contracts import Extractor, FeatureLoader
     from ppreid.datasets.loader import EvalLoader, TrainLoader
     from ppreid.datasets.summary import PublishedCounts
-    from ppreid.evaluation.ranking import RankingResult
     from ppreid.wiring.frozen import KeptMaps
-    from ppreid.wiring.within_tracks import Maps
 
 
 def dataset(cfg: DataConfig) -> DatasetContents:
@@ -140,68 +138,28 @@ def train_loader(
     )
 
 
-def extractor(settings: EvaluationSettings, *, finished: bool = False) -> Extractor:
-    """Network and loader to features (N, D); of a network that is finished by whatever is fastest here."""
+def extractor(settings: EvaluationSettings, *, finished: bool = False, flip: bool = False) -> Extractor:
+    """Network and loader to features (N, D).
+
+    Args:
+        settings: the engine and its precision.
+        finished: the network is not trained any more, and whatever is fastest here runs it.
+        flip: average the features of every image and its mirror image.
+    """
     from ppreid.training.extract import extract_features
 
     engine = finished_engine(settings) if finished else settings.engine
-    return partial(extract_features, engine=engine, precision=settings.precision)
+    extract = partial(extract_features, engine=engine, precision=settings.precision)
+    if not flip:
+        return extract
+    from ppreid.models.flip import FlipAveraged
+
+    def flipped(model: Layer, /, loader: FeatureLoader, **given: Any) -> np.ndarray:  # noqa: ANN401 - as `extract`
+        return extract(FlipAveraged(model), loader, **given)
+
+    return flipped
 
 
 def finished_engine(settings: EvaluationSettings) -> str:
     """What runs a network that is not trained, and gives no pseudo labels."""
     return tables.ENGINES[settings.engine].when_finished or settings.engine
-
-
-def colour(records: Sequence[ImageRecord], data: DataConfig) -> Callable[[], np.ndarray]:
-    """What gives the colour of images (N, 768), read once and only where somebody asks."""
-    from ppreid.datasets.colour import colour_features
-
-    return cache(partial(colour_features, records, num_workers=data.num_workers))
-
-
-def prepared(
-    cfg: EvaluationSettings, split: ReIDSplit, colour_of_split: Callable[[], np.ndarray], maps: Maps | None = None
-) -> Callable[[np.ndarray], np.ndarray]:
-    """From features of query and gallery (Q + G, D) to those that are compared, behind maps of network and colour."""
-    from ppreid.evaluation.inputs import Preparation, prepared_features
-
-    how = Preparation(camera_centre=cfg.camera_centre, colour_weight=cfg.colour)
-    prepare = partial(prepared_features, split=split, how=how)
-    if maps is None:
-        return partial(prepare, colour=colour_of_split)
-    return lambda features: prepare(maps.network(features), colour=lambda: maps.colour(colour_of_split()))
-
-
-def ranking(cfg: EvaluationSettings, *, of_prepared: bool = False) -> Ranker[RankingResult]:
-    """Features, identities and cameras of query and gallery to metrics; `of_prepared` ones may have colour in them."""
-    from ppreid.evaluation import ranking as found
-
-    has_colour = of_prepared and 0 < cfg.colour < 1
-    evaluate = found.evaluate_with_network_alone if has_colour else found.evaluate_features
-    return partial(evaluate, protocol=cfg.protocol, ignore_camera=cfg.ignore_camera)
-
-
-def colour_alone(
-    cfg: Config, split: ReIDSplit, colour_of_split: Callable[[], np.ndarray]
-) -> Callable[[], dict[str, RankingResult]]:
-    """What gives the metrics of colour alone, by the name of their row."""
-    from ppreid.evaluation.inputs import colour_rankings
-
-    mapped = None
-    if cfg.eval.within_tracks and split.query:
-        from ppreid.wiring.within_tracks import colour_within_tracks
-
-        mapped = colour_within_tracks(cfg, split)
-    return partial(colour_rankings, split, colour_of_split, rank=ranking(cfg.eval), mapped=mapped)
-
-
-def track_maps(
-    cfg: Config, split: ReIDSplit, extract: Extractor, ranks: Ranks = ALONE
-) -> Callable[[Layer], Maps | None]:
-    """From a network to the maps that eval.within_tracks learns from training images; None where it is off."""
-    if not cfg.eval.within_tracks or not split.query:
-        return lambda network: None
-    from ppreid.wiring.within_tracks import maps_within_tracks
-
-    return maps_within_tracks(cfg, split, extract=extract, ranks=ranks)

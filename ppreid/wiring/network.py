@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, cast
 from ppreid import tables
 from ppreid.base.errors import PpreidWarning
 from ppreid.processes.ranks import ALONE, Ranks
-from ppreid.wiring.data import extractor, feature_loader, prepared, ranking, track_maps
+from ppreid.wiring.data import extractor, feature_loader
 from ppreid.wiring.objective import auxiliary_layers, needs_bn
 
 if TYPE_CHECKING:
@@ -19,12 +19,11 @@ if TYPE_CHECKING:
     import paddle
     from paddle.nn import Layer
 
-    from ppreid.base.records import ImageRecord, ReIDSplit
+    from ppreid.base.records import ImageRecord
     from ppreid.config.method import EvaluationModelConfig
     from ppreid.config.run import SolverConfig
     from ppreid.config.schema import TrainingConfig
     from ppreid.contracts import Twin
-    from ppreid.evaluation.ranking import RankingResult
     from ppreid.models.reid_net import ReIDNet
     from ppreid.run.checkpoint import Checkpoint
     from ppreid.training.finite import FiniteGuard
@@ -198,21 +197,3 @@ def extraction(
 
         return lambda model: extract(AllHeads(network or model))
     return lambda model: extract(network or model)
-
-
-def evaluation(
-    cfg: TrainingConfig, split: ReIDSplit, colour_of_split: Callable[[], np.ndarray], ranks: Ranks = ALONE
-) -> Callable[..., RankingResult | None]:
-    """Network to metrics on query and gallery, as training sees it."""
-    from ppreid.training.extract import evaluate_model
-
-    loader, extract = feature_loader(split.query + split.gallery, cfg.data, cfg.eval, ranks=ranks), extractor(cfg.eval)
-    evaluate = partial(evaluate_model, loader=loader, split=split, extract=extract, flip=cfg.eval.flip, ranks=ranks)
-    evaluate = partial(evaluate, rank=ranking(cfg.eval, of_prepared=True))
-    learn = track_maps(cfg, split, extract, ranks)
-
-    def evaluated(model: Layer, **options: str) -> RankingResult | None:
-        network = from_images(cfg, model)
-        return evaluate(network, prepare=prepared(cfg.eval, split, colour_of_split, learn(network)), **options)
-
-    return evaluated

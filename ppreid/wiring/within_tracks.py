@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from functools import cache
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 from ppreid import wiring
 from ppreid.base.records import ImageRecord, ReIDSplit, tracks
@@ -18,45 +18,34 @@ if TYPE_CHECKING:
 
     from ppreid.config.schema import Config
     from ppreid.contracts import Extractor
+    from ppreid.wiring.rankings import Mapped
 
 
-class Maps(NamedTuple):
-    """Features (n, D), and colour (n, 768), to unit rows of the same shape."""
-
-    network: Callable[[np.ndarray], np.ndarray]
-    colour: Callable[[np.ndarray], np.ndarray]
-
-
-def maps_within_tracks(
+def network_within_tracks(
     cfg: Config, split: ReIDSplit, *, extract: Extractor, ranks: Ranks = ALONE
-) -> Callable[[Layer], Maps | None]:
+) -> Callable[[Layer], Mapped | None]:
     """From a network to what `WithinTracks` learns from its features of the training images.
 
     Args:
         cfg: of the images and of the evaluation.
         split: of whose training part the tracks are read, and no identities.
-        extract: network and loader to features.
-        ranks: the processes that share the extraction; only the first one gets maps.
+        extract: network and loader to features, as of query and gallery.
+        ranks: the processes that share the extraction; only the first one gets a map.
 
     Raises:
         DataError: no training image has a known track.
     """
     records = _tracked(split)
     loader = wiring.feature_loader(records, cfg.data, cfg.eval, ranks=ranks)
-    of_colour = colour_within_tracks(cfg, split)
 
-    def learn(network: Layer) -> Maps | None:
-        if cfg.eval.flip:
-            from ppreid.models.flip import FlipAveraged
-
-            network = FlipAveraged(network)
+    def learn(network: Layer) -> Mapped | None:
         features = extract(network, loader, ranks=ranks, description="tracks")
-        return Maps(_learned(cfg, records, features), of_colour) if ranks.is_first else None
+        return _learned(cfg, records, features) if ranks.is_first else None
 
     return learn
 
 
-def colour_within_tracks(cfg: Config, split: ReIDSplit) -> Callable[[np.ndarray], np.ndarray]:
+def colour_within_tracks(cfg: Config, split: ReIDSplit) -> Mapped:
     """Colour (n, 768) to unit rows, as `WithinTracks` learns it from training images, which are read when it is used.
 
     Raises:
@@ -73,5 +62,5 @@ def _tracked(split: ReIDSplit) -> list[ImageRecord]:
     return records
 
 
-def _learned(cfg: Config, records: Sequence[ImageRecord], features: np.ndarray) -> Callable[[np.ndarray], np.ndarray]:
+def _learned(cfg: Config, records: Sequence[ImageRecord], features: np.ndarray) -> Mapped:
     return WithinTracks(features, tracks(records)[0], shrinkage=cfg.eval.within_tracks).of

@@ -16,6 +16,7 @@ from ppreid.run.folder import LAST
 from ppreid.training.extract import extract_features
 from ppreid.verbs.evaluate import evaluate
 from ppreid.verbs.network import trained_network
+from ppreid.verbs.report import report
 from ppreid.verbs.train import train
 
 TRACKS = [r"data.track_pattern=(?P<track>\d+_c\d+s\d+)_(?P<frame>\d+)", "data.clock=track"]
@@ -56,6 +57,26 @@ def test_training_and_evaluation_map_network_and_colour_each_by_itself(run, tmp_
     colour = mapped(lambda records: colour_features(list(records)), shrinkage=100.0)
     result = evaluate_features(*np.split(colour, [len(split.query)]), *identities)
     assert rows[0]["colour, within tracks: mAP"] == pytest.approx(100 * result.mean_ap)
+
+
+def test_the_ranks_of_a_report_learn_from_tracks_as_well(run, tmp_path, monkeypatch):
+    class SeenError(Exception):
+        pass
+
+    def gather(*_, extract, prepare, **settings):
+        split = wiring.dataset(run.data).split
+        of_train, rows = extract(split.train), extract(split.query + split.gallery)
+        raise SeenError(split, of_train, rows, prepare(rows))
+
+    train(run)
+    monkeypatch.setattr("ppreid.report.gather.gather_evidence", gather)
+    with pytest.raises(SeenError) as seen:
+        report([tmp_path / "run"])
+    split, of_train, rows, prepared = seen.value.args
+    mapped = WithinTracks(of_train, tracks(split.train)[0], shrinkage=2.0).of(rows)
+    of_network = prepared[:, : rows.shape[1]] / np.sqrt(np.float32(0.6))
+    np.testing.assert_allclose(of_network, centred(mapped, split, 5.0), atol=1e-5)
+    assert np.abs(of_network - centred(rows, split, 5.0)).max() > 0.01
 
 
 def test_it_needs_tracks_and_says_so_before_training(tiny_config, tmp_path):

@@ -85,7 +85,7 @@ def test_tracks_that_were_seen_at_once_are_in_different_clusters(features, unit,
 def test_cameras_that_share_a_clock_keep_people_apart_who_are_seen_at_once():
     images = [record._replace(camid=record.track % 2) for record in records(time=lambda i: i % 4)]  # all at once
     cfg = labels_config("labels.cannot_link=true")
-    own, shared = (wiring.track_graph(cfg, images, clock=clock).apart for clock in ("camera", "shared"))
+    own, shared = (wiring.track_graph(cfg, images, shared_clock=is_shared).apart for is_shared in (False, True))
     every = {(a, b) for a, b in itertools.combinations(range(10), 2)}
     assert set(map(tuple, shared.tolist())) == every
     assert set(map(tuple, own.tolist())) == {(a, b) for a, b in every if (a - b) % 2 == 0}
