@@ -106,3 +106,47 @@ def sweep_table(rows: Sequence[SweepRow], num_images: int) -> str:
         line += f"{fixed(row.ari, 3):>8}" if with_ari else ""
         lines.append(line + "  one giant cluster" * (row.largest > GIANT * num_images))
     return "\n".join(lines)
+
+
+class EpsAdvice(NamedTuple):
+    """What a sweep recommends.
+
+    Attributes:
+        eps: the value; None where none of the sweep can be recommended.
+        reason: why, in words.
+    """
+
+    eps: float | None
+    reason: str
+
+
+def advised_eps(rows: Sequence[SweepRow], num_images: int) -> EpsAdvice:
+    """The eps that separates all images best, among those without a cluster that swallows the others.
+
+    Args:
+        rows: at least one, in rising order of eps.
+        num_images: clustered things, N.
+
+    Returns:
+        The eps with the highest silhouette times share of clustered images, the lowest of equal ones.
+
+    Note:
+        That product is the mean silhouette over all images where an outlier scores 0. The silhouette alone is
+        best where nearly all are outliers, and outliers are fewest where all are one cluster.
+    """
+    usable = [row for row in rows if row.clusters > 1 and row.largest <= GIANT * num_images]
+    if not usable:
+        if all(row.clusters == 0 for row in rows):
+            return EpsAdvice(None, "every value leaves outliers alone; try higher ones")
+        return EpsAdvice(None, "every value puts more than a quarter of the images into one cluster; try lower ones")
+    best = max(usable, key=lambda row: row.silhouette * (1 - row.outliers / num_images))
+    reason = (
+        f"it separates all images best: silhouette {fixed(best.silhouette, 2)} and {best.outliers / num_images:.0%} "
+        f"outliers, in {best.clusters:,} clusters of at most {best.largest:,}"
+    )
+    giant = [row.eps for row in rows if row.largest > GIANT * num_images]
+    if giant:
+        reason += f"; from {min(giant):g} on one cluster holds more than a quarter"
+    if len(rows) > 1 and best in (rows[0], rows[-1]):
+        reason += "; it is the last value that was tried, so that one beyond it may be better"
+    return EpsAdvice(best.eps, reason)

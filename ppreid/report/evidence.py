@@ -1,7 +1,9 @@
 """What the network and the data set add to a report: rankings, clusters with their images, the map of features."""
 
+from __future__ import annotations
+
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 from sklearn.decomposition import PCA
@@ -19,6 +21,9 @@ from ppreid.report.ranked_queries import (
     rank_queries,
 )
 from ppreid.report.tables import CameraFacts, ClusterFacts, all_known, camera_facts, cluster_facts
+
+if TYPE_CHECKING:
+    from ppreid.evaluation.without_labels import LabelFreeResult
 
 _SHEET_IMAGES, _OUTLIERS = 18, 48
 
@@ -91,6 +96,7 @@ class Evidence(NamedTuple):
         notes: what is missing, and why.
         network: which one was looked at, e.g. "the network after epoch 14".
         without_labels: what tracks tell of the network, as lines of text; empty where they tell nothing.
+        tracks: the same in numbers.
     """
 
     ranking: RankingEvidence | None = None
@@ -99,6 +105,7 @@ class Evidence(NamedTuple):
     notes: Sequence[str] = ()
     network: str = ""
     without_labels: str = ""
+    tracks: LabelFreeResult | None = None
 
 
 def ranking_evidence(

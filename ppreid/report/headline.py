@@ -1,12 +1,19 @@
 """The top of a report: what happened, in one sentence and a few numbers."""
 
-from typing import Any, NamedTuple
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from ppreid.base.numbers import compact, fixed
 from ppreid.clustering.labels import GIANT
 from ppreid.report.run_files import FINISHED, RUNNING, RunFiles, flat, number
 
-_LOW_MIXING = 0.2  # of 1: every cluster mixes the cameras as the data do
+if TYPE_CHECKING:
+    from ppreid.evaluation.without_labels import LabelFreeResult
+
+LOW_MIXING = 0.2  # of 1: every cluster mixes the cameras as the data do
+MANY_MISSED = 0.5  # of the pairs of one person; with more the network does not know people within a camera either
+_STABLE = 0.9  # clusters that change so little from epoch to epoch are not going to join others
 _FEW_MIXED = 0.5  # of all clusters; with more of them the labels are not those of people in one camera either
 _GAP = 2.0  # percent mAP; another seed alone changes about as much
 
@@ -78,8 +85,13 @@ def tiles(run: RunFiles, *, num_identities: int | None) -> list[Tile]:
     return shown
 
 
-def sentence(run: RunFiles) -> str:
-    """What happened, for someone who reads nothing else."""
+def sentence(run: RunFiles, tracks: LabelFreeResult | None = None) -> str:
+    """What happened, for someone who reads nothing else.
+
+    Args:
+        run: what was read.
+        tracks: what the tracks of its images tell of its network, where they tell something.
+    """
     planned = flat(run.config).get("solver.epochs", "?")
     done = len(run.epochs)
     text = {
@@ -96,11 +108,31 @@ def sentence(run: RunFiles) -> str:
         text += f" No evaluation was due yet; before training Rank-1 was {_percent(run.evaluations[0])}."
     else:
         text += " Nothing was evaluated."
-    return text
+    return text + _reading_of_mixing(run.epochs[-1] if run.epochs else {}, tracks)[0]
 
 
-def remarks(run: RunFiles) -> list[str]:
-    """What somebody who knows the method would point at in the last epoch; nothing is the normal case."""
+def is_giant(last: dict[str, Any]) -> bool:
+    """Whether one cluster of an epoch swallows the others."""
+    images, largest = number(last.get("images")), number(last.get("largest"))
+    return bool(images and largest is not None and largest > GIANT * images)
+
+
+def missed_of(tracks: LabelFreeResult | None) -> float | None:
+    """Share of the pairs of one person that are missed at the recommended rate of false matches; None: not known."""
+    if tracks is None:
+        return None
+    from ppreid.evaluation.without_labels import RECOMMENDED
+
+    return next(row.missed for row in tracks.errors if row.target == RECOMMENDED)
+
+
+def remarks(run: RunFiles, tracks: LabelFreeResult | None = None) -> list[str]:
+    """What somebody who knows the method would point at in the last epoch; nothing is the normal case.
+
+    Args:
+        run: what was read.
+        tracks: see `sentence`.
+    """
     last = run.epochs[-1] if run.epochs else {}
     images, outliers, largest = (number(last.get(key)) for key in ("images", "outliers", "largest"))
     found = []
@@ -109,12 +141,12 @@ def remarks(run: RunFiles) -> list[str]:
             f"{outliers / images:.0%} of the images are outliers, on which an epoch does not train. If it stays like "
             "this, labels.eps is too low; tools/cluster.py --sweep shows what another one would do."
         )
-    if images and largest is not None and largest > GIANT * images:
+    if images and largest is not None and is_giant(last):
         found.append(
             f"One cluster holds {largest / images:.0%} of the images; labels.eps is probably too high, and mixing and "
             "outliers look better than they are. tools/cluster.py --sweep shows what another one would do."
         )
-    found += _of_mixing(last)
+    found += filter(None, [_reading_of_mixing(last, tracks)[1]])
     best = best_evaluation(run)
     gap = (best["mAP"] - (number(run.evaluations[-1].get("mAP")) or 0.0)) if best else 0.0
     if best and gap > _GAP:
@@ -122,18 +154,36 @@ def remarks(run: RunFiles) -> list[str]:
     return found
 
 
-def _of_mixing(last: dict[str, Any]) -> list[str]:
-    """What few cameras in a cluster mean depends on whether the clusters hold one person each."""
-    mixing, quality = number(last.get("camera_mixing")), last.get("label_quality")
-    if mixing is None or mixing >= _LOW_MIXING:
-        return []
-    text = f"Clusters hold one camera each, nearly all of them (camera mixing {mixing:.2f})"
+def _reading_of_mixing(last: dict[str, Any], tracks: LabelFreeResult | None) -> tuple[str, str]:
+    """What few cameras in a cluster mean, in short and at length; empty where clusters join cameras.
+
+    It depends on whether the clusters hold one person each, which labels say or else tracks, and on what will come. A
+    giant cluster has every camera, whatever the others hold.
+    """
+    if is_giant(last):
+        return " One cluster swallows the others.", ""
+    mixing, stability = number(last.get("camera_mixing")), number(last.get("label_stability"))
+    if mixing is None or mixing >= LOW_MIXING:
+        return "", ""
+    quality, missed = last.get("label_quality"), missed_of(tracks)
     mixed = number(quality.get("mixed_clusters")) if isinstance(quality, dict) else None
-    if mixed is None:
-        return [f"{text}: people are found within one camera, if at all, and not across cameras."]
-    if mixed <= _FEW_MIXED:
-        return [f"{text}, and {1 - mixed:.0%} of them one person: people are found, but within one camera."]
-    return [f"{text}, and {mixed:.0%} of them mix people: the features tell cameras apart rather than people."]
+    short, text = " Its clusters are people within one camera.", f"(camera mixing {mixing:.2f})"
+    if mixed is not None and mixed <= _FEW_MIXED:
+        text += f", and {1 - mixed:.0%} of them one person: people are found, but within one camera."
+    elif mixed is not None:
+        short = " Its clusters are cameras rather than people."
+        text += f", and {mixed:.0%} of them mix people: the features tell cameras apart rather than people."
+    elif missed is not None and missed <= MANY_MISSED:
+        text += f", and tracks miss {missed:.0%} of the pairs of one person: people are found, but within one camera."
+    elif missed is not None:
+        short = " Its clusters are cameras rather than people."
+        text += f", and tracks miss {missed:.0%} of the pairs of one person: people are not found there either."
+    else:
+        short = " Its clusters are people within one camera, if they are people."
+        text += ": people are found within one camera, if at all, and not across cameras."
+    if stability is not None and stability >= _STABLE:
+        text += f" They stay as they are (stability {stability:.2f}), so that more epochs will not join cameras."
+    return short, f"Clusters hold one camera each, nearly all of them {text}"
 
 
 def _percent(row: dict[str, Any]) -> str:

@@ -41,6 +41,7 @@ class RunFiles(NamedTuple):
         labels: of the newest epoch; None before the first.
         cameras: names of the cameras by number, from 0; empty where they have no names.
         state: "finished", "running" or "stopped".
+        folder: as the command line named it; empty where the run has none.
     """
 
     name: str
@@ -51,6 +52,7 @@ class RunFiles(NamedTuple):
     labels: LabelsFile | None
     cameras: dict[int, str]
     state: str
+    folder: str = ""
 
 
 def read_run(folder: Path, *, is_running: bool) -> RunFiles:
@@ -76,6 +78,7 @@ def read_run(folder: Path, *, is_running: bool) -> RunFiles:
         _labels(folder / LABELS) if is_there(folder / LABELS, DataError) else None,
         camera_names(folder / CAMERAS),
         RUNNING if is_running else FINISHED if finished else STOPPED,
+        str(folder),
     )
 
 

@@ -14,7 +14,6 @@ from ppreid.verbs.command import add_overwrite, add_run_arguments, add_shards, r
 
 if TYPE_CHECKING:
     import numpy as np
-    from scipy.sparse import csr_matrix
 
     from ppreid.base.records import ImageRecord
     from ppreid.disk.features import Features
@@ -89,13 +88,12 @@ def cluster(
     check_not_collapsed(data.features, error=DataError if features_file else WeightsError)
     if labels_of is None:
         warn_if_labels_do_not_fit(len(data.features), neighbours=cfg.labels.of_unit().k1, available=available_memory())
-    pids = data.pids if (data.pids >= 0).any() else None
     if sweep:
-        _print_sweep(data, cfg, sweep, pids)
+        _print_sweep(data, cfg, sweep)
         return None
     labels = (labels_of or pseudo_labels)(cfg, data)
-    if pids is not None:
-        logger.info("%s", quality_line(pseudo_label_quality(labels, pids)))
+    if (data.pids >= 0).any():
+        logger.info("%s", quality_line(pseudo_label_quality(labels, data.pids)))
     output = output or folder / LABELS
     write_labels(output, data.names, labels)
     logger.info("written: %s", output)
@@ -183,27 +181,16 @@ def _records(data: Features) -> list[ImageRecord]:
     return [ImageRecord(*fields) for fields in zip(*known, strict=True)]
 
 
-def _print_sweep(data: Features, cfg: TrainingConfig, sweep: Sequence[float], pids: np.ndarray | None) -> None:
-    """One distance computation, then one clustering per eps."""
-    from ppreid import tables, wiring
-    from ppreid.base.progress import Stopwatch
-    from ppreid.clustering.sweep import sweep_eps, sweep_table
+def _print_sweep(data: Features, cfg: TrainingConfig, sweep: Sequence[float]) -> None:
+    """A table with a line for each eps, and which of them to take."""
+    from ppreid.clustering.sweep import advised_eps, sweep_table
+    from ppreid.wiring.sweep import swept
 
-    name = cfg.labels.clusterer
-    if not tables.CLUSTERERS[name].looks_at_eps:
-        raise ConfigError(f"labels.clusterer is {name!r}, which does not look at eps; there is nothing to sweep")
-    settings = cfg.labels.model_copy(update={"eps": max(sweep)})
-    graph = wiring.track_graph(settings, _records(data), shared_clock=cfg.data.shared_clock)
-    distances = wiring.distance(settings, epoch=1, graph=graph)(data.features, data.camids, stopwatch=Stopwatch())
-
-    def at(distances: csr_matrix, *, eps: float, min_samples: int) -> np.ndarray:
-        changed = settings.model_copy(update={"eps": eps, "min_samples": min_samples})
-        clusterer = wiring.clusterer(changed)
-        return (graph._replace(cfg=changed).node_clusterer(clusterer) if graph else clusterer)(distances)
-
-    pids = graph.of_nodes(pids) if graph and pids is not None else pids
-    rows = sweep_eps(distances, sweep, min_samples=settings.min_samples, pids=pids, cluster=at)
-    log_result(sweep_table(rows, distances.shape[0]))
+    rows, count = swept(cfg, data.features, _records(data), sweep)
+    log_result(sweep_table(rows, count))
+    advice = advised_eps(rows, count)
+    recommended = "recommended: none" if advice.eps is None else f"recommended: labels.eps={advice.eps:g}"
+    logger.info("%s, since %s", recommended, advice.reason)
 
 
 def _sweep_values(text: str) -> list[float]:

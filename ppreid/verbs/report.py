@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ppreid.base.errors import ConfigError, DataError, EvaluationError, PpreidError, PpreidWarning
+from ppreid.base.errors import ConfigError, DataError, PpreidError, PpreidWarning
 from ppreid.config.load import load_config
 from ppreid.config.schema import TrainingConfig
 from ppreid.disk.files import write_text
@@ -22,7 +22,6 @@ if TYPE_CHECKING:
     from ppreid.report.evidence import Evidence
     from ppreid.report.run_files import RunFiles
 
-MAX_TRACKED = 3000  # images that are extracted for what tracks tell, about as many as for the map
 EXAMPLES = """\
   python tools/report.py output/demo
   python tools/report.py output/demo -o data.root=/datasets -o report.projection=tsne --out demo.html
@@ -187,26 +186,12 @@ def _evidence(cfg: TrainingConfig, split: ReIDSplit, model: Layer, run: RunFiles
         ignore_camera=cfg.eval.ignore_camera,
         seed=cfg.seed,
     )
-    text, note = _of_tracks(cfg, split, model, run)
-    return evidence._replace(network=network, without_labels=text, notes=[*evidence.notes, *note])
+    evidence = evidence._replace(network=network)
+    if any(record.track >= 0 for part in split for record in part):
+        from ppreid.verbs.without_labels import told_by_tracks
 
-
-def _of_tracks(cfg: TrainingConfig, split: ReIDSplit, model: Layer, run: RunFiles) -> tuple[str, list[str]]:
-    """What the tracks of a data set tell of the network, or why they tell nothing; nothing where there are none."""
-    if not any(record.track >= 0 for part in split for record in part):
-        return "", []
-    from ppreid.evaluation.without_labels import format_without_labels
-    from ppreid.verbs.without_labels import measured, some_tracks, tracked_images
-    from ppreid.wiring.compared import compared_features
-
-    try:
-        records = some_tracks(tracked_images(split, cfg.data), MAX_TRACKED)
-        extract = compared_features(cfg, model, centred=True)
-        features = extract(records, description="report: tracks")
-        result = measured(features, records, shared_clock=cfg.data.shared_clock)
-    except EvaluationError as error:
-        return "", [f"There is nothing from tracks: {error}"]
-    return format_without_labels(result, run.cameras), []
+        evidence = told_by_tracks(evidence, cfg, split, model, run.cameras)
+    return evidence
 
 
 def _reference() -> dict:

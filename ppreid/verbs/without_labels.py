@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -18,7 +18,12 @@ from ppreid.disk.outputs import RESULTS_JSON, THRESHOLD_JSON, Output, check_outp
 from ppreid.run.log import log_result, logger
 
 if TYPE_CHECKING:
+    from paddle.nn import Layer
+
     from ppreid.evaluation.without_labels import LabelFreeResult
+    from ppreid.report.evidence import Evidence
+
+MAX_TRACKED = 3000  # images that are extracted for a report, about as many as for its map
 
 
 def evaluate_without_labels(cfg: Config, *, overwrite: bool = False) -> LabelFreeResult:
@@ -72,6 +77,22 @@ def evaluate_without_labels(cfg: Config, *, overwrite: bool = False) -> LabelFre
     for output in outputs:
         logger.info("written: %s", output.path)
     return result
+
+
+def told_by_tracks(
+    evidence: Evidence, cfg: TrainingConfig, split: ReIDSplit, model: Layer, cameras: Mapping[int, str]
+) -> Evidence:
+    """Evidence of a report with what the tracks of a data set tell of the network, or why they tell nothing."""
+    from ppreid.evaluation.without_labels import format_without_labels
+    from ppreid.wiring.compared import compared_features
+
+    try:
+        records = some_tracks(tracked_images(split, cfg.data), MAX_TRACKED)
+        features = compared_features(cfg, model, centred=True)(records, description="report: tracks")
+        result = measured(features, records, shared_clock=cfg.data.shared_clock)
+    except EvaluationError as error:
+        return evidence._replace(notes=[*evidence.notes, f"There is nothing from tracks: {error}"])
+    return evidence._replace(tracks=result, without_labels=format_without_labels(result, cameras))
 
 
 def tracked_images(split: ReIDSplit, cfg: DataConfig) -> list[ImageRecord]:

@@ -4,6 +4,8 @@ import numpy as np
 
 from ppreid.evaluation.inputs import Identities
 from ppreid.evaluation.ranking import evaluate_features
+from ppreid.evaluation.track_pairs import Reassociation
+from ppreid.evaluation.without_labels import Errors, LabelFreeResult
 from ppreid.report.evidence import Evidence, MapEvidence, cluster_evidence, ranking_evidence
 from ppreid.report.run_files import FINISHED, RunFiles
 
@@ -59,3 +61,9 @@ def invented_evidence(records) -> Evidence:
     feature_map = MapEvidence(records, rows, rng.random((len(rows), 2)), labels[rows], "pca")
     clusters = cluster_evidence(labels, records, per_kind=3, seed=0)
     return Evidence(ranking, clusters, feature_map, ["A note with <b>markup</b>."], "a network", f"camera {HOSTILE}")
+
+
+def tracks_that_miss(share: float) -> LabelFreeResult:
+    """What tracks tell of a network that misses a share of the pairs of one person."""
+    errors = (Errors(0.1, 0.4, 0.1, share / 2), Errors(0.01, 0.6, 0.01, share), Errors(0.001, 0.8, 0.001, 1.0))
+    return LabelFreeResult(90, 40, 12, 0.9, errors, 0.6, (0.5, 0.7), 0.3, (), Reassociation(0, 0.0, 0.0))

@@ -2,7 +2,7 @@ import re
 from html.parser import HTMLParser
 
 import pytest
-from invented import HOSTILE, invented_evidence, invented_run
+from invented import HOSTILE, invented_evidence, invented_run, tracks_that_miss
 from PIL import Image
 
 from ppreid.base.records import ImageRecord
@@ -161,10 +161,10 @@ def test_the_top_of_the_page():
     assert tiles(begun, num_identities=None)[0].detail == "before training"
 
 
-def remarks_on(**values):
+def remarks_on(*, tracks=None, **values):
     run = invented_run("run")
     run.epochs[-1].update({"camera_mixing": None} | values)
-    return remarks(run)
+    return remarks(run, tracks)
 
 
 def test_remarks_are_made_beyond_their_limits_only():
@@ -178,20 +178,40 @@ def test_remarks_are_made_beyond_their_limits_only():
     assert remarks(run._replace(epochs=[])) == ["The last evaluation is 2.5 mAP below the best one, after epoch 4."]
 
 
+FEW, MANY = tracks_that_miss(0.04), tracks_that_miss(0.6)
+CAMERAS = "cameras rather than people"
+
+
 @pytest.mark.parametrize(
-    ("quality", "text"),
+    ("quality", "tracks", "text", "short"),
     [
-        (None, "people are found within one camera, if at all, and not across cameras"),
-        ({"mixed_clusters": 0.04}, "and 96% of them one person: people are found, but within one camera"),
-        ({"mixed_clusters": 0.5}, "people are found, but within one camera"),
-        ({"mixed_clusters": 0.51}, "51% of them mix people: the features tell cameras apart rather than people"),
-        ({"mixed_clusters": None}, "people are found within one camera, if at all"),
-        ("damaged", "people are found within one camera, if at all"),
+        (None, None, "people are found within one camera, if at all, and not across cameras", "if they are people"),
+        ({"mixed_clusters": 0.04}, None, "and 96% of them one person: people are found, but within", "one camera"),
+        ({"mixed_clusters": 0.5}, MANY, "people are found, but within one camera", "one camera"),
+        ({"mixed_clusters": 0.51}, FEW, "51% of them mix people: the features tell cameras apart", CAMERAS),
+        ({"mixed_clusters": None}, None, "people are found within one camera, if at all", "if they are people"),
+        ("damaged", None, "people are found within one camera, if at all", "if they are people"),
+        (None, FEW, "tracks miss 4% of the pairs of one person: people are found, but within one", "one camera"),
+        (None, MANY, "tracks miss 60% of the pairs of one person: people are not found there either", CAMERAS),
     ],
 )
-def test_clusters_of_one_camera_are_judged_by_whether_they_are_people(quality, text):
-    (remark,) = remarks_on(camera_mixing=0.1, label_quality=quality)
+def test_clusters_of_one_camera_are_judged_by_whether_they_are_people(quality, tracks, text, short):
+    (remark,) = remarks_on(camera_mixing=0.1, label_quality=quality, tracks=tracks)
     assert remark.startswith("Clusters hold one camera each") and text in remark
+    run = invented_run("run")
+    run.epochs[-1].update({"camera_mixing": 0.1, "label_quality": quality})
+    assert sentence(run, tracks).endswith(f"{short}.")
+
+
+def test_mixing_is_read_together_with_the_largest_cluster_and_stability():
+    assert "more epochs" not in remarks_on(camera_mixing=0.1, label_stability=0.89)[0]
+    assert (
+        "(stability 0.90), so that more epochs will not join" in remarks_on(camera_mixing=0.1, label_stability=0.9)[0]
+    )
+    run = invented_run("run")
+    run.epochs[-1].update({"camera_mixing": 0.1, "largest": 19})
+    assert [text[:3] for text in remarks(run)] == ["One"]  # what others hold does not matter beside it
+    assert sentence(run).endswith(" One cluster swallows the others.")
 
 
 @pytest.mark.parametrize(

@@ -36,10 +36,12 @@ def test_a_sweep_prints_one_line_per_eps_and_writes_nothing(features_file, tmp_p
     monkeypatch.chdir(tmp_path)
     before = sorted(tmp_path.rglob("*"))
     assert main(["cluster", "--features", str(features_file), "--sweep", "eps=0.2:0.6:0.2", *OPTIONS]) == 0
-    lines = [line.split() for line in capsys.readouterr().out.splitlines()]
+    captured = capsys.readouterr()
+    lines = [line.split() for line in captured.out.splitlines()]
     header = next(index for index, line in enumerate(lines) if line[:2] == ["eps", "clusters"])
     assert [line[0] for line in lines[header + 2 :]] == ["0.200", "0.400", "0.600"]
     assert lines[-1][1] == "6"
+    assert "recommended: labels.eps=0.2, since it separates all images best: silhouette" in captured.err
     assert sorted(tmp_path.rglob("*")) == before
 
 
