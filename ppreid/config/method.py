@@ -24,6 +24,9 @@ class CameraJaccardConfig(Section):
     """k2_intra in the first epoch, when neighbours in other cameras are not yet reliable."""
     k2_inter_first: PositiveInt = 3
     """k2_inter in the first epoch."""
+    max_share: Annotated[float, Field(gt=0, le=1)] = 0.1
+    """Largest share of the images of a camera, or of the others, that are neighbours: where k1 is more, it is lowered,
+    with a warning, and k2 in proportion (docs/scratch.md). 1 lowers nothing."""
 
 
 class LabelsStartConfig(Section):

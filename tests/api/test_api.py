@@ -175,7 +175,7 @@ def test_clustering_gives_what_the_command_gives(here):
     cameras = ["hall", "yard"] * 30
     np.savez("f.npz", features=features, camids=np.arange(60) % 2)
     options = {"labels.k1": 10, "labels.k2": 3}
-    for extra in ({}, {"labels.distance": "camera_jaccard"}):
+    for extra in ({}, {"labels.distance": "camera_jaccard", "labels.camera.max_share": 0.2}):
         texts = [part for text in override_texts(options | extra | {"labels.eps": 0.5}) for part in ("-o", text)]
         assert main(["cluster", "--features", "f.npz", "--out", "l.csv", *texts]) == 0
         expected = [int(line.split(",")[1]) for line in Path("l.csv").read_text().splitlines()[1:]]

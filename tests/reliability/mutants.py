@@ -84,9 +84,12 @@ CHANGES: tuple[tuple[str, str, tuple[tuple[str, str], ...]], ...] = (
         "clustering/camera_jaccard.py",
         "clustering/test_camera_jaccard.py",
         (
-            ("inter[:, : k1_inter + 1]]", "inter[:, :k1_inter]]"),
-            ("intra[:, : k1_intra + 1],", "intra[:, :k1_intra],"),
-            ("[intra[:, :k2_intra], inter[:, :k2_inter]]", "[intra[:, :k2_intra], inter[:, :k2_intra]]"),
+            ("_first(inter, k1_inter + 1)", "_first(inter, k1_inter)"),
+            ("_first(intra, k1_intra + 1)", "_first(intra, k1_intra)"),
+            ("_first(inter, k2_inter)", "_first(inter, k2_intra)"),
+            ("max_share * others + 1e-9", "max_share * others"),
+            ("k2_intra, own - 1)", "k2_intra, own)"),
+            ("np.maximum(k2 * limit // max(k1, 1), 1), k2)", "k2, k2)"),
         ),
     ),
     (

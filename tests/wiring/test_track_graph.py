@@ -5,9 +5,10 @@ import numpy as np
 import pytest
 
 from ppreid import wiring
-from ppreid.base.errors import ConfigError, DataError
+from ppreid.base.errors import ConfigError, DataError, PpreidWarning
 from ppreid.base.progress import Stopwatch
 from ppreid.base.records import ImageRecord
+from ppreid.clustering.camera_jaccard import camera_jaccard_distance
 from ppreid.clustering.jaccard import jaccard_distance
 from ppreid.clustering.labels import dbscan_labels
 from ppreid.clustering.tracks import node_labels, separated_labels
@@ -119,3 +120,16 @@ def test_batches_can_be_drawn_across_tracks():
 def test_what_does_not_go_together_is_refused(keys, said):
     with pytest.raises(ConfigError, match=said):
         load_config("demo.yaml", keys)
+
+
+def test_cameras_are_those_of_tracks_and_have_as_few_neighbours_as_there_are_tracks(features):
+    cfg = labels_config("labels.unit=track", "labels.distance=camera_jaccard", "labels.camera.max_share=0.4")
+    cameras = np.repeat([0, 1], 20)  # 5 tracks each: 1 of the other 4, and 2 of the 5 in the other camera
+    graph = wiring.track_graph(cfg, records())
+    with pytest.warns(PpreidWarning, match="k1_intra 5 becomes 1 for 10 of 10 images.*; k1_inter 20 becomes 2 for 10"):
+        found = wiring.distance(cfg, 1, graph=graph)(features, cameras, stopwatch=Stopwatch())
+    means = features.reshape(10, 4, 16).mean(axis=1)
+    means /= np.linalg.norm(means, axis=1, keepdims=True)
+    few = {"k1_intra": 1, "k1_inter": 2, "k2_intra": 1, "k2_inter": 1}
+    expected = camera_jaccard_distance(means, cameras[::4], max_distance=0.6, **few)
+    np.testing.assert_allclose(found.toarray(), expected.toarray(), atol=1e-6)

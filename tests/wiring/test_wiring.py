@@ -92,7 +92,7 @@ def test_the_first_epoch_of_ca_jaccard_averages_over_three_and_three(arguments_o
     positional, settings = found[1]
     assert positional == ("features", "camids")
     assert set(settings) == {
-        *("k1_intra", "k1_inter", "k2_intra", "k2_inter"),
+        *("k1_intra", "k1_inter", "k2_intra", "k2_inter", "max_share"),
         *("max_distance", "method", "num_probes", "stopwatch"),
     }
 
@@ -103,7 +103,7 @@ def test_both_distances_are_those_of_the_room_and_time_their_stages(clustered_fe
     for labels, expected in (
         (LabelsConfig(k1=8, k2=3), jaccard_distance(features, k1=8, k2=3, max_distance=0.4)),
         (
-            LabelsConfig(distance="camera_jaccard", clusterer="hdbscan"),
+            LabelsConfig(distance="camera_jaccard", clusterer="hdbscan", camera={"max_share": 1.0}),
             camera_jaccard_distance(features, camids, k1_intra=5, k1_inter=20, k2_intra=2, k2_inter=4),
         ),
     ):
