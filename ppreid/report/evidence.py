@@ -23,6 +23,7 @@ from ppreid.report.ranked_queries import (
 from ppreid.report.tables import CameraFacts, ClusterFacts, all_known, camera_facts, cluster_facts
 
 if TYPE_CHECKING:
+    from ppreid.clustering.sweep import EpsAdvice
     from ppreid.evaluation.without_labels import LabelFreeResult
 
 _SHEET_IMAGES, _OUTLIERS = 18, 48
@@ -97,6 +98,7 @@ class Evidence(NamedTuple):
         network: which one was looked at, e.g. "the network after epoch 14".
         without_labels: what tracks tell of the network, as lines of text; empty where they tell nothing.
         tracks: the same in numbers.
+        eps: which one a sweep recommends; None where there was none.
     """
 
     ranking: RankingEvidence | None = None
@@ -106,6 +108,7 @@ class Evidence(NamedTuple):
     network: str = ""
     without_labels: str = ""
     tracks: LabelFreeResult | None = None
+    eps: EpsAdvice | None = None
 
 
 def ranking_evidence(

@@ -1,12 +1,14 @@
 """From what is known about a run, or several, to one HTML file that needs nothing else."""
 
+from __future__ import annotations
+
 import base64
 import hashlib
 from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime, timezone
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
@@ -16,11 +18,14 @@ from ppreid.base.numbers import compact, fixed
 from ppreid.base.records import ImageRecord
 from ppreid.report import charts
 from ppreid.report.cluster_sheets import CAMERAS, LARGEST, MIXED, SPLIT, Sheet, Thumbnails
-from ppreid.report.curves import cmc_chart, compared_charts, histogram_chart, run_charts
+from ppreid.report.curves import cmc_chart, histogram_chart, run_charts
 from ppreid.report.evidence import Evidence, MapEvidence
 from ppreid.report.headline import remarks, sentence, subject, tiles
-from ppreid.report.run_files import RunFiles, against, differences
-from ppreid.report.tables import camera_table, cluster_table, comparison_table, epoch_table
+from ppreid.report.run_files import RunFiles, against, flat
+from ppreid.report.tables import camera_table, cluster_table, epoch_table
+
+if TYPE_CHECKING:
+    from ppreid.report.verdict import Verdict
 
 TEMPLATES = Path(__file__).parent / "templates"
 MAX_CLUSTER_ROWS = 300
@@ -52,6 +57,8 @@ def run_page(run: RunFiles, evidence: Evidence, *, reference: Mapping[str, Any],
         subject=subject(run),
         sentence=sentence(run, evidence.tracks),
         remarks=remarks(run, evidence.tracks),
+        verdict=_verdict(run, evidence),
+        own_eps=flat(run.config).get("labels.eps", "?"),
         tiles=tiles(run, num_identities=clusters.num_identities if clusters else None),
         curves=run_charts(run),
         ranking_charts=[cmc_chart(ranking.result.cmc), histogram_chart(ranking.histogram)] if ranking else [],
@@ -67,27 +74,6 @@ def run_page(run: RunFiles, evidence: Evidence, *, reference: Mapping[str, Any],
         changed=changed,
         unchanged=unchanged,
         max_cluster_rows=MAX_CLUSTER_ROWS,
-    )
-
-
-def comparison_page(runs: Sequence[tuple[str, RunFiles]], *, language: str = ENGLISH) -> str:
-    """Several runs over each other.
-
-    Args:
-        runs: (name, run), at least two.
-        language: see `run_page`.
-
-    Returns:
-        HTML that loads nothing.
-    """
-    return rendered(
-        "comparison.html.j2",
-        language=language,
-        names=[name for name, _ in runs],
-        states=[run.state for _, run in runs],
-        results=comparison_table([run for _, run in runs]),
-        curves=compared_charts(runs),
-        differences=differences([run.config for _, run in runs]),
     )
 
 
@@ -153,6 +139,15 @@ def camera_and_distance(record: ImageRecord, distance: float) -> str:
     """What stands below a match, e.g. "c3 0.42"."""
     camera = f"c{record.camid + 1} " if record.camid >= 0 else ""
     return f"{camera}{fixed(distance, 2)}"
+
+
+def _verdict(run: RunFiles, evidence: Evidence) -> Verdict | None:
+    """Of a run that nothing was measured of; what evaluations say is no matter of opinion."""
+    if run.evaluations:
+        return None
+    from ppreid.report.verdict import verdict
+
+    return verdict(run, tracks=evidence.tracks, eps=evidence.eps)
 
 
 def _sheet_kinds(sheets: Sequence[Sheet]) -> list[tuple[str, str]]:

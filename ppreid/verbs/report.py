@@ -85,7 +85,7 @@ def report(
         PpreidError: what its message says; the subclass tells the kind.
     """
     from ppreid.report.gather import labels_alone
-    from ppreid.report.page import comparison_page, run_page
+    from ppreid.report.page import run_page
     from ppreid.report.run_files import flat, read_run
     from ppreid.run.folder import REPORT
     from ppreid.run.lock import process_at_work
@@ -96,6 +96,8 @@ def report(
         if out is None:
             raise ConfigError(f"a comparison of {len(runs)} runs belongs to no folder; say where to write it (--out)")
         _check_output("--out", out, folders, overwrite=overwrite)
+        from ppreid.report.comparison import comparison_page
+
         write_text(out, comparison_page(list(zip(_distinct_names(folders), runs, strict=True)), language=language))
         return out
     path = out or folders[0] / REPORT
@@ -170,7 +172,11 @@ def _evidence(cfg: TrainingConfig, split: ReIDSplit, model: Layer, run: RunFiles
     from ppreid import tables, wiring
     from ppreid.report.gather import gather_evidence
 
-    extract, colours = wiring.feature_extractor(cfg, model), wiring.colours(cfg, split)
+    extract, colours, eps = wiring.feature_extractor(cfg, model), wiring.colours(cfg, split), None
+    if run.epochs and not split.query:
+        from ppreid.wiring.unlabelled import unlabelled_evidence
+
+        extract, eps = unlabelled_evidence(cfg, split, model)
     mapped = wiring.track_map(cfg, split, wiring.extractor(cfg.eval))(model)
     evidence = gather_evidence(
         run,
@@ -186,7 +192,7 @@ def _evidence(cfg: TrainingConfig, split: ReIDSplit, model: Layer, run: RunFiles
         ignore_camera=cfg.eval.ignore_camera,
         seed=cfg.seed,
     )
-    evidence = evidence._replace(network=network)
+    evidence = evidence._replace(network=network, eps=eps)
     if any(record.track >= 0 for part in split for record in part):
         from ppreid.verbs.without_labels import told_by_tracks
 

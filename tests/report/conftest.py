@@ -9,7 +9,8 @@ from invented import CAMERAS, HOSTILE, PEOPLE, SHOTS, invented_evidence, invente
 from PIL import Image
 
 from ppreid.base.records import ImageRecord
-from ppreid.report.page import comparison_page, run_page
+from ppreid.report.comparison import comparison_page
+from ppreid.report.page import run_page
 
 
 class Pages(NamedTuple):

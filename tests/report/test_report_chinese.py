@@ -9,8 +9,9 @@ from invented import HOSTILE, invented_evidence, invented_run
 
 from ppreid.disk.outputs import REPORT
 from ppreid.report.chinese import in_chinese, table
+from ppreid.report.comparison import comparison_page
 from ppreid.report.headline import sentence
-from ppreid.report.page import comparison_page, run_page
+from ppreid.report.page import run_page
 from ppreid.report.run_files import RUNNING, STOPPED
 
 MARKUP = re.compile(r"(<script.*?</script>|<style.*?</style>|<pre.*?</pre>|<code.*?</code>|<[^>]*>)", re.DOTALL)
