@@ -90,11 +90,11 @@ NEIGHBOURS = {
 # nearest, 8 found 0.85 (benchmarks/search.py); docs/scaling.md has the recall of pseudo labels at larger sizes.
 DEFAULT_PROBES = 32
 
+_LABELS = "ppreid.clustering"
 DISTANCES = {
-    "jaccard": Distance("ppreid.clustering.jaccard:jaccard_distance", keys=("k1", "k2")),
-    "camera_jaccard": Distance(
-        "ppreid.clustering.camera_jaccard:camera_jaccard_distance", keys=("camera",), needs_cameras=True
-    ),
+    "jaccard": Distance(f"{_LABELS}.jaccard:jaccard_distance", ("k1", "k2")),
+    "camera_jaccard": Distance(f"{_LABELS}.camera_jaccard:camera_jaccard_distance", ("camera",), needs_cameras=True),
+    "camera_quota": Distance(f"{_LABELS}.quota:quota_distance", ("k1", "k2", "camera_quota"), needs_cameras=True),
 }
 
 CLUSTERERS = {

@@ -115,7 +115,7 @@ def lowered(
         ("intra", k1_intra, k2_intra, own - 1),
         ("inter", k1_inter, k2_inter, len(own) - own),
     ):
-        # 0.3 * 10 is 3 and not 2, whatever the last bit says
+        # 0.58 * 50 is 29 and not 28, whatever the last bit says
         limit = np.maximum(np.floor(max_share * others + 1e-9).astype(np.int64), 1)
         widths[f"k1_{kind}"] = np.minimum(k1, limit)  # (N,)
         widths[f"k2_{kind}"] = np.where(limit < k1, np.maximum(k2 * limit // max(k1, 1), 1), k2)

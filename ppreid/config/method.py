@@ -65,8 +65,11 @@ class LabelsConfig(Section):
     num_probes: PositiveInt = DEFAULT_PROBES
     """Inverted lists that ivf looks into for every image."""
     distance: Annotated[str, one_of("labels.distance")] = "jaccard"
-    """Distance between images; camera_jaccard uses camera ids."""
+    """Distance between images; camera_jaccard and camera_quota use camera ids."""
     camera: CameraJaccardConfig = CameraJaccardConfig()
+    camera_quota: Probability = 0.5
+    """With distance camera_quota: largest share of an image's neighbours, however many are looked at, that are of its
+    own camera; the rest are the nearest of others. 1 is distance jaccard."""
     k1: Annotated[int, Field(ge=1, le=1000)] = 30
     """Neighbours of the k-reciprocal sets, the image itself included."""
     k2: Annotated[int, Field(ge=1, le=1000)] = 6

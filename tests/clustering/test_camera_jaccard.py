@@ -144,6 +144,11 @@ def test_only_images_of_small_cameras_lose_neighbours():
     assert set(found["k2_inter"][:300].tolist()) == {1} and set(found["k2_inter"][300:].tolist()) == {8}
 
 
+def test_the_last_bit_of_a_share_costs_no_neighbour():
+    with pytest.warns(PpreidWarning, match="k1_intra 40 becomes 29 for 51"):  # 0.58 * 50 is 28.999999999999996
+        lowered(np.repeat([0, 1], [51, 200]), max_share=0.58, **{**PUBLISHED, "k1_intra": 40})
+
+
 def test_a_share_that_is_none_is_refused(clustered_features):
     features, _ = clustered_features(10)
     for share in (0.0, 1.5, float("nan")):

@@ -93,6 +93,16 @@ CHANGES: tuple[tuple[str, str, tuple[tuple[str, str], ...]], ...] = (
         ),
     ),
     (
+        "clustering/quota.py",
+        "clustering/test_quota.py",
+        (
+            ("np.arange(k) - 1e-9", "np.arange(k)"),
+            ("(mine < theirs))", "(mine > theirs))"),
+            ("taken < allowed[place]", "taken <= allowed[place]"),
+            ("~take_own & (theirs >= 0)", "~take_own"),
+        ),
+    ),
+    (
         "clustering/alternative_labels.py",
         CLUSTERING,
         (

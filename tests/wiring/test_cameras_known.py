@@ -14,6 +14,7 @@ from ppreid.verbs.train import train
 NEEDING = [
     ({"memory": {"update": "chd"}}, "memory.update chd"),
     ({"ise": {"contrast_weights": "camera_entropy"}}, "ise.contrast_weights camera_entropy"),
+    ({"labels": {"distance": "camera_quota"}}, "labels.distance camera_quota"),
 ]
 
 
