@@ -25,6 +25,7 @@ from ppreid.report.tables import CameraFacts, ClusterFacts, all_known, camera_fa
 if TYPE_CHECKING:
     from ppreid.clustering.sweep import EpsAdvice
     from ppreid.evaluation.without_labels import LabelFreeResult
+    from ppreid.report.across_cameras import AcrossCameras
 
 _SHEET_IMAGES, _OUTLIERS = 18, 48
 
@@ -99,6 +100,7 @@ class Evidence(NamedTuple):
         without_labels: what tracks tell of the network, as lines of text; empty where they tell nothing.
         tracks: the same in numbers.
         eps: which one a sweep recommends; None where there was none.
+        across: rank lists across cameras of a run without labels.
     """
 
     ranking: RankingEvidence | None = None
@@ -109,6 +111,7 @@ class Evidence(NamedTuple):
     without_labels: str = ""
     tracks: LabelFreeResult | None = None
     eps: EpsAdvice | None = None
+    across: AcrossCameras | None = None
 
 
 def ranking_evidence(

@@ -46,7 +46,7 @@ def run_page(run: RunFiles, evidence: Evidence, *, reference: Mapping[str, Any],
         HTML that loads nothing.
     """
     thumbnails = Thumbnails()
-    ranking, clusters = evidence.ranking, evidence.clusters
+    ranking, clusters, across = evidence.ranking, evidence.clusters, evidence.across
     changed, unchanged = against(run.config, reference)
     return rendered(
         "run.html.j2",
@@ -63,6 +63,7 @@ def run_page(run: RunFiles, evidence: Evidence, *, reference: Mapping[str, Any],
         curves=run_charts(run),
         ranking_charts=[cmc_chart(ranking.result.cmc), histogram_chart(ranking.histogram)] if ranking else [],
         query_cameras=sorted({ranking.query[item.row].camid for item in ranking.lists} - {-1}) if ranking else [],
+        across_cameras=sorted({across.images[item.row].camid for item in across.lists}) if across else [],
         sheet_kinds=_sheet_kinds(clusters.sheets) if clusters else [],
         cluster_table=cluster_table(clusters.facts[:MAX_CLUSTER_ROWS]) if clusters else None,
         camera_table=camera_table(clusters.cameras, run.cameras) if clusters else None,

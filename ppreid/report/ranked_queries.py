@@ -95,7 +95,7 @@ def rank_queries(
     for row, kind in chosen:
         one = Identities(ids.query_pids[[row]], ids.gallery_pids, ids.query_camids[[row]], ids.gallery_camids)
         hits, junk = next(hits_and_junk(one, ignore_camera=ignore_camera))
-        distances = _distances(query_features[[row]], gallery_features)[0]  # (G,)
+        distances = unit_distances(query_features[[row]], gallery_features)[0]  # (G,)
         kept = np.setdiff1d(np.arange(len(distances)), junk)
         order = kept[np.argsort(distances[kept], kind="stable")]
         is_hit = np.isin(order, hits)
@@ -147,7 +147,7 @@ def distance_histogram(
     edges = np.linspace(0.0, 2.0, _BINS + 1)
     counts = np.zeros((2, _BINS))
     blocks = (query_features[rows[start : start + _BLOCK]] for start in range(0, len(rows), _BLOCK))
-    lines = (line for block in blocks for line in _distances(block, gallery_features))  # (G,) each
+    lines = (line for block in blocks for line in unit_distances(block, gallery_features))  # (G,) each
     for distances, (hits, junk) in zip(lines, hits_and_junk(some, ignore_camera=ignore_camera), strict=True):
         bins = np.minimum((distances * (_BINS / 2)).astype(int), _BINS - 1)
         positives = np.bincount(bins[hits], minlength=_BINS)
@@ -159,6 +159,6 @@ def distance_histogram(
     return DistanceHistogram(edges[first : last + 1], shares[0, first:last], shares[1, first:last])
 
 
-def _distances(queries: np.ndarray, gallery: np.ndarray) -> np.ndarray:
-    """Euclidean distances (Q, G) of unit rows (Q, D) to unit rows (G, D)."""
+def unit_distances(queries: np.ndarray, gallery: np.ndarray) -> np.ndarray:
+    """Euclidean distances (Q, G) of unit rows (Q, D) to unit rows (G, D), within [0, 2]."""
     return np.sqrt(np.maximum(2.0 - 2.0 * (queries @ gallery.T), 0.0))

@@ -172,16 +172,16 @@ def _evidence(cfg: TrainingConfig, split: ReIDSplit, model: Layer, run: RunFiles
     from ppreid import tables, wiring
     from ppreid.report.gather import gather_evidence
 
-    extract, colours, eps = wiring.feature_extractor(cfg, model), wiring.colours(cfg, split), None
-    if run.epochs and not split.query:
+    colours, unlabelled = wiring.colours(cfg, split), None
+    if not split.query:
         from ppreid.wiring.unlabelled import unlabelled_evidence
 
-        extract, eps = unlabelled_evidence(cfg, split, model)
+        unlabelled = unlabelled_evidence(cfg, split, model, run)
     mapped = wiring.track_map(cfg, split, wiring.extractor(cfg.eval))(model)
     evidence = gather_evidence(
         run,
         split,
-        extract=extract,
+        extract=unlabelled.extract if unlabelled else wiring.feature_extractor(cfg, model),
         rank=wiring.ranking(cfg.eval),
         prepare=wiring.prepared(cfg.eval, split, colours, mapped),
         project=tables.resolve(tables.PROJECTIONS[cfg.report.projection].function),
@@ -192,7 +192,9 @@ def _evidence(cfg: TrainingConfig, split: ReIDSplit, model: Layer, run: RunFiles
         ignore_camera=cfg.eval.ignore_camera,
         seed=cfg.seed,
     )
-    evidence = evidence._replace(network=network, eps=eps)
+    evidence = evidence._replace(network=network)
+    if unlabelled:
+        evidence = evidence._replace(eps=unlabelled.eps, across=unlabelled.across)
     if any(record.track >= 0 for part in split for record in part):
         from ppreid.verbs.without_labels import told_by_tracks
 

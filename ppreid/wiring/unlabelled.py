@@ -1,47 +1,73 @@
-"""What the report of a run without labels shows beside the rest: which eps the features of its network would take."""
+"""What the report of a run without labels shows beside the rest: rank lists across cameras, and which eps to take."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
+
+import numpy as np
 
 from ppreid import tables, wiring
-from ppreid.base.records import ImageRecord
+from ppreid.base.records import ImageRecord, ids
 from ppreid.clustering.sweep import EpsAdvice, advised_eps
+from ppreid.report.run_files import RunFiles, same_images
 
 if TYPE_CHECKING:
-    import numpy as np
     from paddle.nn import Layer
     from PIL import Image
 
     from ppreid.base.records import ReIDSplit
     from ppreid.config.schema import TrainingConfig
     from ppreid.contracts import ImageFeatures
+    from ppreid.report.across_cameras import AcrossCameras
 
 MAX_IMAGES = 3000  # beyond, a sweep takes minutes, and the neighbours of a part of the images are not those of all
 _EPS = tuple(round(0.2 + 0.05 * step, 2) for step in range(13))  # 0.2 to 0.8
 
 
-def unlabelled_evidence(cfg: TrainingConfig, split: ReIDSplit, model: Layer) -> tuple[ImageFeatures, EpsAdvice | None]:
-    """Extract the training images once for all that is shown of them.
+class Unlabelled(NamedTuple):
+    """What the training images show.
+
+    Attributes:
+        extract: gives features, from memory where it has them.
+        eps: what a sweep recommends; None with more than MAX_IMAGES images or a clusterer that does not look at eps.
+        across: rank lists across cameras; None with fewer than two.
+    """
+
+    extract: ImageFeatures
+    eps: EpsAdvice | None
+    across: AcrossCameras | None
+
+
+def unlabelled_evidence(cfg: TrainingConfig, split: ReIDSplit, model: Layer, run: RunFiles) -> Unlabelled:
+    """Look at the training images of a run without labels, at all or at random ones, which are extracted once.
 
     Args:
         cfg: of the run.
         split: its data set.
         model: its network.
-
-    Returns:
-        What gives features, from memory where it has them; and the eps that a sweep recommends, None where there are
-        more than MAX_IMAGES images or the clusterer does not look at eps.
+        run: what its folder says.
     """
-    extract = wiring.feature_extractor(cfg, model)
-    if len(split.train) > MAX_IMAGES or not tables.CLUSTERERS[cfg.labels.clusterer].looks_at_eps:
-        return extract, None
-    from ppreid.wiring.sweep import swept
+    from ppreid.report.across_cameras import AcrossCameras, rank_across_cameras
 
-    features = extract(split.train, description="report: training images")
-    rows, count = swept(cfg, features, split.train, _EPS)
-    return _remembered(extract, split.train, features), advised_eps(rows, count)
+    # the same seed as for the map, whose images are the first of the same order
+    rows = np.sort(np.random.default_rng(cfg.seed).permutation(len(split.train))[:MAX_IMAGES])
+    records, extract, eps = [split.train[row] for row in rows], wiring.feature_extractor(cfg, model), None
+    features = compared = extract(records, description="report: training images")
+    if len(records) == len(split.train) and tables.CLUSTERERS[cfg.labels.clusterer].looks_at_eps:
+        from ppreid.wiring.sweep import swept
+
+        eps = advised_eps(*swept(cfg, features, records, _EPS))
+    if cfg.eval.colour or cfg.eval.camera_centre or cfg.eval.within_tracks:
+        from ppreid.wiring.compared import compared_features
+
+        compared = compared_features(cfg, model, centred=True)(records, description="report: rank lists")
+    known = run.labels and same_images(run.labels.names, [record.path for record in split.train])
+    labels = run.labels.labels[rows] if run.labels and known else None
+    rng = np.random.default_rng(cfg.seed)
+    lists = rank_across_cameras(compared, ids(records)[1], labels, per_kind=cfg.report.queries, rng=rng)
+    across = AcrossCameras(records, lists, len(split.train) - len(records)) if lists else None
+    return Unlabelled(_remembered(extract, records, features), eps, across)
 
 
 def _remembered(extract: ImageFeatures, records: Sequence[ImageRecord], features: np.ndarray) -> ImageFeatures:

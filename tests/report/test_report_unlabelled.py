@@ -74,3 +74,31 @@ def test_without_images_the_verdict_stays(run):
     report([run], images=False)
     page = (run / REPORT).read_text(encoding="utf-8")
     assert 'id="verdict"' in page and "Recommended" not in page
+
+
+def test_rank_lists_show_images_of_other_cameras_and_mark_those_of_the_same_cluster(folder):
+    page = (folder / REPORT).read_text(encoding="utf-8")
+    lists = page.split('id="ranking"')[1].split("</section>")[0].split("<li ")[1:]
+    assert len(lists) == 6 and {re.search('data-kind="([a-z]+)"', item)[1] for item in lists} == {
+        "random",
+        "worst",
+        "best",
+    }
+    for item in lists:
+        query, *matches = re.findall('<figure class="shot ([a-z]*)">.*?alt="camera (\\d)', item, re.DOTALL)
+        assert len(matches) == 10 and query[1] not in {camera for _, camera in matches}
+        cluster = re.search(r"cluster \d+</strong><br>(\d+) of 10 are in it", item)
+        alike = [mark for mark, _ in matches].count("alike")
+        assert alike == (int(cluster[1]) if cluster else 0)
+    assert any("alike" in item for item in lists)
+
+
+def part(page, begin, end):
+    return page.read_text(encoding="utf-8").split(begin)[1].split(end)[0]
+
+
+def test_rank_lists_compare_as_searches_do_and_the_map_as_clustering_does(run, folder):
+    report([run], overrides=["eval.colour=0.9"])
+    lists, points = ('id="ranking"', "</section>"), ('id="points"', "</svg>")
+    assert part(run / REPORT, *lists) != part(folder / REPORT, *lists)
+    assert part(run / REPORT, *points) == part(folder / REPORT, *points)
