@@ -149,3 +149,5 @@ class AugmentConfig(Section):
     """Probability of erasing a random rectangle."""
     color_jitter: Annotated[float, Field(ge=0, lt=1)] = 0.0
     """Strength of brightness, contrast and saturation changes; 0 is off, as in the released ISE."""
+    grayscale: Probability = 0.0
+    """Probability that an image loses its colours; 0 is off, as in the released ISE."""

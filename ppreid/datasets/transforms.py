@@ -41,10 +41,11 @@ def train_transform(
     pad: int = 10,
     erasing: float = 0.5,
     color_jitter: float = 0.0,
+    grayscale: float = 0.0,
     mean: Sequence[float] = IMAGE_MEAN,
     std: Sequence[float] = IMAGE_STD,
 ) -> np.ndarray:
-    """Resize, flip, shift, jitter colours, normalise and erase.
+    """Resize, flip, shift, jitter colours or take them away, normalise and erase.
 
     Args:
         image: RGB image of any size.
@@ -55,6 +56,7 @@ def train_transform(
         pad: the image is shifted by up to this many pixels in each direction; what enters is black.
         erasing: probability that a rectangle is erased.
         color_jitter: strength of the brightness, contrast and saturation jitter in [0, 1); 0 is off.
+        grayscale: probability that the image loses its colours.
         mean: see `normalise`.
         std: see `normalise`.
 
@@ -62,7 +64,7 @@ def train_transform(
         The image, (3, height, width) float32.
 
     Note:
-        The released code has no colour jitter; with `color_jitter=0` no random number is drawn for it.
+        The released code has neither jitter nor grey images; where they are 0 no random number is drawn for them.
     """
     image = resize(image, height=height, width=width)
     if rng.random() < flip:
@@ -72,6 +74,8 @@ def train_transform(
     if color_jitter > 0:
         factors = [float(rng.uniform(1 - color_jitter, 1 + color_jitter)) for _ in range(3)]
         image = adjust_colors(image, brightness=factors[0], contrast=factors[1], saturation=factors[2])
+    if grayscale > 0 and rng.random() < grayscale:
+        image = image.convert("L").convert("RGB")
     pixels = normalise(image, mean=mean, std=std)
     if rng.random() < erasing:
         pixels = erase(pixels, draw_rectangle(rng, height=height, width=width))

@@ -12,8 +12,9 @@ EXAMPLES = """\
   python tools/adapt.py -c camera_folder.yaml -o data.root=/my/crops -o model.weights=ISE_M_model.pdparams
   python tools/adapt.py --resume output/demo-adapted
 
-It is tools/train.py with model.frozen_stages=3 and augment.color_jitter=0, unless -o says otherwise. What the first
-stages make of the images is computed once and kept in output_dir. The result is a run of the whole network like others.
+It is tools/train.py with model.frozen_stages=3 and without changes of colour (augment.color_jitter=0 and grayscale=0),
+unless -o says otherwise. What the first stages make of the images is computed once and kept in output_dir. The result
+is a run of the whole network like others.
 """
 
 
@@ -36,7 +37,8 @@ def run(args: argparse.Namespace) -> None:
             "which network is to adapt? give the folder of a run, -c FILE, or what to go on with (--resume DIR)"
         )
     if args.run or args.config:  # a run that goes on is what it was
-        own = [f"model.frozen_stages={STAGES}", "augment.color_jitter=0"]  # maps have no colours
+        # maps have no colours
+        own = [f"model.frozen_stages={STAGES}", "augment.color_jitter=0", "augment.grayscale=0"]
         if args.run and os.path.isdir(args.run):
             own.append(f"output_dir={os.path.abspath(args.run)}-adapted")
         args.overrides = [*own, *args.overrides]  # the user's come later, and win

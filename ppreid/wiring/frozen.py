@@ -74,10 +74,12 @@ def kept_maps(
         ConfigError: the configuration changes pixels, of which there are none; or there are several processes.
         PpreidError: an image cannot be read, or the maps cannot be written.
     """
-    if cfg.augment.color_jitter:
+    augment = cfg.augment.model_dump()
+    colours = {key: augment.pop(key) for key in ("color_jitter", "grayscale")}
+    if changed := [key for key, value in colours.items() if value]:
         raise ConfigError(
-            f"augment.color_jitter is {cfg.augment.color_jitter:g} and model.frozen_stages {cfg.model.frozen_stages}: "
-            "what frozen stages make of an image is kept, and has no colours to change; set augment.color_jitter=0"
+            f"augment.{changed[0]} is {colours[changed[0]]:g} and model.frozen_stages {cfg.model.frozen_stages}: what "
+            f"frozen stages make of an image is kept, and has no colours to change; set augment.{changed[0]}=0"
         )
     if ranks.count > 1:
         raise ConfigError(
@@ -96,7 +98,6 @@ def kept_maps(
     files = [_written(cfg, model, records, shape, origin, mirrored=each) for each in (False, True)[: 1 + mirrored]]
     maps = [np.asarray(read_features(file).features).reshape(len(records), *shape) for file in files]
     rows = dict(enumerate(zip(maps[0], maps[-1], strict=True)))
-    augment = cfg.augment.model_dump(exclude={"color_jitter"})
     return KeptMaps(
         shape,
         rows,

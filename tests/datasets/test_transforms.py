@@ -138,6 +138,26 @@ def test_the_same_generator_gives_the_same_image_and_another_a_different_one(ima
     assert (transformed(image, 3) != transformed(image, 4)).any()
 
 
+def test_a_certain_grayscale_leaves_the_luminance_in_all_channels(image):
+    plain = {"flip": 0.0, "pad": 0, "erasing": 0.0, "mean": (0, 0, 0), "std": (1, 1, 1)}
+    grey = transformed(image, grayscale=1.0, **plain) * 255
+    np.testing.assert_array_equal(grey[0], grey[1])
+    np.testing.assert_array_equal(grey[0], grey[2])
+    red, green, blue = transformed(image, **plain) * 255
+    luminance = 0.299 * red + 0.587 * green + 0.114 * blue  # ITU-R 601, as Pillow has it
+    np.testing.assert_allclose(grey[0], luminance, atol=1)
+
+
+def test_grayscale_comes_as_often_as_asked_for_and_draws_nothing_where_it_is_off(image):
+    plain = {"flip": 0.0, "pad": 0, "erasing": 0.0}
+    found = [transformed(image, seed, grayscale=0.3, mean=(0, 0, 0), std=(1, 1, 1), **plain) for seed in range(200)]
+    assert 45 <= sum(bool((each[0] == each[1]).all()) for each in found) <= 75
+    rng, reference = np.random.default_rng(5), np.random.default_rng(5)
+    train_transform(image, rng, height=32, width=16, grayscale=0.0, **plain)
+    reference.random(), reference.integers(0, 1, size=2), reference.random()  # flip, shift by nothing, erasing
+    assert rng.random() == reference.random()
+
+
 def test_colour_jitter_changes_colours_within_its_strength():
     grey = Image.new("RGB", (16, 32), (100, 100, 100))
     plain = {"flip": 0.0, "pad": 0, "erasing": 0.0}
