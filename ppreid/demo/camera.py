@@ -1,6 +1,7 @@
 """Cameras that see the same pedestrians differently: place, view, colours, blur, noise and compression."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import NamedTuple
 
 import numpy as np
 from PIL import Image, ImageFilter
@@ -55,6 +56,20 @@ class Camera:
     occlusion: float
 
 
+class Step(NamedTuple):
+    """How an image of a passage differs from the first one.
+
+    Attributes:
+        slide: of the street behind the person, in crop heights.
+        phase: of the legs, in radians.
+        rng: random numbers of the detector's box and of the noise.
+    """
+
+    slide: float
+    phase: float
+    rng: np.random.Generator
+
+
 def random_camera(rng: np.random.Generator, *, difficulty: float) -> Camera:
     """Draw a camera.
 
@@ -86,7 +101,9 @@ def random_camera(rng: np.random.Generator, *, difficulty: float) -> Camera:
     )
 
 
-def take_picture(camera: Camera, look: Appearance, rng: np.random.Generator, *, height: int, width: int) -> Image.Image:
+def take_picture(
+    camera: Camera, look: Appearance, rng: np.random.Generator, *, height: int, width: int, step: Step | None = None
+) -> Image.Image:
     """Crop of one person as a detector would cut it from the camera's picture.
 
     Args:
@@ -95,6 +112,7 @@ def take_picture(camera: Camera, look: Appearance, rng: np.random.Generator, *, 
         rng: random numbers of the image: pose, place, crop, occlusion, light and noise.
         height: of the crop in pixels.
         width: of the crop in pixels.
+        step: where in a passage the image is, the images of which begin with equal `rng`; None: it is single.
 
     Returns:
         RGB image.
@@ -102,14 +120,19 @@ def take_picture(camera: Camera, look: Appearance, rng: np.random.Generator, *, 
     scale, half_width = height * _SUPERSAMPLING, width / height / 2
     size = round((2 * half_width + 2 * MARGIN) * scale), round((1 + 2 * MARGIN) * scale)
     canvas = Canvas(Image.new("RGB", size), scale=scale, origin=(size[0] / 2, (1 + MARGIN) * scale))
-    cut_background(camera.scene, rng, canvas)
+    cut_background(camera.scene, rng, canvas, slide=step.slide if step else 0.0)
     stature = look.stature * camera.person_scale * rng.uniform(0.94, 1.0)
     feet = Point(rng.normal(0, 0.02), 0.015 + 0.9 * rng.uniform(0, max(1 - stature, 0)) + rng.normal(0, 0.012))
-    draw_person(canvas.zoomed(stature, feet), look, random_pose(rng, camera.view_weights))
+    pose = random_pose(rng, camera.view_weights)
+    if step:
+        pose = replace(pose, stride=float(np.sin(np.arcsin(pose.stride) + step.phase)))
+    draw_person(canvas.zoomed(stature, feet), look, pose)
     if rng.random() < camera.occlusion:
         paint_occluder(canvas, rng, half_width)
-    crop = canvas.image.resize((width, height), Image.Resampling.BOX, box=_detector_box(canvas, rng, half_width))
-    return _develop(camera, crop, rng)
+    own = step.rng if step else rng
+    crop = canvas.image.resize((width, height), Image.Resampling.BOX, box=_detector_box(canvas, own, half_width))
+    light, offset, blur = rng.uniform(0.88, 1.12), rng.normal(0, 7), rng.uniform(0.6, 1.3)
+    return develop(camera, crop, own, light=light, offset=offset, blur=blur)
 
 
 def _detector_box(canvas: Canvas, rng: np.random.Generator, half_width: float) -> tuple[float, float, float, float]:
@@ -120,12 +143,6 @@ def _detector_box(canvas: Canvas, rng: np.random.Generator, half_width: float) -
     right, lower = canvas.pixel((x + zoom * half_width, y - zoom / 2))
     width, height = canvas.image.size
     return max(left, 0), max(upper, 0), min(right, width), min(lower, height)
-
-
-def _develop(camera: Camera, crop: Image.Image, rng: np.random.Generator) -> Image.Image:
-    """The crop in a random light, with the colours, the blur and the noise of the camera."""
-    light, offset, blur = rng.uniform(0.88, 1.12), rng.normal(0, 7), rng.uniform(0.6, 1.3)
-    return develop(camera, crop, rng, light=light, offset=offset, blur=blur)
 
 
 def develop(

@@ -5,19 +5,17 @@ or for one method over another.
 """
 
 import json
-import shutil
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 from PIL import Image
 
 from ppreid.base.errors import ConfigError, DataError, WriteError
-from ppreid.base.records import ImageRecord, ReIDSplit
+from ppreid.base.records import ReIDSplit
 from ppreid.datasets.folder_layout import BOUNDING_BOX_LAYOUT, read_split
 from ppreid.demo.camera import take_picture
-from ppreid.demo.shots import Shot, camera_numbered, image_stream, person_numbered, plan_shots
+from ppreid.demo.shots import Shot, camera_numbered, image_stream, passage_step, person_numbered, plan_shots
 from ppreid.disk.places import followed, temporary_folder
 from ppreid.disk.text import read_json
 
@@ -34,6 +32,8 @@ def generate_demo_dataset(
     train_images_per_camera: tuple[int, int] = (3, 6),
     test_images_per_camera: tuple[int, int] = (3, 5),
     distractors: int = 200,
+    passage_images: tuple[int, int] | None = None,
+    one_camera: float = 0.0,
     difficulty: float = 0.3,
     height: int = 128,
     width: int = 64,
@@ -52,6 +52,10 @@ def generate_demo_dataset(
         train_images_per_camera: least and most images of a person in a camera that sees the person.
         test_images_per_camera: the same for test people, at least 2; the first one is a query, the rest is gallery.
         distractors: gallery images of further people, each under identity 0.
+        passage_images: least (2 or more) and most images of a passage: nearly equal images of one walk, with the street
+            behind it, in names like 0002_c1s3_000100_00.jpg for passage 3. The two numbers for a camera, then 1 or
+            more, are numbers of passages, and the first image of each is a query. None: images are single.
+        one_camera: share of the training people whom one camera sees, 0 to 1.
         difficulty: 0 (cameras with equal colours, nothing hidden) to 1 (strong casts, noise, much hidden).
         height: of the images in pixels, at least 16.
         width: of the images in pixels, 8 to `height`.
@@ -68,6 +72,9 @@ def generate_demo_dataset(
     arguments = dict(locals())  # nothing else is local yet
     root = Path(arguments.pop("root")).expanduser()
     _check_arguments(arguments)
+    for name, unused in (("passage_images", None), ("one_camera", 0.0)):
+        if arguments[name] == unused:
+            del arguments[name]  # so that folders made before there was such a thing are known again
     shots = plan_shots(
         train_identities=train_identities,
         test_identities=test_identities,
@@ -76,6 +83,8 @@ def generate_demo_dataset(
         test_images_per_camera=test_images_per_camera,
         distractors=distractors,
         seed=seed,
+        passage_images=passage_images,
+        one_camera=one_camera,
     )
     description = json.dumps({"drawing_version": _DRAWING_VERSION, **arguments}, indent=2)
     if not _is_already_there(root, description, shots):
@@ -118,7 +127,8 @@ def _is_already_there(root: Path, description: str, shots: list[Shot]) -> bool:
         ) from error
     wanted = json.loads(description)
     if found != wanted:
-        changes = [f"{key} is {found.get(key)}, not {wanted[key]}" for key in wanted if found.get(key) != wanted[key]]
+        keys = [key for key in {**wanted, **found} if found.get(key) != wanted.get(key)]
+        changes = [f"{key} is {found.get(key, 'not given')}, not {wanted.get(key, 'left out')}" for key in keys]
         raise DataError(
             f"{root} holds demo data made with other arguments: {'; '.join(changes)}; "
             "delete the folder or choose another one"
@@ -140,7 +150,8 @@ def _draw_images(
     people = {person: person_numbered(seed, person) for person in {shot.person for shot in shots}}
     for shot in shots:
         camera, rng = devices[shot.camera], image_stream(seed, shot)
-        picture = take_picture(camera, people[shot.person], rng, height=height, width=width)
+        step = passage_step(seed, shot)
+        picture = take_picture(camera, people[shot.person], rng, height=height, width=width, step=step)
         yield shot.file, picture, camera.jpeg_quality
 
 
@@ -166,54 +177,19 @@ def _check_arguments(arguments: Mapping[str, Any]) -> None:
         for name, bound in least.items()
         if arguments[name] < bound
     ]
-    for name, bound in (("train_images_per_camera", 1), ("test_images_per_camera", 2)):
+    ranges = {"train_images_per_camera": 1, "test_images_per_camera": 1 if arguments["passage_images"] else 2}
+    if arguments["passage_images"]:
+        ranges["passage_images"] = 2
+    for name, bound in ranges.items():
         low, high = arguments[name]
         if not bound <= low <= high:
             problems.append(f"{name} is {low} to {high}, but must rise and start at {bound} or more")
-    if not 0 <= arguments["difficulty"] <= 1:
-        problems.append(f"difficulty is {arguments['difficulty']}, but must be from 0 to 1")
+    problems += [
+        f"{name} is {arguments[name]}, but must be from 0 to 1"
+        for name in ("difficulty", "one_camera")
+        if not 0 <= arguments[name] <= 1
+    ]
     if arguments["width"] > arguments["height"]:
         problems.append(f"width is {arguments['width']}, but must not exceed height, {arguments['height']}")
     if problems:
         raise ConfigError("the demo data cannot be made: " + "; ".join(problems))
-
-
-def copy_unlabelled(records: Sequence[ImageRecord], folder: Path, *, seed: int = 0) -> bool:
-    """Copy images into one subfolder for each camera, with names and in an order that do not tell the people.
-
-    Args:
-        records: images with known cameras.
-        folder: to make, e.g. data/crops; it gets camera1/000000.jpg and so on.
-        seed: of the order.
-
-    Returns:
-        Whether anything was copied; not when the folder holds these names already.
-
-    Raises:
-        DataError: the folder holds something else.
-        WriteError: it cannot be written.
-    """
-    order = np.random.default_rng(seed).permutation(len(records))
-    sources = {
-        f"camera{records[row].camid + 1}/{number:06d}{Path(records[row].path).suffix}": records[row].path
-        for number, row in enumerate(order)
-    }
-    found = {str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file()}
-    if found == set(sources):
-        return False
-    if found:
-        raise DataError(f"{folder} is not empty and does not hold these images; choose another folder")
-    try:
-        folder.parent.mkdir(parents=True, exist_ok=True)
-        with temporary_folder(folder) as holder:
-            temporary = holder / folder.name
-            for name, source in sources.items():
-                (temporary / name).parent.mkdir(parents=True, exist_ok=True)
-                shutil.copyfile(source, temporary / name)
-            if folder.exists():
-                folder.rmdir()  # it is empty
-            temporary.rename(folder)
-    except OSError as error:
-        text = f"the images cannot be copied to {folder}: {error}; choose another folder"
-        raise WriteError(error.errno, text) from error
-    return True

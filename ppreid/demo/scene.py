@@ -41,11 +41,11 @@ def paint_scene(rng: np.random.Generator) -> Image.Image:
     return Image.fromarray(pixels.clip(0, 255).astype(np.uint8))
 
 
-def cut_background(scene: Image.Image, rng: np.random.Generator, canvas: Canvas) -> None:
-    """Fill a canvas with a random part of a scene."""
+def cut_background(scene: Image.Image, rng: np.random.Generator, canvas: Canvas, *, slide: float = 0.0) -> None:
+    """Fill a canvas with a random part of a scene, moved aside by `slide` crop heights as far as the scene goes."""
     width, height = canvas.image.size
     part = width * scene.height / height
-    left = rng.uniform(0, scene.width - part)
+    left = float(np.clip(rng.uniform(0, scene.width - part) + slide * _RESOLUTION, 0, scene.width - part))
     box = (left, 0, left + part, scene.height)
     canvas.image.paste(scene.resize((width, height), Image.Resampling.BILINEAR, box=box))
 

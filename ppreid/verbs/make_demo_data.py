@@ -16,6 +16,7 @@ EXAMPLES = """\
   python tools/make_demo_data.py --out data/demo_hard --difficulty 0.8 --seed 1
   python tools/make_demo_data.py --out data/demo --sheet demo.png
   python tools/make_demo_data.py --unlabelled data/crops
+  python tools/make_demo_data.py --out data/passages --train-images-per-camera 1 2 --passage-images 8 16
   python tools/make_demo_data.py --recordings data/recordings --cameras 2 --seconds 60
 """
 
@@ -60,6 +61,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
             f"--{name}", type=int, nargs=2, default=pair, metavar=("LEAST", "MOST"), help=f"{meaning} (default: {pair})"
         )
     parser.add_argument(
+        "--passage-images",
+        type=int,
+        nargs=2,
+        metavar=("LEAST", "MOST"),
+        help="as many nearly equal images of one walk wherever there would be a single one (default: single ones)",
+    )
+    parser.add_argument("--one-camera", type=float, default=0.0, help="share of training people whom one camera sees")
+    parser.add_argument(
         "--difficulty", type=float, default=0.3, help="0 (equal cameras) to 1 (strong colour casts, noise, occlusion)"
     )
 
@@ -84,11 +93,13 @@ def run(args: argparse.Namespace) -> None:
         check_folder(folder.expanduser())
     from ppreid.datasets.summary import summarise_split
     from ppreid.demo.contact_sheet import contact_sheet
-    from ppreid.demo.generated import DESCRIPTION_FILE, copy_unlabelled, generate_demo_dataset
+    from ppreid.demo.generated import DESCRIPTION_FILE, generate_demo_dataset
+    from ppreid.demo.unlabelled import copy_unlabelled
     from ppreid.disk.outputs import write_png
 
     settings: dict[str, Any] = _numbers(args, _NUMBERS)
     settings |= {name.replace("-", "_"): tuple(getattr(args, name.replace("-", "_"))) for name in _RANGES}
+    settings |= {"passage_images": args.passage_images and tuple(args.passage_images), "one_camera": args.one_camera}
     is_new = not (args.out.expanduser() / DESCRIPTION_FILE).exists()
     if is_new:
         logger.info("drawing pedestrians for %s ...", args.out)

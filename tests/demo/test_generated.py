@@ -1,5 +1,6 @@
 """The generated pedestrians: files, names, determinism, what depends on which argument."""
 
+import itertools
 import json
 import subprocess
 import sys
@@ -130,6 +131,67 @@ def test_more_identities_leave_the_others_as_they_are(demo, tmp_path):
     train = [name for name in few if name.startswith("bounding_box_train")]
     assert train
     assert all(few[name] == many[name] for name in train)
+
+
+PASSAGES = {"test_images_per_camera": (1, 2), "passage_images": (3, 4)}
+
+
+def passages_of(split):
+    found = {}
+    for record in split.train + split.query + split.gallery:
+        name = Path(record.path).name
+        if record.pid > 0:
+            found.setdefault(name.rsplit("_", 2)[0], []).append((int(name.split("_")[2]), record.path))
+    return {track: sorted(images) for track, images in found.items()}
+
+
+def test_images_of_a_passage_are_nearly_equal_and_never_equal(tmp_path):
+    """Nearer to each other than to another passage of the same person in the same camera."""
+    passages = passages_of(make(tmp_path / "passages", **PASSAGES, train_images_per_camera=(2, 2), difficulty=0.0))
+
+    def pixels(path):
+        return np.asarray(Image.open(path), dtype=float)
+
+    assert all(3 <= len(images) <= 4 for images in passages.values())
+    assert all(np.all(np.diff([frame for frame, _ in images]) == 4) for images in passages.values())
+    pictures = {track: [pixels(path) for _, path in images] for track, images in passages.items()}
+    within = [np.abs(a - b).mean() for each in pictures.values() for a, b in itertools.pairwise(each)]
+    between = [
+        np.abs(pictures[track][0] - pictures[track[:-1] + "2"][0]).mean()
+        for track in pictures
+        if track.endswith("s1")
+        if track[:-1] + "2" in pictures
+    ]
+    assert min(within) > 0 and len(between) > 4
+    assert np.median(within) < 0.7 * np.median(between)
+
+
+def test_the_first_image_of_a_passage_is_a_query_and_the_rest_is_the_gallery(tmp_path):
+    split = make(tmp_path / "passages", **PASSAGES)
+    tracks = passages_of(split)
+    queries = {record.path for record in split.query}
+    assert queries == {images[0][1] for track, images in tracks.items() if int(track.split("_")[0]) > 3}
+    assert len(split.gallery) == sum(len(tracks[Path(path).name.rsplit("_", 2)[0]]) - 1 for path in queries) + 4
+
+
+def test_people_of_one_camera_are_as_many_as_asked_for_and_the_others_stay_as_they_are(demo, tmp_path):
+    root, _ = demo
+    plan = plan_shots(**DEFAULT_PLAN, one_camera=1.0)
+    assert all(len({shot.camera for shot in plan if shot.person == person}) == 1 for person in range(1, 73))
+    plan = plan_shots(**DEFAULT_PLAN, one_camera=0.5)
+    alone = [len({shot.camera for shot in plan if shot.person == person}) == 1 for person in range(1, 73)]
+    assert 24 < sum(alone) < 48
+    assert all(len({shot.camera for shot in plan if shot.person == person}) >= 4 for person in range(73, 137))
+    make(tmp_path / "some", one_camera=0.5)
+    before, after = contents(root), contents(tmp_path / "some")
+    test_images = [name for name in before if name.startswith(("query", "bounding_box_test"))]
+    assert test_images and all(before[name] == after[name] for name in test_images)
+
+
+def test_a_folder_with_passages_is_none_without(tmp_path):
+    make(tmp_path / "passages", **PASSAGES)
+    with pytest.raises(DataError, match=r"passage_images is \[3, 4\], not left out"):
+        make(tmp_path / "passages")
 
 
 def test_difficulty_changes_the_images_but_not_the_names(demo, tmp_path):
