@@ -67,12 +67,12 @@ def plan_shots(
     Returns:
         All images of the data set.
     """
-    shots = []
+    shots: list[Shot] = []
     for person in range(1, train_identities + test_identities + 1):
         in_training = person <= train_identities
         least, most = train_images_per_camera if in_training else test_images_per_camera
         rng = _stream(seed, _SIGHTING, person)
-        num_seen_by = rng.integers(max(2, -(-2 * cameras // 3)), cameras, endpoint=True)
+        num_seen_by = int(rng.integers(max(2, -(-2 * cameras // 3)), cameras, endpoint=True))
         if in_training and _stream(seed, _ONE_CAMERA, person).random() < one_camera:
             num_seen_by = 1
         for camera in np.sort(rng.permutation(cameras)[:num_seen_by]).tolist():
