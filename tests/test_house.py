@@ -152,9 +152,10 @@ OTHER_WRITERS = {
     ("demo/generated.py", "save"): "a temporary folder that is renamed when all pictures are there",
     ("demo/generated.py", "write_text"): "the same folder",
     ("demo/generated.py", "rename"): "the same folder",
+    ("demo/unlabelled.py", "copyfile"): "the same way",
+    ("demo/unlabelled.py", "rename"): "the same way",
     ("demo/recorded.py", "write_text"): "a temporary folder that is renamed when all recordings are there",
     ("demo/recorded.py", "rename"): "the same folder",
-    ("demo/generated.py", "copyfile"): "a temporary folder that is renamed when all pictures are there",
 }
 WRITERS = {"save", "savez", "savez_compressed", "savetxt", "savefig", "write_text", "write_bytes", "tofile", "imwrite"}
 WRITERS |= {"save_file", "open_memmap", "to_csv", "copy", "copy2", "copyfile", "copytree", "move", "rename", "replace"}
