@@ -6,6 +6,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Field
 
 from ppreid.config.choices import PositiveInt, Probability, Section, switched_off
+from ppreid.config.data import AugmentConfig
 from ppreid.config.method import ISEConfig, LabelsConfig, MemoryConfig
 from ppreid.tables import CONTRAST_WEIGHTS, DISTANCES, MEMORY_UPDATES, OBJECTIVES
 
@@ -72,7 +73,11 @@ class EMAConfig(Section):
 
 
 def needing_cameras(
-    labels: LabelsConfig, memory: MemoryConfig, ise: ISEConfig, camera_proxies: CameraProxiesConfig
+    labels: LabelsConfig,
+    memory: MemoryConfig,
+    ise: ISEConfig,
+    camera_proxies: CameraProxiesConfig,
+    augment: AugmentConfig,
 ) -> dict[str, str]:
     """Keys whose values need the camera of every training image, and these values."""
     chosen: dict[str, tuple[Mapping[str, Any], str]] = {
@@ -81,7 +86,8 @@ def needing_cameras(
         "ise.contrast_weights": (CONTRAST_WEIGHTS, ise.contrast_weights),
     }
     found = {key: value for key, (table, value) in chosen.items() if table[value].needs_cameras}
-    return found | ({"camera_proxies.weight": str(camera_proxies.weight)} if camera_proxies.weight else {})
+    numbers = {"camera_proxies.weight": camera_proxies.weight, "augment.style_mix": augment.style_mix}
+    return found | {key: str(value) for key, value in numbers.items() if value}
 
 
 def method_problems(

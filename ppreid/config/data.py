@@ -151,3 +151,6 @@ class AugmentConfig(Section):
     """Strength of brightness, contrast and saturation changes; 0 is off, as in the released ISE."""
     grayscale: Probability = 0.0
     """Probability that an image loses its colours; 0 is off, as in the released ISE."""
+    style_mix: Probability = 0.0
+    """Probability that behind the first stage of the network the maps of an image get a mean and deviation between
+    their own and those of an image of another camera in the batch (MixStyle); 0 is off. Cameras must be known."""

@@ -92,6 +92,7 @@ class OSNet(nn.Layer):
 
     Attributes:
         feature_dim: number of channels of the last feature maps.
+        first_stage: as of a `ResNet`.
     """
 
     def __init__(self, width: int) -> None:
@@ -103,7 +104,7 @@ class OSNet(nn.Layer):
                 transition = ConvNorm(_pointwise(after * width, after * width), after * width)
                 blocks.append(nn.Sequential(transition, nn.AvgPool2D(2, stride=2)))
             setattr(self, f"conv{number}", nn.Sequential(*blocks))
-        self.feature_dim = STAGES[-1][1] * width
+        self.feature_dim, self.first_stage = STAGES[-1][1] * width, "conv2"
         self.conv5 = ConvNorm(_pointwise(self.feature_dim, self.feature_dim), self.feature_dim)
 
     def forward(self, images: Tensor) -> Tensor:

@@ -11,6 +11,7 @@ from ppreid.contracts import Pooling
 from ppreid.models.batch_norm import FrozenBiasBatchNorm, interleave_chunks, restore_chunks, use_ghost_batch_norm
 
 if TYPE_CHECKING:
+    from ppreid.models.batch_cameras import BatchCameras
     from ppreid.models.drop_path import StepDraws
 
 
@@ -89,7 +90,7 @@ class ReIDNet(nn.Layer):
 
     Attributes:
         feature_dim: D, the length of the feature vectors; of the row of the whole image with those of all stripes.
-        draws: see above; `start_draws` begins a step.
+        draws: see above; `start_draws` begins a step, also of `cameras`, which `look_at_cameras` hung onto it.
         auxiliary: layers that the objective calls, on every process with the rows of the whole batch. They are trained
             and in checkpoints like the rest, but features need none of them.
 
@@ -118,6 +119,7 @@ class ReIDNet(nn.Layer):
         self.draws = draws
         self._neck_rows = neck_rows
         self.parts = parts
+        self.cameras: BatchCameras | None = None
         self.auxiliary: nn.Layer | None = None
         row_dim = embedding_dim or backbone.feature_dim
         self.feature_dim = row_dim * (1 + stripes if stripes > 1 else 1)

@@ -111,6 +111,7 @@ class ResNet(nn.Layer):
     """Residual network up to its last feature maps; `resnet` builds it from checked arguments.
 
     Attributes:
+        first_stage: name of the stage behind which styles are mixed, see `look_at_cameras`.
         feature_dim: number of channels of the last feature maps.
         frozen_stages: stages that are not trained, the stem with the first of them. `forward` begins behind these,
             with what `frozen_maps` makes of the images.
@@ -131,7 +132,7 @@ class ResNet(nn.Layer):
             in_channels = width * block.expansion
             blocks += [block(in_channels, width, 1, first_norm) for _ in range(1, num_blocks[stage])]
             setattr(self, f"layer{stage + 1}", nn.Sequential(*blocks))
-        self.feature_dim = in_channels
+        self.feature_dim, self.first_stage = in_channels, "layer1"
         self.frozen_stages = frozen_stages
         for layer in self.frozen_layers():
             for parameter in layer.parameters():

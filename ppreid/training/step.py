@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from contextlib import nullcontext
 
+import numpy as np
 import paddle
 from paddle import Tensor, nn
 
@@ -51,7 +52,7 @@ def training_step(
     Raises:
         TrainingError: a number is not finite.
     """
-    start_draws(model, batch.step, len(batch.indices))
+    start_draws(model, batch.step, len(batch.indices), batch.camids)
     # before the first pass, because normalisation in training moves its statistics whether or not the step counts
     undo_statistics = remember_running_statistics(model) if guard.decides_at_once else None
     if forward is None:
@@ -78,17 +79,20 @@ def training_step(
     return losses
 
 
-def start_draws(model: nn.Layer, step: int, num_images: int) -> None:
-    """Let a network draw for a training step; nothing where it draws nothing.
+def start_draws(model: nn.Layer, step: int, num_images: int, camids: np.ndarray | None = None) -> None:
+    """Let a network draw for a training step; nothing where it draws nothing and looks at no camera.
 
     Args:
         model: a ReIDNet, or any other network.
         step: its number since the start of the run.
         num_images: of the whole batch.
+        camids: (num_images,) their cameras.
     """
-    draws = getattr(model, "draws", None)
+    draws, cameras = getattr(model, "draws", None), getattr(model, "cameras", None)
     if draws is not None:
         draws.start(step, num_images)
+    if cameras is not None:
+        cameras.start(step, camids)
 
 
 def whole_batch(model: nn.Layer, images: Tensor, *, autocast: Autocast = nullcontext) -> tuple[Tensor, Backward]:

@@ -12,9 +12,9 @@ EXAMPLES = """\
   python tools/adapt.py -c camera_folder.yaml -o data.root=/my/crops -o model.weights=ISE_M_model.pdparams
   python tools/adapt.py --resume output/demo-adapted
 
-It is tools/train.py with model.frozen_stages=3 and without changes of colour (augment.color_jitter=0 and grayscale=0),
-unless -o says otherwise. What the first stages make of the images is computed once and kept in output_dir. The result
-is a run of the whole network like others.
+It is tools/train.py with model.frozen_stages=3 and without what needs pixels (augment.color_jitter, grayscale and
+style_mix are 0), unless -o says otherwise. What the first stages make of the images is computed once and kept in
+output_dir. The result is a run of the whole network like others.
 """
 
 
@@ -38,7 +38,8 @@ def run(args: argparse.Namespace) -> None:
         )
     if args.run or args.config:  # a run that goes on is what it was
         # maps have no colours
-        own = [f"model.frozen_stages={STAGES}", "augment.color_jitter=0", "augment.grayscale=0"]
+        own = [f"augment.{key}=0" for key in ("color_jitter", "grayscale", "style_mix")]
+        own.append(f"model.frozen_stages={STAGES}")
         if args.run and os.path.isdir(args.run):
             own.append(f"output_dir={os.path.abspath(args.run)}-adapted")
         args.overrides = [*own, *args.overrides]  # the user's come later, and win

@@ -116,7 +116,7 @@ def train_loader(
         transforms.train_transform,
         height=cfg.data.height,
         width=cfg.data.width,
-        **cfg.augment.model_dump(),
+        **cfg.augment.model_dump(exclude={"style_mix"}),
         mean=cfg.data.mean,
         std=cfg.data.std,
     )

@@ -75,11 +75,11 @@ def kept_maps(
         PpreidError: an image cannot be read, or the maps cannot be written.
     """
     augment = cfg.augment.model_dump()
-    colours = {key: augment.pop(key) for key in ("color_jitter", "grayscale")}
-    if changed := [key for key, value in colours.items() if value]:
+    of_pixels = {key: augment.pop(key) for key in ("color_jitter", "grayscale", "style_mix")}
+    if changed := [key for key, value in of_pixels.items() if value]:
         raise ConfigError(
-            f"augment.{changed[0]} is {colours[changed[0]]:g} and model.frozen_stages {cfg.model.frozen_stages}: what "
-            f"frozen stages make of an image is kept, and has no colours to change; set augment.{changed[0]}=0"
+            f"augment.{changed[0]} is {of_pixels[changed[0]]:g} and model.frozen_stages {cfg.model.frozen_stages}: "
+            f"what frozen stages make of an image is kept, and cannot be changed so; set augment.{changed[0]}=0"
         )
     if ranks.count > 1:
         raise ConfigError(

@@ -710,6 +710,21 @@ CHANGES: tuple[tuple[str, str, tuple[tuple[str, str], ...]], ...] = (
         ),
     ),
     (
+        "models/batch_cameras.py",
+        "models/test_batch_cameras.py",
+        (
+            ("self._given = (self._given + count) % share", "self._given = 0"),
+            ("self._rank * share + self._given", "self._given"),
+            (".reshape(parts, -1).T.ravel()", ""),
+            ("(part[:, None] == part) & ", ""),
+            ("(camids[:, None] != camids)", "(camids[:, None] >= camids)"),
+            ("is_mixed &= count > 0", "pass"),
+            ("place[partners[cameras.rows]]", "partners[cameras.rows]"),
+            ("unbiased=False", "unbiased=True"),
+            ("- scale * mean", "- mean"),
+        ),
+    ),
+    (
         "models/drop_path.py",
         "models/test_drop_path.py",
         (

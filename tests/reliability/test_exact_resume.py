@@ -63,11 +63,14 @@ VIT = [
 ]
 
 
-@pytest.mark.parametrize("step", [1, 5])
-def test_a_vit_with_drop_path_and_momentum_goes_on_bit_for_bit(tiny_config, tmp_path, stop_at, step):
-    twin = load_config(tiny_config, [*VIT, f"output_dir={tmp_path / 'twin'}"])
+STYLES = ["augment.style_mix=0.7", "model.bn_chunks=2", "batch.accumulate=2"]
+
+
+@pytest.mark.parametrize(("options", "step"), [(VIT, 1), (VIT, 5), (STYLES, 5)])
+def test_a_network_that_draws_goes_on_bit_for_bit(tiny_config, tmp_path, stop_at, options, step):
+    twin = load_config(tiny_config, [*options, f"output_dir={tmp_path / 'twin'}"])
     train(twin)
-    in_parts = load_config(tiny_config, VIT)
+    in_parts = load_config(tiny_config, options)
     stop_at(in_parts, step)
     train(in_parts, resume=AUTO)
     found, expected = (load_tensors(tmp_path / name / LAST).tensors for name in ("run", "twin"))

@@ -15,6 +15,7 @@ NEEDING = [
     ({"memory": {"update": "chd"}}, "memory.update chd"),
     ({"ise": {"contrast_weights": "camera_entropy"}}, "ise.contrast_weights camera_entropy"),
     ({"labels": {"distance": "camera_quota"}}, "labels.distance camera_quota"),
+    ({"augment": {"style_mix": 0.5}}, "augment.style_mix 0.5"),
 ]
 
 

@@ -206,9 +206,11 @@ def test_maps_that_were_interrupted_go_on(config, tmp_path, monkeypatch):
 
 
 def test_what_maps_cannot_do_is_refused(config, tiny_config):
-    for key in ("color_jitter", "grayscale"):
+    for key in ("color_jitter", "grayscale", "style_mix"):
         cfg, records = config(f"augment.{key}=0.2")
-        with pytest.raises(ConfigError, match=rf"augment\.{key} is 0\.2 .* colours to change; set augment\.{key}=0$"):
+        with pytest.raises(
+            ConfigError, match=rf"augment\.{key} is 0\.2 .* is kept, and cannot be changed so; set augment\.{key}=0$"
+        ):
             kept_maps(cfg, wiring.training_net(cfg), records)
     cfg, records = config()
     with pytest.raises(ConfigError, match="trains in one process, and there are 2"):
