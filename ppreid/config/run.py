@@ -112,7 +112,7 @@ class EvaluationSettings(Section):
     images the mean of all counts in it. The means are those of the gallery: no labels, but many images at a time."""
     within_tracks: WithinTracks = 0.0
     """Let what changes within the tracks of the training images count less, in network and colour: off; on (1); or how
-    much all directions are taken to change alike. No labels, but tracks; searches do not (docs/scratch.md)."""
+    much all directions are taken to change alike. No labels, but tracks (docs/scratch.md)."""
     colour: Probability = 0.0
     """Share of the colour of the images in their similarity, beside the network's: 0 is none (docs/scratch.md)."""
     flip: bool = False

@@ -3,98 +3,22 @@
 from collections.abc import Callable
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Annotated, Literal, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import ValidationError
 
 from ppreid.base.errors import ConfigError, WeightsError, unknown_choice
 from ppreid.base.reading import is_there, reading
 from ppreid.disk.files import file_sha256
+from ppreid.export.description import Description, Manifest
 from ppreid.export.inputs import pixels_into
-from ppreid.tables import LAYOUTS
 
 MAX_BYTES = 1 << 16  # of export.json, which has about 1,500; what comes behind is not read
 STRUCTURE_FILES = ("model.json", "model.pdmodel")  # of Paddle Inference, as paddle 3 and paddle 2 name it
 MANIFEST_FILE, ONNX_FILE, WEIGHTS_FILE = "export.json", "model.onnx", "model.pdiparams"
 FILES = {"paddle": (*STRUCTURE_FILES, WEIGHTS_FILE), "onnx": (ONNX_FILE,)}  # by format
 EXPORT_FILES = (MANIFEST_FILE, *sum(FILES.values(), ()))
-Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
-# the only names an export has; a manifest from elsewhere cannot lead out of its folder
-FileName = Literal["model.json", "model.pdmodel", "model.pdiparams", "model.onnx"]
-Side = Annotated[int, Field(ge=3, le=1024)]
-LEAST_SIDE = 16  # of images; channels are three
-
-
-class _Part(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False, use_attribute_docstrings=True)
-
-
-class InputDescription(_Part):
-    """What the caller gives: pixels, resized but otherwise as they are in the file, unless the layout says more."""
-
-    name: Literal["images"] = "images"
-    layout: str = "nhwc-uint8"
-    """A key of LAYOUTS: the order of the axes, 0 to 255 or 0 to 1, and who subtracts the mean."""
-    shape: tuple[Literal["batch"], Side, Side, Side]
-    """Batch (any), height, width, channels; or batch, channels, height, width."""
-    dtype: str = "uint8"
-    colour: Literal["RGB"] = "RGB"
-    resize: Literal["bicubic, antialiased (Pillow's Image.resize with BICUBIC)"] = (
-        "bicubic, antialiased (Pillow's Image.resize with BICUBIC)"
-    )
-    """How an image of another size becomes height x width; the proportions are not kept."""
-    mean: tuple[float, float, float]
-    std: tuple[float, float, float]
-    """After a division by 255, mean is subtracted and std divides: inside the network, with nchw-normalised outside."""
-
-    @model_validator(mode="after")
-    def _fits_its_layout(self) -> "InputDescription":
-        row = LAYOUTS.get(self.layout)
-        if row is None:
-            raise ValueError(f"layout is {self.layout[:40]!r}")
-        channels = self.shape[1] if row.channels_first else self.shape[3]
-        if channels != 3 or min(self.size) < LEAST_SIDE or self.dtype != row.dtype:
-            raise ValueError(f"shape {list(self.shape)} and type {self.dtype[:40]!r} are none of layout {self.layout}")
-        return self
-
-    @property
-    def size(self) -> tuple[int, int]:
-        """Height and width of the images."""
-        return self.shape[2:] if LAYOUTS[self.layout].channels_first else self.shape[1:3]
-
-
-class OutputDescription(_Part):
-    """What the network gives."""
-
-    name: Literal["features"] = "features"
-    shape: tuple[Literal["batch"], Annotated[int, Field(ge=1)]]
-    """Batch, feature dimension."""
-    dtype: Literal["float32"] = "float32"
-    unit_length: Literal[True] = True
-    similarity: Literal["cosine: the dot product of two rows"] = "cosine: the dot product of two rows"
-
-
-class Description(_Part):
-    """What is also inside an ONNX file, under its metadata key `ppreid`."""
-
-    format_version: Literal[1] = 1
-    ppreid: str
-    paddle: str
-    backbone: str
-    weights_sha256: Sha256
-    input: InputDescription
-    output: OutputDescription
-
-
-class Manifest(Description):
-    """Everything in export.json.
-
-    Attributes:
-        files: SHA-256 of every other file of the export.
-    """
-
-    files: dict[FileName, Sha256]
 
 
 def read_manifest(folder: Path) -> Manifest:

@@ -58,6 +58,10 @@ def predict(
         description.backbone,
         description.weights_sha256,
     )
+    if description.evaluation.text:
+        logger.info(
+            "where this network is from, searches compare by more than these features: %s", description.evaluation.text
+        )
     records: list[ImageRecord] = []
     for path in images:
         records += find_images(path) if os.path.isdir(path) else [ImageRecord(str(path), pid=-1, camid=-1)]

@@ -22,7 +22,8 @@ from ppreid.datasets.transforms import resize
 from ppreid.demo.generated import draw_people
 from ppreid.disk.files import file_sha256, replacing, write_text
 from ppreid.evaluation.ranking import RankingResult
-from ppreid.export.exported import ONNX_FILE, Description, ExportedNetwork
+from ppreid.export.description import Description
+from ppreid.export.exported import ONNX_FILE, ExportedNetwork
 from ppreid.export.network import OPSET
 from ppreid.export.predict import feature_blocks
 from ppreid.export.write import NetworkFacts, checked_export, describe

@@ -19,16 +19,19 @@ from ppreid.demo.generated import draw_people
 from ppreid.disk.checks import holds, make_folder
 from ppreid.disk.files import explained, replacing
 from ppreid.disk.places import temporary_folder
+from ppreid.export.description import (
+    Description,
+    EvaluationDescription,
+    InputDescription,
+    Manifest,
+    OutputDescription,
+)
 from ppreid.export.exported import (
     EXPORT_FILES,
     FILES,
     MANIFEST_FILE,
     ONNX_FILE,
-    Description,
     ExportedNetwork,
-    InputDescription,
-    Manifest,
-    OutputDescription,
     open_onnx_file,
 )
 from ppreid.export.inference import open_paddle_files
@@ -61,6 +64,7 @@ class NetworkFacts(NamedTuple):
         std: see `transforms.normalise`.
         backbone: its name.
         weights_sha256: of the file of the weights.
+        evaluation: what else evaluations and searches do, see `EvaluationDescription`.
     """
 
     height: int
@@ -69,6 +73,7 @@ class NetworkFacts(NamedTuple):
     std: Sequence[float]
     backbone: str
     weights_sha256: str
+    evaluation: EvaluationDescription = EvaluationDescription()
 
 
 def write_export(
@@ -121,6 +126,7 @@ def describe(model: ReIDNet, facts: NetworkFacts, *, layout: str) -> Description
         weights_sha256=facts.weights_sha256,
         input=InputDescription.model_validate(given),
         output=OutputDescription(shape=("batch", model.feature_dim)),
+        evaluation=facts.evaluation,
     )
 
 

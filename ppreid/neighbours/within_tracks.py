@@ -7,6 +7,8 @@ Reference:
     2006; here a track is what a class is there.
 """
 
+from __future__ import annotations
+
 import numpy as np
 from scipy.linalg import cholesky, solve_triangular
 
@@ -14,9 +16,18 @@ from ppreid.base.errors import DataError
 
 
 class WithinTracks:
-    """A linear map learned from tracks, after which all directions change alike within them."""
+    """A linear map learned from tracks, after which all directions change alike within them.
 
-    def __init__(self, features: np.ndarray, tracks: np.ndarray, *, shrinkage: float = 1.0) -> None:
+    Attributes:
+        lower: (D, D) float64, lower triangular, the diagonal above 0; the map is its inverse.
+    """
+
+    def __init__(self, lower: np.ndarray) -> None:
+        """Take up what was learned before; see `lower`."""
+        self.lower = lower
+
+    @classmethod
+    def learned(cls, features: np.ndarray, tracks: np.ndarray, *, shrinkage: float = 1.0) -> WithinTracks:
         """Learn it.
 
         With S the sum over the tracks of the covariance of their features, each about the mean of its track, the map
@@ -44,10 +55,10 @@ class WithinTracks:
                 "no track has two images that differ, so that nothing is known of what changes within tracks; give a "
                 "tracks.csv or data.track_pattern (docs/own-cameras.md), or set eval.within_tracks: off"
             )
-        self._lower = cholesky(covariance + shrinkage * spread * np.eye(len(covariance)), lower=True)
+        return cls(cholesky(covariance + shrinkage * spread * np.eye(len(covariance)), lower=True))
 
-    def of(self, features: np.ndarray) -> np.ndarray:
+    def __call__(self, features: np.ndarray) -> np.ndarray:
         """Features (n, D) to float32 unit rows (n, D); a row of zeros stays one."""
-        mapped = solve_triangular(self._lower, np.asarray(features, dtype=np.float64).T, lower=True).T
+        mapped = solve_triangular(self.lower, np.asarray(features, dtype=np.float64).T, lower=True).T
         norms = np.linalg.norm(mapped, axis=1, keepdims=True)
         return (mapped / np.maximum(norms, np.finfo(np.float64).tiny)).astype(np.float32)

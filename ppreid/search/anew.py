@@ -7,8 +7,9 @@ from pathlib import Path
 from ppreid.base.errors import DataError
 from ppreid.disk.files import explained
 from ppreid.search.files import CONFIG, MANIFEST, NETWORK, home, manifest_alone
+from ppreid.search.track_maps import MAPS
 
-_OWN_FILES = (CONFIG, NETWORK, "part_[0-9]*.*", "lists_[0-9]*.safetensors")  # beside index.json
+_OWN_FILES = (CONFIG, NETWORK, MAPS, "part_[0-9]*.*", "lists_[0-9]*.safetensors")  # beside index.json
 
 
 def make_room(folder: Path, *, overwrite: bool) -> int:

@@ -5,12 +5,14 @@
     network.safetensors    the network
     part_0000.npy, .csv    features and records; an addition to the index is one more part, older ones stay
     lists_0001.safetensors inverted lists over so many parts, for approximate search only
+    tracks.safetensors     maps learned from tracks, only where the index compares behind such
     made_0001/             all but index.json, of an index that was made anew in place of another; index.json decides
 
 Nothing in these files is run, and names of files are never read from them.
 """
 
 import json
+from collections.abc import Collection
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -22,9 +24,10 @@ from ppreid.disk.features import Features, read_features
 from ppreid.disk.files import file_sha256, write_text
 from ppreid.disk.tensor_file import load_tensors, save_tensors
 from ppreid.disk.text import MAX_DIGITS, MAX_JSON, read_json
+from ppreid.search.track_maps import MAPS, WITHIN_TRACKS
 
-FORMAT, VERSION = "ppreid search index", 2
-_READ_VERSIONS = (1, VERSION)  # the first knew no index that was made anew
+FORMAT, VERSION = "ppreid search index", 3
+_READ_VERSIONS = (1, 2, VERSION)  # the first knew no index that was made anew, the second no maps of tracks
 MAX_PARTS = 10_000  # additions to an index, each of which is two files
 SKIPPED = "part_{:04d}.bad_images.txt"
 MANIFEST, CONFIG, NETWORK = "index.json", "config.yaml", "network.safetensors"
@@ -75,17 +78,18 @@ def skipped_by_next_part(folder: Path, manifest: Manifest) -> Path:
     return home(folder, manifest.made) / SKIPPED.format(len(manifest.parts))
 
 
-def file_names(num_parts: int, method: str) -> list[str]:
-    """Files that an index consists of, beside index.json."""
+def file_names(num_parts: int, method: str, made_with: Collection[str] = ()) -> list[str]:
+    """Files that an index consists of, beside index.json; the names of what it is made with say whether it has maps."""
     parts = [part_file(number) for number in range(num_parts)]
     records = [str(Path(name).with_suffix(".csv")) for name in parts]
-    return [CONFIG, NETWORK, *parts, *records, *([lists_file(num_parts)] if method == "ivf" else [])]
+    own = [CONFIG, NETWORK, MAPS] if WITHIN_TRACKS in made_with else [CONFIG, NETWORK]
+    return [*own, *parts, *records, *([lists_file(num_parts)] if method == "ivf" else [])]
 
 
 def write_manifest(folder: Path, manifest: Manifest) -> None:
     """Make the files of an index valid, from one moment to the next; `manifest.files` is filled in here."""
-    place = home(folder, manifest.made)
-    sums = {name: file_sha256(place / name) for name in file_names(len(manifest.parts), manifest.method)}
+    names = file_names(len(manifest.parts), manifest.method, manifest.made_with)
+    sums = {name: file_sha256(home(folder, manifest.made) / name) for name in names}
     write_text(folder / MANIFEST, _text(folder, manifest._replace(files=sums)))
 
 
@@ -95,7 +99,7 @@ def require_fit(folder: Path, manifest: Manifest) -> None:
     Raises:
         DataError: it has not.
     """
-    names = file_names(len(manifest.parts), manifest.method)
+    names = file_names(len(manifest.parts), manifest.method, manifest.made_with)
     _text(folder, manifest._replace(files=dict.fromkeys(names, "0" * 64)))
 
 
@@ -203,7 +207,7 @@ def _checked(content: dict[str, Any], path: Path) -> Manifest:
             and manifest.method in ("exact", "ivf")
             and type(manifest.made) is int
             and 0 <= manifest.made < 10**MAX_DIGITS
-            and set(manifest.files) == set(file_names(len(manifest.parts), manifest.method))
+            and set(manifest.files) == set(file_names(len(manifest.parts), manifest.method, manifest.made_with))
         )
     except (TypeError, AttributeError) as error:
         raise DataError(f"{path} is damaged ({error}); make the index anew") from None

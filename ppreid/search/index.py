@@ -30,6 +30,7 @@ from ppreid.search.files import (
 )
 from ppreid.search.gallery import assign_lists, choose_method, learn_lists
 from ppreid.search.threshold import THRESHOLD
+from ppreid.search.track_maps import MAPS
 
 logger = logging.getLogger("ppreid")
 
@@ -52,7 +53,7 @@ def require_new(folder: Path, *, may_hold: Sequence[str], overwrite: bool) -> No
     if overwrite:
         return
     check_folder(folder)
-    own = (CONFIG, NETWORK, THRESHOLD, *may_hold, "part_0000.", "made_", ".")
+    own = (CONFIG, NETWORK, MAPS, THRESHOLD, *may_hold, "part_0000.", "made_", ".")
     others = [entry.name for entry in folder.iterdir() if not entry.name.startswith(own)] if folder.is_dir() else []
     if others or (folder.exists() and not folder.is_dir()):
         raise ConfigError(f"{folder} is not empty ({', '.join(sorted(others)[:3]) or 'a file'}); choose another folder")

@@ -25,7 +25,7 @@ class Threshold(NamedTuple):
         other: cosine below which they are two; at most `same`.
         false_matches: share of the pairs of two people that are at least `same`.
         weights_sha256: of the network; the similarities of another mean something else.
-        compared_by: what else decides them, by name: a share of colour, centring by camera.
+        compared_by: what else decides them, by name: a share of colour, centring by camera, maps learned from tracks.
     """
 
     same: float

@@ -6,6 +6,7 @@ import hashlib
 import json
 import logging
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -14,22 +15,22 @@ import numpy as np
 from ppreid import tables, wiring
 from ppreid.base.records import ImageRecord
 from ppreid.config.data import DataConfig
-from ppreid.config.run import EvaluationSettings
 from ppreid.config.schema import Config
 from ppreid.datasets.image_file import Source, named_images
 from ppreid.datasets.summary import contents_digest
 from ppreid.models.reid_net import ReIDNet
 from ppreid.neighbours.checks import check_not_collapsed
-from ppreid.search.centred import CENTRED
 from ppreid.training.extract import engines_tried, feature_blocks
 
 if TYPE_CHECKING:
+    from paddle.nn import Layer
+
     from ppreid.disk.shards import Shard
+    from ppreid.neighbours.within_tracks import WithinTracks
 
 logger = logging.getLogger("ppreid")
 
 _COLOUR_BLOCK = 256  # images whose colour is written at a time
-COLOUR_SHARE = "share of colour"  # a fact of what is compared, as CENTRED
 COLOURS = "colours"  # a fact of features whose images are not normalised by ImageNet's numbers
 NETWORK_KEYS = {"backbone", "base_width", "last_stride", "pooling", "embedding_dim"}
 
@@ -71,12 +72,6 @@ def embed(cfg: Config, model: ReIDNet, images: Source | Iterable[Source]) -> np.
     return wiring.feature_extractor(cfg, model, finished=True)([ImageRecord(name, -1, -1) for name in names], held=held)
 
 
-def compared_by(settings: EvaluationSettings) -> dict[str, str]:
-    """What decides how features are compared, by name; nothing where it is their cosine."""
-    found = {COLOUR_SHARE: settings.colour, CENTRED: settings.camera_centre}
-    return {name: f"{value:g}" for name, value in found.items() if value}
-
-
 def write_image_features(
     cfg: Config,
     model: ReIDNet,
@@ -85,7 +80,7 @@ def write_image_features(
     output: Path,
     *,
     overwrite: bool = False,
-    compared: bool = False,
+    compared: Mapping[str, WithinTracks] | None = None,
     shard: Shard | None = None,
     merge: int | None = None,
 ) -> None:
@@ -98,37 +93,41 @@ def write_image_features(
         records: the images, (N,).
         output: see `write_features`.
         overwrite: see `write_features`.
-        compared: with the 768 numbers of colour beside the network's, where eval.colour gives it a share.
+        compared: as a search compares them, behind these maps, see `compared_rows`; None: as the network gives them.
         shard: write this part only, beside the output; None writes all.
         merge: number of shards that are put together, instead of running the network.
 
     Raises:
         PpreidError: what its message says; the subclass tells the kind.
     """
-    from ppreid.datasets.colour import COLOUR_DIM
-    from ppreid.evaluation.inputs import beside_colour
+    network: Layer = model
+    if compared is not None and cfg.eval.flip:
+        from ppreid.models.flip import FlipAveraged
 
-    colour_weight = cfg.eval.colour if compared else 0.0
+        network = FlipAveraged(model)
 
     def blocks_of(rows: range) -> Iterator[tuple[np.ndarray, np.ndarray]]:
         loader = wiring.feature_loader(records, cfg.data, cfg.eval, rows=rows)
-        blocks = feature_blocks(model, loader, engine=engine, precision=cfg.eval.precision)
-        if not colour_weight:
+        blocks = feature_blocks(network, loader, engine=engine, precision=cfg.eval.precision)
+        if compared is None:
             return blocks
-        return (
-            (
-                beside_colour(block, wiring.colour([records[row] for row in rows], cfg.data)(), weight=colour_weight),
-                rows,
-            )
-            for block, rows in blocks
-        )
+        from ppreid.wiring.compared import compared_rows
+
+        prepare = partial(compared_rows, weight=cfg.eval.colour, maps=compared)
+        of = partial(wiring.colour, data=cfg.data)
+        return ((prepare(block, of([records[row] for row in rows])), rows) for block, rows in blocks)
 
     engine = wiring.finished_engine(cfg.eval)
     # what is installed decides as well: rows of two engines are not mixed when a command goes on
     name = " or ".join(engines_tried(engine)) or engine
     origin, dim = {**made_with(cfg, weights_sha256), "engine": f"{name}, {cfg.eval.precision}"}, model.feature_dim
-    if colour_weight:
-        dim, origin[COLOUR_SHARE] = dim + COLOUR_DIM, f"{colour_weight:g}"
+    if compared is not None:
+        from ppreid.datasets.colour import COLOUR_DIM
+        from ppreid.search.track_maps import MAPS, maps_digest
+        from ppreid.wiring.compared import compared_by
+
+        dim += COLOUR_DIM if cfg.eval.colour else 0
+        origin |= compared_by(cfg) | ({MAPS: maps_digest(compared)} if compared else {})
     _write(cfg, records, output, dim, origin, blocks_of, overwrite=overwrite, shard=shard, merge=merge)
 
 

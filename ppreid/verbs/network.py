@@ -73,11 +73,17 @@ def trained_network(cfg: EvaluationModelConfig, data: DataConfig) -> TrainedNetw
 
 
 def network_facts(cfg: Config, weights: WeightsOrigin) -> NetworkFacts:
-    """What an export must be told of a network."""
+    """What an export must be told of a network; says what of the evaluation it cannot hold."""
+    from ppreid.export.description import EvaluationDescription
     from ppreid.export.write import NetworkFacts
 
-    data = cfg.data
-    return NetworkFacts(data.height, data.width, data.mean, data.std, cfg.model.backbone, weights.sha256)
+    data, keys = cfg.data, set(EvaluationDescription.model_fields)
+    evaluation = EvaluationDescription.model_validate(cfg.eval.model_dump(include=keys))
+    if evaluation.text:
+        text = "evaluations and searches compare by more than the network, and no export holds that (%s); an index does"
+        logger.info(text, evaluation.text)
+    own = (data.height, data.width, data.mean, data.std, cfg.model.backbone, weights.sha256)
+    return NetworkFacts(*own, evaluation)
 
 
 def _warn_if_trained_otherwise(path: Path, model: EvaluationModelConfig, data: DataConfig) -> None:

@@ -177,11 +177,11 @@ def _evidence(cfg: TrainingConfig, split: ReIDSplit, model: Layer, run: RunFiles
         from ppreid.wiring.unlabelled import unlabelled_evidence
 
         unlabelled = unlabelled_evidence(cfg, split, model, run)
-    mapped = wiring.track_map(cfg, split, wiring.extractor(cfg.eval))(model)
+    mapped = wiring.track_map(cfg, split, wiring.extractor(cfg.eval, flip=cfg.eval.flip))(model)
     evidence = gather_evidence(
         run,
         split,
-        extract=unlabelled.extract if unlabelled else wiring.feature_extractor(cfg, model),
+        extract=unlabelled.extract if unlabelled else wiring.feature_extractor(cfg, model, flip=cfg.eval.flip),
         rank=wiring.ranking(cfg.eval),
         prepare=wiring.prepared(cfg.eval, split, colours, mapped),
         project=tables.resolve(tables.PROJECTIONS[cfg.report.projection].function),

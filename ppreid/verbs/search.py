@@ -106,8 +106,8 @@ def build_index(
     from ppreid.search.anew import make_room
     from ppreid.search.files import MANIFEST, SKIPPED, home
     from ppreid.search.index import first_part, is_complete, require_new
-    from ppreid.verbs.features import compared_by, made_with, write_image_features
-    from ppreid.verbs.index_network import keep_threshold, write_network
+    from ppreid.verbs.features import write_image_features
+    from ppreid.verbs.index_network import facts_and_tracks, keep_threshold, write_network
     from ppreid.verbs.inputs import read_index_images
     from ppreid.verbs.network import trained_network
 
@@ -117,12 +117,12 @@ def build_index(
         place = home(folder, made := make_room(folder, overwrite=overwrite))
         contents = read_index_images(cfg.data, images, skipped_list=place / SKIPPED.format(0))
         model, weights = trained_network(cfg.model, cfg.data)
-        facts = {**made_with(cfg, weights.sha256), **compared_by(cfg.eval), "weights file": weights.path}
+        facts, split = facts_and_tracks(cfg, weights)
         if overwrite or not is_complete(folder, contents, method=method, made_with=facts):
-            write_network(place, cfg, model)
-            extract = partial(write_image_features, cfg, model, weights.sha256, compared=True, overwrite=overwrite)
+            maps = write_network(place, cfg, model, facts, split)
+            extract = partial(write_image_features, cfg, model, weights.sha256, compared=maps, overwrite=overwrite)
             first_part(folder, contents, extract=extract, method=method, made_with=facts, made=made)
-        keep_threshold(folder, weights, cfg.eval)
+        keep_threshold(folder, weights, facts)
     return len(contents.split.train)
 
 
@@ -149,10 +149,10 @@ def add_to_index(folder: Path, images: Path, *, overrides: Sequence[str] = ()) -
 
     require_index(folder)
     with run_lock(folder):
-        manifest, cfg, model = open_index(folder, overrides)
+        manifest, cfg, model, maps = open_index(folder, overrides)
         require_own_tables(folder, cfg.data, overrides)
         contents = read_index_images(cfg.data, images, skipped_list=skipped_by_next_part(folder, manifest))
-        extract = partial(write_image_features, cfg, model, manifest.made_with["weights"], compared=True)
+        extract = partial(write_image_features, cfg, model, manifest.made_with["weights"], compared=maps)
         return next_part(folder, manifest, contents, extract=extract)
 
 
@@ -173,9 +173,9 @@ class Searcher:
         from ppreid.verbs.index_network import comparison, judge, open_index
         from ppreid.wiring.compared import compared_features
 
-        manifest, cfg, model = open_index(folder := Path(folder), overrides)
+        manifest, cfg, model, maps = open_index(folder := Path(folder), overrides)
         self._judged = judge(folder, manifest)
-        extract, skip = compared_features(cfg, model, finished=True), cfg.data.on_bad_image == "skip"
+        extract, skip = compared_features(cfg, model, maps=maps, finished=True), cfg.data.on_bad_image == "skip"
         workers, times, how = cfg.data.num_workers, cfg.data.times_compare, comparison(cfg.eval)
         self._index = IndexSearch(
             folder, manifest, extract=extract, skip_unreadable=skip, num_workers=workers, show_times=times, how=how

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from ppreid.base.errors import EvaluationError
+from ppreid.base.errors import DataError, EvaluationError
 from ppreid.base.records import ImageRecord, ReIDSplit, ids, tracks
 from ppreid.config.data import DataConfig
 from ppreid.config.schema import Config, TrainingConfig
@@ -47,10 +47,9 @@ def evaluate_without_labels(cfg: Config, *, overwrite: bool = False) -> LabelFre
     from ppreid.report.run_files import camera_names
     from ppreid.run.folder import BAD_IMAGES, CAMERAS, WITHOUT_LABELS
     from ppreid.search.threshold import THRESHOLD, Threshold, write_threshold
-    from ppreid.verbs.features import compared_by
     from ppreid.verbs.inputs import read_split
     from ppreid.verbs.network import trained_network
-    from ppreid.wiring.compared import compared_features
+    from ppreid.wiring.compared import compared_by, compared_features
 
     logger.info("device: %s", use_device(cfg.device))
     folder = Path(cfg.output_dir)
@@ -61,7 +60,7 @@ def evaluate_without_labels(cfg: Config, *, overwrite: bool = False) -> LabelFre
     model, weights = trained_network(cfg.model, cfg.data)
     outputs = [Output("", folder / WITHOUT_LABELS, RESULTS_JSON), Output("", folder / THRESHOLD, THRESHOLD_JSON)]
     check_outputs(outputs, overwrite=overwrite)
-    features = compared_features(cfg, model, centred=True, finished=True)(records)
+    features = compared_features(cfg, model, split=split, centred=True, finished=True)(records)
     check_not_collapsed(features)
     result = measured(features, records, shared_clock=cfg.data.shared_clock)
     log_result(format_without_labels(result, camera_names(folder / CAMERAS)))
@@ -70,9 +69,13 @@ def evaluate_without_labels(cfg: Config, *, overwrite: bool = False) -> LabelFre
             "these images are those that this configuration trains on, so that other recordings will have more errors; "
             "measure on some of them as well: -o data.root=FOLDER"
         )
+    if cfg.eval.within_tracks and records[0] in split.train:
+        logger.info(
+            "eval.within_tracks learned from the tracks of these images: those of other tracks are less similar"
+        )
     facts = {"config": cfg.model_dump(), "weights": weights._asdict(), "results": without_labels_to_dict(result)}
     write_text(folder / WITHOUT_LABELS, json.dumps(facts, indent=2, ensure_ascii=False) + "\n")
-    found = Threshold(result.same, result.other, RECOMMENDED, weights.sha256, compared_by(cfg.eval))
+    found = Threshold(result.same, result.other, RECOMMENDED, weights.sha256, compared_by(cfg, split))
     write_threshold(folder / THRESHOLD, found)
     for output in outputs:
         logger.info("written: %s", output.path)
@@ -88,9 +91,9 @@ def told_by_tracks(
 
     try:
         records = some_tracks(tracked_images(split, cfg.data), MAX_TRACKED)
-        features = compared_features(cfg, model, centred=True)(records, description="report: tracks")
+        features = compared_features(cfg, model, split=split, centred=True)(records, description="report: tracks")
         result = measured(features, records, shared_clock=cfg.data.shared_clock)
-    except EvaluationError as error:
+    except (DataError, EvaluationError) as error:
         return evidence._replace(notes=[*evidence.notes, f"There is nothing from tracks: {error}"])
     return evidence._replace(tracks=result, without_labels=format_without_labels(result, cameras))
 

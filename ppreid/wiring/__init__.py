@@ -124,8 +124,8 @@ def clusterer(cfg: LabelsConfig) -> Clusterer:
     return partial(tables.resolve(row.function), min_samples=cfg.min_samples, **eps)
 
 
-def feature_extractor(cfg: Config, model: Layer, *, finished: bool = False) -> ImageFeatures:
-    """A function of images and a description of the progress, which gives their features (N, D) with this network."""
+def feature_extractor(cfg: Config, model: Layer, *, finished: bool = False, flip: bool = False) -> ImageFeatures:
+    """A function of images and a description of the progress, which gives their features (N, D); see `extractor`."""
 
     def extract(
         records: Sequence[ImageRecord],
@@ -134,7 +134,7 @@ def feature_extractor(cfg: Config, model: Layer, *, finished: bool = False) -> I
         held: Mapping[int, Image.Image] | None = None,
     ) -> np.ndarray:
         loader = feature_loader(records, cfg.data, cfg.eval, held=held)
-        return extractor(cfg.eval, finished=finished)(model, loader, description=description)
+        return extractor(cfg.eval, finished=finished, flip=flip)(model, loader, description=description)
 
     return extract
 

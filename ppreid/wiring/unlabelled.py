@@ -58,10 +58,11 @@ def unlabelled_evidence(cfg: TrainingConfig, split: ReIDSplit, model: Layer, run
         from ppreid.wiring.sweep import swept
 
         eps = advised_eps(*swept(cfg, features, records, _EPS))
-    if cfg.eval.colour or cfg.eval.camera_centre or cfg.eval.within_tracks:
+    if cfg.eval.colour or cfg.eval.camera_centre or cfg.eval.within_tracks or cfg.eval.flip:
         from ppreid.wiring.compared import compared_features
 
-        compared = compared_features(cfg, model, centred=True)(records, description="report: rank lists")
+        extract_compared = compared_features(cfg, model, split=split, centred=True)
+        compared = extract_compared(records, description="report: rank lists")
     known = run.labels and same_images(run.labels.names, [record.path for record in split.train])
     labels = run.labels.labels[rows] if run.labels and known else None
     rng = np.random.default_rng(cfg.seed)

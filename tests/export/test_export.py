@@ -17,7 +17,7 @@ from ppreid.disk.files import file_sha256
 from ppreid.export import write
 from ppreid.export.exported import open_exported, read_manifest
 from ppreid.export.network import ParityRow, PixelNetwork, compare_runtimes, require_onnx, require_parity
-from ppreid.export.predict import compare
+from ppreid.export.predict import compare, predict
 from ppreid.tables import LAYOUTS
 from ppreid.verbs.export import export
 from ppreid.verbs.extract import extract
@@ -81,7 +81,7 @@ def test_prediction_gives_the_features_of_extraction(exported, runtime, tiny_roo
     np.testing.assert_allclose(found.features, expected.features, atol=1e-4)
 
 
-def test_the_manifest_describes_the_files_and_the_preprocessing(exported):
+def test_the_manifest_describes_the_files_and_the_preprocessing(exported, tmp_path):
     cfg, net = exported
     manifest = json.loads((net / "export.json").read_text())
     assert manifest["weights_sha256"] == file_sha256(cfg.model.weights)
@@ -90,6 +90,24 @@ def test_the_manifest_describes_the_files_and_the_preprocessing(exported):
     assert manifest["output"]["shape"] == ["batch", 64]
     assert {name: file_sha256(net / name) for name in manifest["files"]} == manifest["files"]
     assert {file.name for file in net.iterdir()} == {"export.json", *manifest["files"]}
+    assert manifest["evaluation"] == {"flip": False, "within_tracks": 0.0, "camera_centre": 0.0, "colour": 0.0}
+    del manifest["evaluation"]  # as before it was written
+    (shutil.copytree(net, tmp_path / "net") / "export.json").write_text(json.dumps(manifest))
+    assert read_manifest(tmp_path / "net").evaluation == read_manifest(net).evaluation
+
+
+def test_an_export_says_what_evaluations_do_beside_the_network(tiny_config, tmp_path, caplog):
+    cfg = config_with_weights(tiny_config, tmp_path, "eval.within_tracks=3", "eval.colour=0.7", "eval.camera_centre=on")
+    said = "eval.within_tracks: 3.0, eval.camera_centre: 100.0, eval.colour: 0.7"
+    export(cfg, tmp_path / "net", formats=BOTH[-1:])
+    assert said in caplog.text
+    found = read_manifest(tmp_path / "net").evaluation
+    assert found.model_dump() == {"flip": False, "within_tracks": 3.0, "camera_centre": 100.0, "colour": 0.7}
+    caplog.clear()
+    image = tmp_path / "grey.png"
+    Image.new("RGB", (16, 32), "grey").save(image)
+    predict(tmp_path / "net", [image], tmp_path / "p.npy")
+    assert said in caplog.text
 
 
 @needs_onnx

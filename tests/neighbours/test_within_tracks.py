@@ -29,7 +29,7 @@ def test_cosines_are_those_of_plain_loops(shrinkage):
     features, others = unit_rows(40, 6), unit_rows(9, 6, seed=1)
     tracks = np.random.default_rng(2).integers(-1, 9, 40)
     tracks[7] = 500  # of a single image
-    found = WithinTracks(features, tracks, shrinkage=shrinkage).of(others)
+    found = WithinTracks.learned(features, tracks, shrinkage=shrinkage)(others)
     assert found.dtype == np.float32
     np.testing.assert_allclose(found @ found.T, oracle(features, tracks, others, shrinkage), atol=1e-6)
 
@@ -41,13 +41,13 @@ def test_a_direction_that_changes_within_tracks_no_longer_decides():
     tracks = np.repeat([3, 8], 50)
     one, same, other = np.array([[0.3, 0.5], [0.3, -0.5], [-0.3, 0.5]])
     assert one @ other > one @ same
-    mapped = WithinTracks(rows, tracks, shrinkage=0.01).of(np.stack([one, same, other]))
+    mapped = WithinTracks.learned(rows, tracks, shrinkage=0.01)(np.stack([one, same, other]))
     assert mapped[0] @ mapped[1] > mapped[0] @ mapped[2]
 
 
 def test_much_shrinkage_changes_nothing_and_zeros_stay():
     features = unit_rows(12, 5)
-    mapped = WithinTracks(features, np.arange(12) // 3, shrinkage=1e9).of(np.vstack([features, np.zeros((1, 5))]))
+    mapped = WithinTracks.learned(features, np.arange(12) // 3, shrinkage=1e9)(np.vstack([features, np.zeros((1, 5))]))
     np.testing.assert_allclose(mapped[:-1], features, atol=1e-6)
     assert not mapped[-1].any()
 
@@ -56,6 +56,6 @@ def test_much_shrinkage_changes_nothing_and_zeros_stay():
 def test_without_a_track_of_different_images_nothing_is_known(tracks):
     features = np.eye(4, dtype=np.float32)[[0, 0, 1, 1]]
     with pytest.raises(DataError, match=r"no track has two images that differ.*eval\.within_tracks: off"):
-        WithinTracks(features, np.array(tracks))
+        WithinTracks.learned(features, np.array(tracks))
     with pytest.raises(DataError, match="no track"):
-        WithinTracks(features[:0], np.array(tracks[:0], dtype=int))
+        WithinTracks.learned(features[:0], np.array(tracks[:0], dtype=int))

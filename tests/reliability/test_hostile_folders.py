@@ -11,7 +11,8 @@ from ppreid.base.errors import ConfigError, DataError, WeightsError
 from ppreid.config.load import load_config
 from ppreid.disk.files import file_sha256
 from ppreid.disk.text import MAX_JSON, read_json, read_text
-from ppreid.export.exported import FILES, MANIFEST_FILE, MAX_BYTES, Manifest
+from ppreid.export.description import Manifest
+from ppreid.export.exported import FILES, MANIFEST_FILE, MAX_BYTES
 from ppreid.export.exported import read_manifest as read_export
 from ppreid.search.files import CONFIG, MANIFEST, MAX_PARTS, NETWORK, file_names, read_manifest
 from ppreid.verbs.index_network import open_index

@@ -36,7 +36,7 @@ def index(config, tiny_root, tmp_path):
 
 def image_size(folder):
     """What tells the index of before from the new one, once all its files are found to be whole."""
-    manifest, cfg, _ = open_index(folder)
+    manifest, cfg, *_ = open_index(folder)
     (part,) = read_parts(folder, manifest)
     assert len(part.names) == 8 and manifest.made_with["image size"] == f"{cfg.data.height} x {cfg.data.width}"
     return manifest.made_with["image size"]

@@ -351,7 +351,7 @@ def test_a_damaged_file_is_found(any_index, queries, name, damage):
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"version": 3}, "is an index of version 3, but this ppreid reads 2"),
+        ({"version": 4}, "is an index of version 4, but this ppreid reads 3"),
         ({"format": "pickle"}, "does not describe a search index"),
         ({"parts": [24, 1]}, "list of files"),
         ({"parts": []}, "list of files"),

@@ -1,6 +1,7 @@
 """From a folder with tracks.csv to error rates, a threshold, and what a search makes of it."""
 
 import json
+import re
 import shutil
 
 import numpy as np
@@ -44,13 +45,17 @@ def run_folder(tmp_path):
     return tmp_path / "run"
 
 
-@pytest.mark.parametrize("how", [[], ["-o", "eval.colour=0.4", "-o", "eval.camera_centre=5"]])
+COMPARED = ["eval.colour=0.4", "eval.camera_centre=5", "eval.within_tracks=2", "eval.flip=true"]
+
+
+@pytest.mark.parametrize("how", [[], [word for key in COMPARED for word in ("-o", key)]])
 def test_error_rates_a_threshold_and_the_verdict_of_a_search(arguments, recording, run_folder, tmp_path, capsys, how):
     arguments += how  # the threshold is of the similarities that a search compares by
     assert main(["eval", *arguments, "--without-labels"]) == 0
     out, err = capsys.readouterr()
     assert "pairs of one person" in out and "same person from" in out
     assert "these images are those that this configuration trains on" in err
+    assert ("eval.within_tracks learned from the tracks of these images" in err) is bool(how)
     found = json.loads((run_folder / "without_labels.json").read_text())["results"]
     threshold = json.loads((run_folder / "threshold.json").read_text())
     assert threshold["same"] == found["same"] and 0 <= found["auc"] <= 1 and found["num_other"] > 0
@@ -79,12 +84,20 @@ def test_an_index_of_another_network_gets_no_threshold(arguments, run_folder, tm
     assert main(again) == 0 and not (tmp_path / "index" / "threshold.json").exists()
 
 
-def test_a_run_with_tracks_reports_what_they_tell(arguments, run_folder):
+@pytest.mark.filterwarnings("ignore:.*cameras have fewer")
+def test_a_run_with_tracks_reports_what_they_tell(arguments, run_folder, capsys):
     keys = ["labels.unit=track", "labels.track.k1=3", "labels.track.min_images=2", "labels.cannot_link=true"]
     keys += ["batch.across=tracks", "labels.eps=0.9", "model.weights=none", "report.enabled=true", "solver.epochs=1"]
+    keys += COMPARED
     assert main(["train", *arguments, *(word for key in keys for word in ("-o", key)), "--overwrite"]) == 0
     page = (run_folder / "report.html").read_text()
-    assert "<h2>Without labels</h2>" in page and "area under the ROC" in page
+    assert "<h2>Without labels</h2>" in page
+    weights = ["-o", f"model.weights={run_folder / 'checkpoint_last.safetensors'}"]
+    how = [*arguments, *(word for key in COMPARED for word in ("-o", key)), *weights]
+    capsys.readouterr()
+    assert main(["eval", *how, "--without-labels", "--overwrite"]) == 0
+    (threshold,) = re.findall(r"same person from \d\.\d+", capsys.readouterr().out)
+    assert threshold in page
 
 
 def record(track, time, camid=0, part="train"):

@@ -43,7 +43,7 @@ def test_training_and_evaluation_map_network_and_colour_each_by_itself(run, tmp_
     network = FlipAveraged(trained_network(cfg.model, cfg.data).model)
 
     def mapped(of, shrinkage=5.0):
-        return centred(WithinTracks(of(split.train), numbers, shrinkage=2.0).of(of(tested)), split, shrinkage)
+        return centred(WithinTracks.learned(of(split.train), numbers, shrinkage=2.0)(of(tested)), split, shrinkage)
 
     parts = [
         mapped(lambda records: extract_features(network, wiring.feature_loader(records, cfg.data, cfg.eval))),
@@ -73,7 +73,7 @@ def test_the_ranks_of_a_report_learn_from_tracks_as_well(run, tmp_path, monkeypa
     with pytest.raises(SeenError) as seen:
         report([tmp_path / "run"])
     split, of_train, rows, prepared = seen.value.args
-    mapped = WithinTracks(of_train, tracks(split.train)[0], shrinkage=2.0).of(rows)
+    mapped = WithinTracks.learned(of_train, tracks(split.train)[0], shrinkage=2.0)(rows)
     of_network = prepared[:, : rows.shape[1]] / np.sqrt(np.float32(0.6))
     np.testing.assert_allclose(of_network, centred(mapped, split, 5.0), atol=1e-5)
     assert np.abs(of_network - centred(rows, split, 5.0)).max() > 0.01
