@@ -49,7 +49,7 @@ def peak_memory() -> Iterator[list[float]]:
         thread.join()
 
 
-def run_one(folder: Path, method: str, k1: int, k2: int, eps: float, num_probes: int) -> dict:
+def run_one(folder: Path, method: str, k1: int, k2: int, eps: float, num_probes: int | None) -> dict:
     """One row of the table for the features in a folder."""
     from sklearn.metrics import adjusted_rand_score
 
@@ -117,7 +117,9 @@ def main() -> None:
     parser.add_argument("--k1", type=int, default=30)
     parser.add_argument("--k2", type=int, default=6)
     parser.add_argument("--eps", type=float, default=0.6)
-    parser.add_argument("--num-probes", type=int, default=32, help="lists that ivf searches per image")
+    parser.add_argument(
+        "--num-probes", type=int, default=None, help="lists that ivf searches per image; absent: enough"
+    )
     parser.add_argument("--folder", type=Path, default=None, help="where the features are written; temporary if absent")
     parser.add_argument("--one", nargs=2, metavar=("FOLDER", "METHOD"), help=argparse.SUPPRESS)
     args = parser.parse_args()

@@ -87,7 +87,7 @@ NEIGHBOURS = {
 }
 
 # Inverted lists that an image is compared with. Of 50,000 generated images 32 of 894 lists found 0.93 of the true ten
-# nearest, 8 found 0.85 (benchmarks/search.py); docs/scaling.md has the recall of pseudo labels at larger sizes.
+# nearest, 8 found 0.85 (benchmarks/search.py).
 DEFAULT_PROBES = 32
 
 _LABELS = "ppreid.clustering"

@@ -16,7 +16,6 @@ from ppreid.clustering.jaccard import jaccard_rows
 from ppreid.neighbours.checks import at_most_all, check_features, check_ranking
 from ppreid.neighbours.reciprocal import average_rows, neighbour_weights, reciprocal_neighbours
 from ppreid.neighbours.search import camera_neighbours
-from ppreid.tables import DEFAULT_PROBES
 
 
 def camera_jaccard_distance(
@@ -32,7 +31,7 @@ def camera_jaccard_distance(
     method: str = "exact",
     backend: str = "auto",
     num_lists: int | None = None,
-    num_probes: int = DEFAULT_PROBES,
+    num_probes: int | None = None,
     rng: np.random.Generator | None = None,
     stopwatch: Stopwatch | None = None,
 ) -> sparse.csr_matrix:

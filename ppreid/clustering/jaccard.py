@@ -12,7 +12,6 @@ from ppreid.neighbours.checks import at_most_all, check_features, check_ranking
 from ppreid.neighbours.compiled import SparseRows, compiled, fill_rows, part_bounds
 from ppreid.neighbours.reciprocal import average_rows, expand_neighbours, neighbour_weights, reciprocal_neighbours
 from ppreid.neighbours.search import nearest_neighbours
-from ppreid.tables import DEFAULT_PROBES
 
 
 def jaccard_distance(
@@ -24,7 +23,7 @@ def jaccard_distance(
     method: str = "exact",
     backend: str = "auto",
     num_lists: int | None = None,
-    num_probes: int = DEFAULT_PROBES,
+    num_probes: int | None = None,
     rng: np.random.Generator | None = None,
     stopwatch: Stopwatch | None = None,
 ) -> sparse.csr_matrix:

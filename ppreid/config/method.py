@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, model_validator
 
 from ppreid.config.choices import CameraCentre, PositiveInt, Probability, Section, one_of, refusal
-from ppreid.tables import BACKBONES, DEFAULT_PROBES
+from ppreid.tables import BACKBONES
 
 
 class CameraJaccardConfig(Section):
@@ -62,8 +62,8 @@ class LabelsConfig(Section):
     neighbours: Annotated[str, one_of("labels.neighbours")] = "exact"
     """Neighbour search: exact; certified (exact and faster for many images); ivf (approximate); auto (certified up to
     100,000 images, then ivf)."""
-    num_probes: PositiveInt = DEFAULT_PROBES
-    """Inverted lists that ivf looks into for every image."""
+    num_probes: Annotated[int, Field(ge=0)] = 0
+    """Inverted lists that ivf looks into for every image; 0: as many as find the neighbours of a sample of images."""
     distance: Annotated[str, one_of("labels.distance")] = "jaccard"
     """Distance between images; camera_jaccard and camera_quota use camera ids."""
     camera: CameraJaccardConfig = CameraJaccardConfig()

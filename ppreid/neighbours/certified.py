@@ -51,24 +51,19 @@ def rank_certified(features: np.ndarray, rankings: Sequence[Ranking], *, matmul:
         return False
     rng = np.random.default_rng(0)  # time depends on what is drawn, the result does not
     sample = np.sort(rng.choice(len(features), SAMPLE, replace=False))
-    directions = _directions(features, max(NUM_DIRECTIONS), rng)  # (D, max)
+    main_directions = directions(features, max(NUM_DIRECTIONS), rng)  # (D, max)
     rows = wanted[0].rows
-    candidates = [
-        Ranking(
-            ranking.groups, ranking.indices.shape[1] + SPARE, same_group=ranking.same_group, in_order=False, rows=rows
-        )
-        for ranking in wanted
-    ]
+    candidates = [ranking.like(spare=SPARE, rows=rows, in_order=False) for ranking in wanted]
     for ranking in (*wanted, *candidates):
         ranking.forget(sample)  # which need not be among the rows
     for count in NUM_DIRECTIONS:
-        short = _short_vectors(features, directions[:, :count])  # (N, count + 1)
+        short = short_vectors(features, main_directions[:, :count])  # (N, count + 1)
         for columns in blocks(len(short)):
             scores = matmul(short[sample], short[columns])  # (SAMPLE, C)
             for candidate in candidates:
                 candidate.merge(Tile(scores, sample, columns))
         decided = [
-            _score(features, sample, *pair, margin=_margin(count)) for pair in zip(wanted, candidates, strict=True)
+            score(features, sample, *pair, margin=margin(count)) for pair in zip(wanted, candidates, strict=True)
         ]
         for ranking in (*wanted, *candidates):
             ranking.forget(sample)
@@ -82,12 +77,12 @@ def rank_certified(features: np.ndarray, rankings: Sequence[Ranking], *, matmul:
             candidate.merge(tile)
     everyone = np.arange(rows.start, rows.stop)
     for ranking, candidate in zip(wanted, candidates, strict=True):
-        certain = _score(features, everyone, ranking, candidate, margin=_margin(count))
+        certain = score(features, everyone, ranking, candidate, margin=margin(count))
         _search_in_full(features, ranking, everyone[~certain])
     return True
 
 
-def _directions(features: np.ndarray, count: int, rng: np.random.Generator) -> np.ndarray:
+def directions(features: np.ndarray, count: int, rng: np.random.Generator) -> np.ndarray:
     """Orthonormal columns (D, count) along which features vary most, the first ones most.
 
     Reference:
@@ -104,8 +99,8 @@ def _directions(features: np.ndarray, count: int, rng: np.random.Generator) -> n
     return np.linalg.qr((found @ turned)[:, :count].astype(np.float64))[0]
 
 
-def _short_vectors(features: np.ndarray, directions: np.ndarray) -> np.ndarray:
-    """Vectors (N, count + 1) float32 whose dot products are not below those of the features, but for `_margin`."""
+def short_vectors(features: np.ndarray, directions: np.ndarray) -> np.ndarray:
+    """Vectors (N, count + 1) float32 whose dot products are not below those of the features, but for `margin`."""
     short = np.empty((len(features), directions.shape[1] + 1), np.float32)
     for rows in blocks(len(features)):
         block = features[rows[0] : rows[-1] + 1].astype(np.float64)  # (R, D)
@@ -117,7 +112,7 @@ def _short_vectors(features: np.ndarray, directions: np.ndarray) -> np.ndarray:
     return short
 
 
-def _margin(count: int) -> float:
+def margin(count: int) -> float:
     """What float32 can take from a dot product of short vectors of length 1.002 (`UNIT_NORM_TOLERANCE`), at most.
 
     Reference:
@@ -128,7 +123,7 @@ def _margin(count: int) -> float:
     return 1.01 * (count + 5) * 2.0**-24
 
 
-def _score(
+def score(
     features: np.ndarray, rows: np.ndarray, ranking: Ranking, candidates: Ranking, *, margin: float
 ) -> np.ndarray:
     """Fill some rows of a ranking from candidates with bounds; which rows are decided, (R,)."""

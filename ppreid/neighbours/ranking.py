@@ -63,8 +63,13 @@ class Ranking:
         self.same_group = same_group
         self.in_order = in_order
 
+    def like(self, *, spare: int, rows: range | None = None, in_order: bool = True) -> "Ranking":
+        """An empty ranking of the same kind with more places; rows and in_order as for a new one."""
+        k = self.indices.shape[1] + spare
+        return Ranking(self.groups, k, same_group=self.same_group, in_order=in_order, rows=rows)
+
     def merge(self, tile: Tile) -> None:
-        """Take the candidates of one tile into account; an image is never its own candidate."""
+        """Take the candidates of one tile into account, each once; an image is never its own candidate."""
         if self.indices.shape[1]:
             strip = 1 if tile.scores.flags.c_contiguous else STRIP  # a transposed tile is contiguous along its columns
             kind = self.groups, self.same_group, self.in_order

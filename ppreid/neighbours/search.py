@@ -11,11 +11,8 @@ from ppreid.base.progress import progress
 from ppreid.neighbours import tiles
 from ppreid.neighbours.checks import at_most_all, check_features, check_row_ids
 from ppreid.neighbours.ranking import Ranking, Tile, rank_on_device
-from ppreid.tables import DEFAULT_PROBES, NEIGHBOURS
+from ppreid.tables import NEIGHBOURS
 
-# "ivf" follows this many neighbours of each image's neighbours. At 32,621 images that raised the recall of 30
-# neighbours from 0.85 to 0.90, and that of the first 8 from 0.96 to 0.99, in about a fifth of the time of the search.
-FOLLOWED_NEIGHBOURS = 20
 # Below this share of true neighbours found "auto" warns. At 0.9 the labels differ little from those of exact search
 # (adjusted Rand index 0.99 in benchmarks/pseudo_labels.py): what is missing are mostly the last, unrelated neighbours.
 LOW_RECALL = 0.8
@@ -30,7 +27,7 @@ def nearest_neighbours(
     method: str = "exact",
     backend: str = "auto",
     num_lists: int | None = None,
-    num_probes: int = DEFAULT_PROBES,
+    num_probes: int | None = None,
     rng: np.random.Generator | None = None,
 ) -> tuple[np.ndarray, np.ndarray]:
     """Find the k most similar images of every image by cosine similarity.
@@ -42,13 +39,14 @@ def nearest_neighbours(
         features: (N, D) rows of unit L2 norm, float32 or float16, in memory or an np.memmap.
         k: number of columns, the image itself included; clamped to N with a warning.
         method: "exact"; "certified", exact as well, but for the order of similarities that are equal to rounding, and
-            faster for many images (see `rank_certified`); "ivf", approximate: inverted lists, then the neighbours of
-            the neighbours found; or "auto": "certified" up to the number of images in `tables.NEIGHBOURS`, "ivf"
-            above, where the recall on a sample of images goes to the log, with a warning when it is low.
+            faster for many images (see `rank_certified`); "ivf", approximate (see `rank_by_lists`); or "auto":
+            "certified" up to the number of images in `tables.NEIGHBOURS`, "ivf" above, where the recall on a sample of
+            images goes to the log, with a warning when it is low.
         backend: "cpu", "paddle", or "auto" (Paddle if the program has selected a GPU in it, otherwise the CPU).
-        num_lists: "ivf" only: number of inverted lists; None is `default_num_lists`.
-        num_probes: "ivf" only: lists that are searched per image; more find more true neighbours and cost more time.
-        rng: "ivf" only: draws what k-means learns from and the sample for recall; None is `default_rng(0)`.
+        num_lists: "ivf" only: number of inverted lists; None is as many as `rank_by_lists` takes.
+        num_probes: "ivf" only: lists that are searched per image; more find more true neighbours and cost more time;
+            None is as many as find the neighbours of a sample.
+        rng: "ivf" only: draws what k-means learns from and the samples; None is `default_rng(0)`.
 
     Returns:
         similarities (N, k) float32 and indices (N, k) int32. Where "ivf" meets fewer than k candidates, the last
@@ -72,13 +70,10 @@ def nearest_neighbours(
     k = at_most_all("k", k, len(features))
     rng = np.random.default_rng(0) if rng is None else rng  # not entropy: equal features give equal labels
     ranking = Ranking(np.zeros(len(features), np.int64), k - 1, same_group=True)
-    exact = _is_exact(method, len(features))
-    _search(features, [ranking], method, backend, num_lists, num_probes, rng)
-    if not exact:
-        ranking.refine(features, ranking.indices[:, :FOLLOWED_NEIGHBOURS])
+    probed = _search(features, [ranking], method, backend, num_lists, num_probes, rng)
     similarities, indices = ranking.with_self_first()
-    if NEIGHBOURS[method].shows_recall and not exact:
-        _report_recall(estimate_recall(features, indices, rng=rng, backend=backend), num_probes)
+    if probed and NEIGHBOURS[method].shows_recall:
+        _report_recall(estimate_recall(features, indices, rng=rng, backend=backend), probed)
     return similarities, indices
 
 
@@ -91,7 +86,7 @@ def camera_neighbours(
     method: str = "exact",
     backend: str = "auto",
     num_lists: int | None = None,
-    num_probes: int = DEFAULT_PROBES,
+    num_probes: int | None = None,
     rng: np.random.Generator | None = None,
 ) -> tuple[np.ndarray, np.ndarray]:
     """Find the most similar images of every image within its camera and among the other cameras, in one pass.
@@ -123,14 +118,7 @@ def camera_neighbours(
     rng = np.random.default_rng(0) if rng is None else rng
     intra = Ranking(camids, k_intra - 1, same_group=True)
     inter = Ranking(camids, k_inter, same_group=False)
-    exact = _is_exact(method, len(features))
     _search(features, [intra, inter], method, backend, num_lists, num_probes, rng)
-    if not exact:
-        # Both kinds lead to both kinds: the neighbour of a neighbour in another camera may be in one's own.
-        half = FOLLOWED_NEIGHBOURS // 2
-        found = np.hstack([intra.indices[:, :half], inter.indices[:, :half]])
-        intra.refine(features, found)
-        inter.refine(features, found)
     return intra.with_self_first()[1], inter.indices
 
 
@@ -159,14 +147,10 @@ def estimate_recall(
     if k == 1:
         return 1.0
     sample = np.sort(rng.choice(n, min(num_images, n), replace=False))
-    exact = Ranking(np.zeros(n, np.int64), k - 1, same_group=True)
-    matmul = tiles.choose_matmul(backend)
-    queries = features[sample].astype(np.float32)
-    for columns in tiles.blocks(n):
-        block = features[columns[0] : columns[-1] + 1].astype(np.float32, copy=False)
-        exact.merge(Tile(matmul(queries, block), sample, columns))
+    wanted = Ranking(np.zeros(n, np.int64), k - 1, same_group=True, rows=range(0))
+    (exact,) = tiles.nearest_of_sample(features, sample, [wanted], matmul=tiles.choose_matmul(backend))
     # without column 0, which is right in any search
-    found = [np.isin(exact.indices[row], indices[row, 1:]).mean() for row in sample]
+    found = [np.isin(true, indices[row, 1:]).mean() for true, row in zip(exact, sample, strict=True)]
     return float(np.mean(found))
 
 
@@ -182,17 +166,18 @@ def _search(
     method: str,
     backend: str,
     num_lists: int | None,
-    num_probes: int,
+    num_probes: int | None,
     rng: np.random.Generator,
-) -> None:
+) -> int:
+    """Fill rankings; how many lists an image was compared with, 0 in an exact search."""
     matmul = tiles.choose_matmul(backend)
     found: Iterator[Tile] = iter(())
     if not _is_exact(method, len(features)):
-        from ppreid.neighbours.inverted_lists import usable_lists
+        from ppreid.neighbours.list_search import rank_by_lists  # only for those who ask for it
 
-        num_lists, num_probes = usable_lists(num_lists, num_probes, num_images=len(features))
-        found = tiles.inverted_list_tiles(features, num_lists=num_lists, num_probes=num_probes, rng=rng, matmul=matmul)
-    elif tiles.choose_backend(backend) == "paddle":
+        lists = {"num_lists": num_lists, "num_probes": num_probes}
+        return rank_by_lists(features, rankings, **lists, rng=rng, matmul=matmul)
+    if tiles.choose_backend(backend) == "paddle":
         # Tiles would travel from the device to be ranked here, 64 MB each; the k best of a row are all that is wanted.
         rank_on_device(features, rankings)
     elif not (NEIGHBOURS[method].certified and _is_certified(features, rankings, matmul)):
@@ -201,6 +186,7 @@ def _search(
     for tile in found:
         for ranking in rankings:
             ranking.merge(tile)
+    return 0
 
 
 def _is_certified(features: np.ndarray, rankings: Sequence[Ranking], matmul: tiles.Matmul) -> bool:

@@ -7,8 +7,7 @@ from collections.abc import Callable
 
 import numba
 import numpy as np
-from numba import types
-from numba.extending import overload
+from numba import extending, types
 
 from ppreid.neighbours.compiled import compiled
 
@@ -107,7 +106,7 @@ def keep_best(
         same_group: whether candidates must be of the row's group, or of another.
         in_order: rankings are descending; otherwise heaps, the worst one first.
         similarities: (N, k), changed in place.
-        indices: (N, k), changed in place.
+        indices: (N, k), changed in place; a candidate that is there already is not inserted again.
     """
     worst_place = indices.shape[1] - 1 if in_order else 0
     for part in numba.prange((len(rows) + strip - 1) // strip):
@@ -119,7 +118,8 @@ def keep_best(
                 if scores[r, c] < worst[r - first]:
                     continue
                 row, candidate = rows[r], columns[c]
-                if candidate != row and (groups[candidate] == groups[row]) == same_group:
+                allowed = candidate != row and (groups[candidate] == groups[row]) == same_group
+                if allowed and candidate not in indices[row]:  # lists may give a pair in the one tile and the other
                     if in_order:
                         _insert(similarities[row], indices[row], scores[r, c], candidate)
                     else:
@@ -202,7 +202,7 @@ def _value(number: float) -> float:
     raise NotImplementedError
 
 
-@overload(_value, strict=False)  # strict compares the annotations below with each other
+@extending.overload(_value, strict=False)  # strict compares the annotations below with each other
 def _value_by_type(number: types.Type) -> Callable[..., float | np.float32]:
     if isinstance(number, types.Float):
         return lambda number: number

@@ -1,13 +1,12 @@
-"""Similarities between all images, or between those that may be neighbours, one tile at a time."""
+"""Similarities between all images, or between a few and all, one tile at a time."""
 
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 
 import numpy as np
 
 from ppreid.base.environment import float32_products
 from ppreid.base.errors import DataError, unknown_choice
-from ppreid.base.progress import progress
 from ppreid.neighbours.ranking import Ranking, Tile
 
 Matmul = Callable[[np.ndarray, np.ndarray], np.ndarray]
@@ -42,7 +41,7 @@ def exact_tiles(features: np.ndarray, *, matmul: Matmul, rows: range | None = No
 
 def blocks(num_rows: int) -> list[np.ndarray]:
     """The numbers of the rows, 4096 (`ROWS_PER_TILE`) at a time."""
-    return _chunks(np.arange(num_rows))
+    return chunks(np.arange(num_rows))
 
 
 def num_tiles(num_rows: int, rows: range | None = None) -> int:
@@ -50,40 +49,30 @@ def num_tiles(num_rows: int, rows: range | None = None) -> int:
     return len(blocks(num_rows)) * len(blocks(num_rows if rows is None else len(rows)))
 
 
-def inverted_list_tiles(
-    features: np.ndarray, *, num_lists: int, num_probes: int, rng: np.random.Generator, matmul: Matmul
-) -> Iterator[Tile]:
-    """Similarities between every image and the images of the inverted lists that are nearest to it.
-
-    An inverted list holds the images that share their nearest k-means centre. The lists are visited one after the
-    other: all images that probe a list are compared with all its members in one matrix product, which is what makes
-    this several times faster than asking an index image by image, and needs no copy of the features.
+def nearest_of_sample(
+    features: np.ndarray, sample: np.ndarray, rankings: Sequence[Ranking], *, matmul: Matmul, spare: int = 0
+) -> list[np.ndarray]:
+    """The images most similar to a few, among all.
 
     Args:
-        features: (N, D) unit rows, float32 or float16.
-        num_lists: number of k-means centres.
-        num_probes: number of lists an image is compared with, its own among them.
-        rng: draws the images that k-means learns from, and its start.
+        features: (N, D) rows, float32 or float16.
+        sample: (S,) image numbers.
+        rankings: what is looked for, see `Ranking`; they stay as they are.
         matmul: as in `exact_tiles`.
+        spare: places beyond those of the rankings.
 
-    Yields:
-        Tiles that cover every pair of an image and a member of its lists once.
+    Returns:
+        For each ranking image numbers (S, k + spare), -1 where there are too few.
     """
-    from ppreid.neighbours.inverted_lists import EVERY_EPOCH, learn_centres
-
-    centres = learn_centres(features, num_lists, learning=EVERY_EPOCH, rng=rng)  # (L, D)
-    probes = _nearest_centres(features, centres, num_probes, matmul)  # (N, num_probes)
-    members = np.argsort(probes[:, 0], kind="stable")  # ascending in each list, so that files are read front to back
-    member_bounds = np.searchsorted(probes[members, 0], np.arange(num_lists + 1))
-    visits = np.argsort(probes.ravel(), kind="stable")
-    visit_bounds = np.searchsorted(probes.ravel()[visits], np.arange(num_lists + 1))
-    for number in progress(range(num_lists), total=num_lists, description="neighbours", unit="list"):
-        columns_of_list = members[member_bounds[number] : member_bounds[number + 1]]
-        rows_of_list = visits[visit_bounds[number] : visit_bounds[number + 1]] // num_probes  # place to image
-        for columns in _chunks(columns_of_list):  # one list may hold most images, if they are all alike
-            column_features = _float32(features[columns])
-            for rows in _chunks(rows_of_list):
-                yield Tile(matmul(_float32(features[rows]), column_features), rows, columns)
+    found = [ranking.like(spare=spare, rows=range(0)) for ranking in rankings]
+    for ranking in found:
+        ranking.forget(sample)
+    queries = _float32(features[sample])
+    for columns in blocks(len(features)):
+        tile = Tile(matmul(queries, _float32(features[columns[0] : columns[-1] + 1])), sample, columns)
+        for ranking in found:
+            ranking.merge(tile)
+    return [ranking.indices[sample] for ranking in found]
 
 
 def choose_backend(backend: str) -> str:
@@ -126,18 +115,8 @@ def _paddle_matmul(a: np.ndarray, b: np.ndarray) -> np.ndarray:
 _MATMULS: dict[str, Matmul] = {"cpu": _cpu_matmul, "paddle": _paddle_matmul}
 
 
-def _nearest_centres(features: np.ndarray, centres: np.ndarray, num_probes: int, matmul: Matmul) -> np.ndarray:
-    nearest = []
-    for rows in blocks(len(features)):
-        # Centres are numbered behind the images of the block: no image is taken for its own candidate.
-        ranking = Ranking(np.zeros(len(rows) + len(centres), np.int64), num_probes, same_group=True)
-        numbers = np.arange(len(rows), len(rows) + len(centres))
-        ranking.merge(Tile(matmul(_float32(features[rows]), centres), np.arange(len(rows)), numbers))
-        nearest.append(ranking.indices[: len(rows)] - len(rows))
-    return np.concatenate(nearest)
-
-
-def _chunks(numbers: np.ndarray) -> list[np.ndarray]:
+def chunks(numbers: np.ndarray) -> list[np.ndarray]:
+    """Numbers in their order, 4096 (`ROWS_PER_TILE`) at a time."""
     return [numbers[start : start + ROWS_PER_TILE] for start in range(0, len(numbers), ROWS_PER_TILE)]
 
 

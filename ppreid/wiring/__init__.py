@@ -108,7 +108,7 @@ def _distance_of(cfg: LabelsConfig, epoch: int, graph: TrackGraph | None, max_di
         **cfg.of_epoch(row.keys, epoch),
         max_distance=max_distance,
         method=cfg.neighbours,
-        num_probes=cfg.num_probes,
+        num_probes=cfg.num_probes or None,
     )
     each = (
         compute if row.needs_cameras else lambda features, camids, *, stopwatch: compute(features, stopwatch=stopwatch)

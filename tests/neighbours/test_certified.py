@@ -111,8 +111,8 @@ def test_where_no_bound_helps_that_is_noticed_and_the_result_is_that_of_exact_se
 
 def test_more_directions_are_tried_before_it_gives_up(ways, monkeypatch):
     tried = []
-    real = certified._short_vectors
-    monkeypatch.setattr(certified, "_short_vectors", lambda f, d: tried.append(d.shape[1]) or real(f, d))
+    real = certified.short_vectors
+    monkeypatch.setattr(certified, "short_vectors", lambda f, d: tried.append(d.shape[1]) or real(f, d))
     rng = np.random.default_rng(6)
     features = unit(along_few(150, 64, rng) + 0.5 * along_few(150, 64, rng))  # along sixteen directions
     monkeypatch.setattr(certified, "NUM_DIRECTIONS", (4, 20))
@@ -150,16 +150,16 @@ def test_cameras(ways):
 def test_no_bound_is_below_a_similarity():
     rng = np.random.default_rng(10)
     for features in (along_few(70, 48, rng), unit(rng.standard_normal((70, 48))), np.eye(64, dtype=np.float32)):
-        directions = certified._directions(features, 12, rng)
+        directions = certified.directions(features, 12, rng)
         np.testing.assert_allclose(directions.T @ directions, np.eye(12), atol=1e-13)
-        short = certified._short_vectors(features, directions)
+        short = certified.short_vectors(features, directions)
         similarities = features.astype(np.float64) @ features.astype(np.float64).T
-        assert (short @ short.T + certified._margin(12) >= similarities).all()
+        assert (short @ short.T + certified.margin(12) >= similarities).all()
 
 
 @pytest.mark.parametrize(("n", "dim"), [(39, 48), (60, 15)])
 def test_small_sets_are_searched_in_full_at_once(n, dim, monkeypatch):
-    monkeypatch.setattr(certified, "_directions", None)
+    monkeypatch.setattr(certified, "directions", None)
     features = unit(np.random.default_rng(11).standard_normal((n, dim)))
     _, indices = nearest_neighbours(features, 5, method="certified")
     np.testing.assert_array_equal(indices, nearest_neighbours(features, 5)[1])

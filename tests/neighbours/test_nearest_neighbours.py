@@ -81,7 +81,7 @@ def test_inverted_lists_that_are_all_searched_are_exact(clustered_features, monk
 
 def test_inverted_lists_find_most_neighbours_and_repeat_themselves(clustered_features):
     features, _ = clustered_features(600, num_ids=40, spread=0.3)
-    arguments = {"method": "ivf", "num_lists": 20, "num_probes": 4}
+    arguments = {"method": "ivf", "num_lists": 40, "num_probes": 1}
     _, indices = nearest_neighbours(features, 10, **arguments, rng=np.random.default_rng(7))
     _, again = nearest_neighbours(features, 10, **arguments, rng=np.random.default_rng(7))
     np.testing.assert_array_equal(indices, again)

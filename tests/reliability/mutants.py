@@ -297,7 +297,7 @@ CHANGES: tuple[tuple[str, str, tuple[tuple[str, str], ...]], ...] = (
         (
             ("if scores[r, c] < worst[r - first]:", "if scores[r, c] <= worst[r - first]:"),
             ("indices[place - 1] > candidate)", "indices[place - 1] < candidate)"),
-            ("if candidate != row and (groups", "if (groups"),
+            ("allowed = candidate != row and (groups", "allowed = (groups"),
             ("seen_by[candidate] == i or (groups[candidate] == groups[i]) != same_group", "seen_by[candidate] == i"),
             ("np.uint32(112 << 23)", "np.uint32(111 << 23)"),
             ("return -value if number & 0x8000 else value", "return value"),
@@ -316,10 +316,6 @@ CHANGES: tuple[tuple[str, str, tuple[tuple[str, str], ...]], ...] = (
         "neighbours/search.py",
         SEARCH,
         (
-            (
-                "ranking.refine(features, ranking.indices[:, :FOLLOWED",
-                "ranking.refine(features, ranking.indices[:, :0 *",
-            ),
             ("return num_images <= NEIGHBOURS[method].exact_up_to", "return True"),
             ("inter = Ranking(camids, k_inter, same_group=False)", "inter = Ranking(camids, k_inter, same_group=True)"),
         ),
@@ -330,9 +326,24 @@ CHANGES: tuple[tuple[str, str, tuple[tuple[str, str], ...]], ...] = (
         (
             ("yield Tile(scores.T, second, first)", "yield Tile(scores.T.copy(), first, second)"),
             ("for block in all_blocks[a:] if", "for block in all_blocks[a : a + 1] if"),
+        ),
+    ),
+    (
+        "neighbours/list_search.py",
+        "neighbours/test_list_search.py",
+        (
             ("member_bounds[number + 1]]", "member_bounds[number + 1] - 1]"),
             ("] // num_probes", "] % num_probes"),
+            ("yield Tile(scores.T, columns, visiting)", "pass"),
+            ("np.minimum(places(*part.T)", "np.maximum(places(*part.T)"),
+            ("* len(first)) - 1]) + 1", "* len(first)) - 1])"),
+            ("np.concatenate(kept)) >= ENOUGH", "np.concatenate(kept)) >= 0"),
         ),
+    ),
+    (
+        "neighbours/similarity_kernels.py",
+        "neighbours/test_list_search.py",
+        (("if allowed and candidate not in indices[row]:", "if allowed:"),),
     ),
     (
         "neighbours/inverted_lists.py",
