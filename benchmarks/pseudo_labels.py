@@ -19,7 +19,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
-from features import write_features
+from features import KINDS, write_features
 
 COLUMNS = (
     "images", "method", "search s", "jaccard s", "dbscan s", "centroids s", "total s", "total / search", "peak GB",
@@ -114,6 +114,7 @@ def main() -> None:
     )
     parser.add_argument("--dim", type=int, default=2048, help="dimension of the features")
     parser.add_argument("--dtype", default="float32", choices=["float32", "float16"])
+    parser.add_argument("--features", default="crowd", choices=list(KINDS), help="what they are like")
     parser.add_argument("--k1", type=int, default=30)
     parser.add_argument("--k2", type=int, default=6)
     parser.add_argument("--eps", type=float, default=0.6)
@@ -130,7 +131,7 @@ def main() -> None:
     print("| " + " | ".join(COLUMNS) + " |\n|" + " --- |" * len(COLUMNS), flush=True)
     for size in args.sizes:
         with tempfile.TemporaryDirectory(dir=args.folder) as name:
-            pids, _ = write_features(Path(name, "features.npy"), size, args.dim, dtype=args.dtype)
+            pids, _ = write_features(Path(name, "features.npy"), size, args.dim, dtype=args.dtype, kind=args.features)
             np.save(Path(name, "pids.npy"), pids)
             for method in args.methods:
                 if method == "dense" and size > DENSE_LIMIT:
