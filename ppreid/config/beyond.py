@@ -7,7 +7,7 @@ from pydantic import Field
 
 from ppreid.config.choices import PositiveInt, Probability, Section, switched_off
 from ppreid.config.data import AugmentConfig
-from ppreid.config.method import ISEConfig, LabelsConfig, MemoryConfig
+from ppreid.config.method import ISEConfig, LabelsConfig, MemoryConfig, ModelConfig
 from ppreid.tables import CONTRAST_WEIGHTS, DISTANCES, MEMORY_UPDATES, OBJECTIVES
 
 
@@ -78,6 +78,7 @@ def needing_cameras(
     ise: ISEConfig,
     camera_proxies: CameraProxiesConfig,
     augment: AugmentConfig,
+    model: ModelConfig,
 ) -> dict[str, str]:
     """Keys whose values need the camera of every training image, and these values."""
     chosen: dict[str, tuple[Mapping[str, Any], str]] = {
@@ -86,7 +87,11 @@ def needing_cameras(
         "ise.contrast_weights": (CONTRAST_WEIGHTS, ise.contrast_weights),
     }
     found = {key: value for key, (table, value) in chosen.items() if table[value].needs_cameras}
-    numbers = {"camera_proxies.weight": camera_proxies.weight, "augment.style_mix": augment.style_mix}
+    numbers = {
+        "camera_proxies.weight": camera_proxies.weight,
+        "augment.style_mix": augment.style_mix,
+        "model.neck_centre": model.neck_centre,
+    }
     return found | {key: str(value) for key, value in numbers.items() if value}
 
 

@@ -25,6 +25,8 @@ def _on_or_off(on: float) -> BeforeValidator:
 WithinTracks = Annotated[float, Field(ge=0), _on_or_off(1.0)]
 # images as which the mean of all counts in that of a camera (`neighbours.camera_centre.SHRINKAGE` where it is on)
 CameraCentre = Annotated[float, Field(ge=0), _on_or_off(100.0)]
+# rows as which the mean of all counts in that of a camera in a batch, which has some ten of each
+NeckCentre = Annotated[float, Field(ge=0), _on_or_off(10.0)]
 SHOWN = 200  # letters of a wrong value
 
 

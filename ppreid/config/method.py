@@ -5,7 +5,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, model_validator
 
-from ppreid.config.choices import CameraCentre, PositiveInt, Probability, Section, one_of, refusal
+from ppreid.config.choices import CameraCentre, NeckCentre, PositiveInt, Probability, Section, one_of, refusal
 from ppreid.tables import BACKBONES
 
 
@@ -184,3 +184,6 @@ class ModelConfig(EvaluationModelConfig):
     frozen_stages: Annotated[int, Field(ge=0, le=3)] = 0
     """Of a ResNet: stages that stay as model.weights has them, the stem with the first. What they make of the training
     images is computed once and kept in output_dir (docs/cpu-training.md). 0: all is trained; `ppreid adapt` sets 3."""
+    neck_centre: NeckCentre = 0.0
+    """In training, subtract from each feature before the neck how far the mean of its camera in the batch is from that
+    of all: off; on (10); or as how many images the mean of all counts in it. Cameras must be known."""

@@ -117,7 +117,7 @@ class TrainingConfig(RunConfig):
 
     def needing_cameras(self) -> dict[str, str]:
         """Keys whose values need the camera of every training image."""
-        return needing_cameras(self.labels, self.memory, self.ise, self.camera_proxies, self.augment)
+        return needing_cameras(self.labels, self.memory, self.ise, self.camera_proxies, self.augment, self.model)
 
 
 Config = TrainingConfig | EvaluationConfig

@@ -5,11 +5,16 @@ a batch that comes in parts, or is shared out among processes, gives what it doe
 """
 
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import paddle
 from paddle import Tensor, nn
+
+from ppreid.base.errors import ConfigError
+
+if TYPE_CHECKING:
+    from ppreid.models.reid_net import ReIDNet
 
 STYLE_BETA = 0.1  # of both parameters: mostly the style of one of the two images, as published
 _EPSILON = 1e-6
@@ -57,20 +62,33 @@ class BatchCameras:
 
 
 def look_at_cameras(
-    backbone: nn.Layer, cameras: BatchCameras, *, style_mix: float = 0.0, stage: nn.Layer | None = None, seed: int = 0
+    model: "ReIDNet", cameras: BatchCameras, *, style_mix: float = 0.0, neck_centre: float = 0.0, seed: int = 0
 ) -> None:
-    """Let training look at cameras.
+    """Let a network look at the cameras of its batches in training.
 
     Args:
-        backbone: takes images (b, 3, H, W) first.
+        model: the network, whose `cameras` these become.
         cameras: of the batches.
-        style_mix: probability that an image gets a style between its own and that of another camera's; 0 is off.
-        stage: of the backbone, whose maps (b, C, h, w) are mixed.
+        style_mix: probability that the maps of an image behind the backbone's first stage get a style between their own
+            and that of an image of another camera, see `style_partners` and `mixed_styles`; 0 is off.
+        neck_centre: shrinkage with which rows are centred before the necks, see `centred_by_camera`; 0 is off.
         seed: of the run.
+
+    Raises:
+        ConfigError: styles are to be mixed, and the backbone has no stages.
     """
+    backbone, stage = model.backbone, getattr(model.backbone, "first_stage", "")
+    if style_mix and not stage:
+        raise ConfigError(
+            f"augment.style_mix is {style_mix:g}, and a {type(backbone).__name__} has no stages of maps whose style "
+            "could be mixed; set augment.style_mix=0, or choose a ResNet or osnet as model.backbone"
+        )
+    model.cameras = cameras
     backbone.register_forward_pre_hook(cameras.next_pass)
-    if style_mix and stage is not None:
-        stage.register_forward_post_hook(_style_hook(cameras, style_mix, seed))
+    if style_mix:
+        getattr(backbone, stage).register_forward_post_hook(_style_hook(cameras, style_mix, seed))
+    for neck in (model.neck, *(model.stripe_necks or ())) if neck_centre else ():
+        neck.register_forward_pre_hook(_centre_hook(cameras, neck_centre))
 
 
 def _style_hook(cameras: BatchCameras, probability: float, seed: int) -> Callable[..., Tensor]:
@@ -83,6 +101,16 @@ def _style_hook(cameras: BatchCameras, probability: float, seed: int) -> Callabl
         return mixed_styles(maps, place[partners[cameras.rows]], weights[cameras.rows])
 
     return mix
+
+
+def _centre_hook(cameras: BatchCameras, shrinkage: float) -> Callable[..., Tensor | None]:
+    def centre(neck: nn.Layer, inputs: tuple[Tensor, ...]) -> Tensor | None:
+        if not (neck.training and len(cameras.camids)):
+            return None  # the input stays
+        own = cameras.rows
+        return centred_by_camera(inputs[0], cameras.camids[own], cameras.part_of(own), shrinkage=shrinkage)
+
+    return centre
 
 
 def style_partners(cameras: BatchCameras, *, probability: float, seed: int) -> tuple[np.ndarray, np.ndarray]:
@@ -136,3 +164,24 @@ def mixed_styles(maps: Tensor, partners: np.ndarray, weights: np.ndarray) -> Ten
         scale = (own * deviation + (1.0 - own) * deviation[other]) / deviation
         shift = own * mean + (1.0 - own) * mean[other] - scale * mean
     return maps * scale.astype(maps.dtype) + shift.astype(maps.dtype)
+
+
+def centred_by_camera(rows: Tensor, camids: np.ndarray, parts: np.ndarray, *, shrinkage: float) -> Tensor:
+    """Subtract from each row of a batch how far the mean of its camera is from that of its part of the batch.
+
+    Args:
+        rows: (b, D).
+        camids: (b,) cameras; rows of an unknown one, -1, stay.
+        parts: (b,) part of the batch that a row is in; those of other parts do not count.
+        shrinkage: the mean of a camera is drawn towards that of the part as if so many more of its rows had it, since
+            the few people of a camera in a batch are in its mean as well; more than 0.
+
+    Returns:
+        (b, D), through whose means gradients flow; the mean of a part moves no more than the shrinkage lets it.
+    """
+    same_part = parts[:, None] == parts  # (b, b)
+    same = same_part & (camids[:, None] == camids) & (camids >= 0)
+    count = same.sum(axis=1, keepdims=True)  # (b, 1)
+    # (sum of the camera + s * mean of the part) / (count + s) - mean of the part, as weights of the rows
+    share = (same - count * same_part / same_part.sum(axis=1, keepdims=True)) / (count + shrinkage)
+    return rows - paddle.matmul(paddle.to_tensor(share.astype(np.float32)), rows)

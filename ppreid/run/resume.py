@@ -36,7 +36,7 @@ EFFECTS: dict[str, Effect] = {
     "model.weights": "none",  # what training started from is in the checkpoint
     "model.weights_sha256": "none",
     "model.position_ratio": "none",  # of that file
-    "model.drop_path": "from here on",
+    **dict.fromkeys(("model.drop_path", "model.neck_centre"), "from here on"),
     "augment": "from here on",
     "batch.accumulate": "from here on",  # sums round differently
     "labels": "from here on",

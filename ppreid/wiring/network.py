@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 from ppreid import tables
-from ppreid.base.errors import ConfigError, PpreidWarning
+from ppreid.base.errors import PpreidWarning
 from ppreid.processes.ranks import ALONE, Ranks
 from ppreid.wiring.data import extractor, feature_loader
 from ppreid.wiring.objective import auxiliary_layers, needs_bn
@@ -109,22 +109,13 @@ def training_net(cfg: TrainingConfig, ranks: Ranks = ALONE) -> ReIDNet:
         frozen_stages=cfg.model.frozen_stages,
     )
     model.auxiliary = auxiliary_layers(cfg, model.feature_dim)
-    if cfg.augment.style_mix:
-        _look_at_cameras(cfg, model, ranks)
+    if cfg.augment.style_mix or cfg.model.neck_centre:
+        from ppreid.models.batch_cameras import BatchCameras, look_at_cameras
+
+        mix, centre = cfg.augment.style_mix, cfg.model.neck_centre
+        cameras = BatchCameras(parts=cfg.model.bn_chunks, rank=ranks.rank, num_ranks=ranks.count)
+        look_at_cameras(model, cameras, style_mix=mix, neck_centre=centre, seed=cfg.seed)
     return model
-
-
-def _look_at_cameras(cfg: TrainingConfig, model: ReIDNet, ranks: Ranks) -> None:
-    from ppreid.models.batch_cameras import BatchCameras, look_at_cameras
-
-    stage = getattr(model.backbone, getattr(model.backbone, "first_stage", ""), None)
-    if stage is None:
-        raise ConfigError(
-            f"augment.style_mix is {cfg.augment.style_mix:g}, and model.backbone {cfg.model.backbone} has no stages of "
-            "maps whose style could be mixed; set augment.style_mix=0, or choose a ResNet or osnet"
-        )
-    model.cameras = BatchCameras(parts=cfg.model.bn_chunks, rank=ranks.rank, num_ranks=ranks.count)
-    look_at_cameras(model.backbone, model.cameras, style_mix=cfg.augment.style_mix, stage=stage, seed=cfg.seed)
 
 
 def frozen_maps(

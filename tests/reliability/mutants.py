@@ -733,6 +733,10 @@ CHANGES: tuple[tuple[str, str, tuple[tuple[str, str], ...]], ...] = (
             ("place[partners[cameras.rows]]", "partners[cameras.rows]"),
             ("unbiased=False", "unbiased=True"),
             ("- scale * mean", "- mean"),
+            (" & (camids >= 0)", ""),
+            ("same_part & (camids", "(camids"),
+            ("(count + shrinkage)", "count"),
+            ("count * same_part /", "same_part /"),
         ),
     ),
     (

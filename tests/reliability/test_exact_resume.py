@@ -63,7 +63,7 @@ VIT = [
 ]
 
 
-STYLES = ["augment.style_mix=0.7", "model.bn_chunks=2", "batch.accumulate=2"]
+STYLES = ["augment.style_mix=0.7", "model.neck_centre=on", "model.bn_chunks=2", "batch.accumulate=2"]
 
 
 @pytest.mark.parametrize(("options", "step"), [(VIT, 1), (VIT, 5), (STYLES, 5)])

@@ -16,6 +16,7 @@ NEEDING = [
     ({"ise": {"contrast_weights": "camera_entropy"}}, "ise.contrast_weights camera_entropy"),
     ({"labels": {"distance": "camera_quota"}}, "labels.distance camera_quota"),
     ({"augment": {"style_mix": 0.5}}, "augment.style_mix 0.5"),
+    ({"model": {"neck_centre": 4.0}}, "model.neck_centre 4.0"),
 ]
 
 
