@@ -153,8 +153,9 @@ OPTIMIZERS = {
     "sgd": Optimizer("ppreid.training.optimizer:sgd_with_l2", keys=("momentum",)),
 }
 PROJECTIONS = {
-    "pca": Projection("ppreid.report.evidence:pca_map"),
-    "tsne": Projection("ppreid.report.evidence:tsne_map"),
+    "auto": Projection("ppreid.report.gather:affordable_map"),
+    "pca": Projection("ppreid.report.gather:pca_map"),
+    "tsne": Projection("ppreid.report.gather:tsne_map"),
 }
 
 ENGINES = {

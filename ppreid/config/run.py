@@ -154,7 +154,7 @@ class ReportConfig(Section):
     """Contact sheets of each kind: largest and most mixed clusters, identities that were split."""
     map_images: Annotated[int, Field(ge=10, le=3000)] = 1000
     """Random training images in the map of features."""
-    projection: Annotated[str, one_of("report.projection")] = "pca"
-    """From features to the two dimensions of the map: pca, or tsne, which takes longer."""
+    projection: Annotated[str, one_of("report.projection")] = "auto"
+    """From features to the two dimensions of the map: pca; tsne, which takes longer; auto: tsne up to 1,500 images."""
     language: Literal["en", "zh"] = "en"
     """Of the page: English, or Chinese."""

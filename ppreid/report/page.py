@@ -20,6 +20,7 @@ from ppreid.report import charts
 from ppreid.report.cluster_sheets import CAMERAS, LARGEST, MIXED, SPLIT, Sheet, Thumbnails
 from ppreid.report.curves import cmc_chart, histogram_chart, run_charts
 from ppreid.report.evidence import Evidence, MapEvidence
+from ppreid.report.gather import TSNE_IMAGES
 from ppreid.report.headline import remarks, sentence, subject, tiles
 from ppreid.report.run_files import RunFiles, against, flat
 from ppreid.report.tables import camera_table, cluster_table, epoch_table
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
 TEMPLATES = Path(__file__).parent / "templates"
 MAX_CLUSTER_ROWS = 300
 ENGLISH = "en"
+_SCRIPTS = ("report", "pictures", "map")  # one after the other they are the page's own program
 _MAP_WIDTH, _MAP_HEIGHT, _MAP_MARGIN = 720, 520, 14
 
 
@@ -71,6 +73,7 @@ def run_page(run: RunFiles, evidence: Evidence, *, reference: Mapping[str, Any],
         describe=partial(describe, names=run.cameras),
         camera_name=partial(camera_name, names=run.cameras),
         map_size=(_MAP_WIDTH, _MAP_HEIGHT),
+        tsne_images=TSNE_IMAGES,
         epoch_table=epoch_table(run),
         changed=changed,
         unchanged=unchanged,
@@ -96,7 +99,8 @@ def rendered(template: str, *, language: str = ENGLISH, **values: Any) -> str:  
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    script, style = ((TEMPLATES / name).read_text(encoding="utf-8") for name in ("report.js", "report.css"))
+    script = "\n".join((TEMPLATES / f"{name}.js").read_text(encoding="utf-8") for name in _SCRIPTS)
+    style = (TEMPLATES / "report.css").read_text(encoding="utf-8")
     if language != ENGLISH:
         from ppreid.report.chinese import page_in_chinese, script_in_chinese
 
@@ -195,6 +199,7 @@ def _map_points(
                 "cluster": None if feature_map.labels is None else int(feature_map.labels[place]),
                 "camera": record.camid,
                 "text": said(describe(record, cameras)),
+                "path": record.path,
                 "picture": thumbnails.uri(record.path),
             }
         )

@@ -68,10 +68,10 @@ def test_a_report_made_later_equals_the_one_of_training(run, finished):
 
 def test_other_options(run, tmp_path):
     out = tmp_path / "page.html"
-    arguments = ["-o", "report.projection=tsne", "-o", "report.map_images=10", "--checkpoint", "best"]
+    arguments = ["-o", "report.projection=pca", "-o", "report.map_images=10", "--checkpoint", "best"]
     assert main(["report", str(run), "--out", str(out), *arguments]) == 0
     page = out.read_text(encoding="utf-8")
-    assert "t-SNE" in page
+    assert "(PCA)" in page and "t-SNE" in (run / REPORT).read_text(encoding="utf-8")
     assert page.split('id="points"')[1].split("</svg>")[0].count("<circle") == 10
 
 

@@ -1,10 +1,11 @@
 import numpy as np
 import pytest
 
-from ppreid.report.evidence import pca_map, tsne_map
+from ppreid.report import gather
+from ppreid.report.gather import affordable_map, pca_map, tsne_map
 
 
-@pytest.mark.parametrize("project", [pca_map, tsne_map])
+@pytest.mark.parametrize("project", [pca_map, tsne_map, affordable_map])
 @pytest.mark.parametrize("shape", [(1, 8), (3, 1), (2, 2), (40, 8)])
 def test_points_lie_in_the_unit_square(project, shape):
     points = project(np.random.default_rng(0).normal(size=shape).astype(np.float32), seed=1)
@@ -30,3 +31,12 @@ def test_tsne_keeps_neighbours_together():
     points = tsne_map(groups.astype(np.float32), seed=1)
     distances = np.linalg.norm(points[:, None] - points, axis=2) + 9 * np.eye(45)
     assert (distances.argmin(axis=1) // 15 == np.arange(45) // 15).all()
+
+
+def test_what_is_affordable_hangs_on_the_number_of_images(monkeypatch):
+    features = np.random.default_rng(0).normal(size=(12, 4)).astype(np.float32)
+    monkeypatch.setattr(gather, "TSNE_IMAGES", 12)
+    assert (affordable_map(features, seed=1) == tsne_map(features, seed=1)).all()
+    monkeypatch.setattr(gather, "TSNE_IMAGES", 11)
+    assert (affordable_map(features, seed=1) == pca_map(features, seed=1)).all()
+    assert not np.allclose(tsne_map(features, seed=1), pca_map(features, seed=1), atol=0.05)

@@ -90,73 +90,8 @@ const filtered = (name, read) => {
   bar.addEventListener("change", apply);
   apply();
 };
-const checked = (bar) => one("input[type=radio]:checked", bar).value;
+const checked = (bar, name = "") => one(`input[type=radio]${name && `[name=${name}]`}:checked`, bar).value;
 filtered("queries", (bar) => ({
   kind: checked(bar), camera: one("select", bar).value, first: one("[type=checkbox]", bar).checked ? "wrong" : "",
 }));
 filtered("sheets", (bar) => ({ kind: checked(bar) }));
-
-/* the map: a point shows its image and those of its cluster */
-if (one("#points")) {
-  const data = JSON.parse(one("#map-data").textContent), svg = one("#points"), detail = one("#detail");
-  const bar = one('[data-filters="map"]'), circles = all("circle", svg);
-  const number = ({ cluster }) => cluster === null || cluster < 0 ? Number.MAX_SAFE_INTEGER : cluster;
-  const order = data.map((_, index) => index).sort((a, b) => number(data[a]) - number(data[b]) || data[a].x - data[b].x);
-  let here = -1, pinned = false;
-  const element = (name, properties, ...children) => {
-    const made = Object.assign(document.createElement(name), properties);
-    made.append(...children);
-    return made;
-  };
-  const image = (point) => element("img", { src: point.picture, alt: point.text, title: point.text });
-  const shown = (index) => !circles[index].hasAttribute("display");
-  const select = (index) => {
-    here = index;
-    svg.classList.toggle("chosen", index >= 0);
-    if (index < 0) return;
-    const point = data[index], inCluster = point.cluster !== null && point.cluster >= 0;
-    const same = data.map((_, other) => other).filter((other) => inCluster && data[other].cluster === point.cluster);
-    circles.forEach((circle) => circle.classList.remove("same", "here"));
-    same.forEach((other) => circles[other].classList.add("same"));
-    circles[index].classList.add("here");
-    const others = same.filter((other) => other !== index);
-    const about = inCluster ? `Cluster ${point.cluster}: ${others.length} more on this map` : point.cluster === null ? "No labels yet" : "Outlier";
-    detail.replaceChildren(
-      ...(point.picture ? [image(point)] : []), element("p", {}, point.text), element("p", { className: "note" }, about),
-      element("div", { className: "shots" }, ...others.slice(0, 12).filter((other) => data[other].picture).map((other) => image(data[other]))),
-    );
-  };
-  const nearest = (event) => {
-    const box = svg.getBoundingClientRect(), scale = svg.viewBox.baseVal.width / box.width;
-    const x = (event.clientX - box.left) * scale, y = (event.clientY - box.top) * scale;
-    let best = -1, least = 30 ** 2;
-    data.forEach((point, index) => {
-      const distance = (point.x - x) ** 2 + (point.y - y) ** 2;
-      if (distance < least && shown(index)) [best, least] = [index, distance];
-    });
-    return best;
-  };
-  const paint = () => {
-    const colour = checked(bar), camera = one("#map-camera").value, outliersOnly = one("#map-outliers").checked;
-    circles.forEach((circle, index) => {
-      const { cluster, camera: own } = data[index], value = colour === "camera" ? own : cluster;
-      circle.setAttribute("class", colour === "cluster" && cluster === -1 ? "outlier" : `k${Math.max(value ?? 0, 0) % 6 + 1}`);
-      const hide = (camera !== "" && String(own) !== camera) || (outliersOnly && cluster !== -1);
-      if (hide) circle.setAttribute("display", "none"); else circle.removeAttribute("display");
-    });
-    select(here >= 0 && shown(here) ? here : -1);
-  };
-  svg.addEventListener("pointermove", (event) => { if (!pinned && nearest(event) !== here && nearest(event) >= 0) select(nearest(event)); });
-  svg.addEventListener("click", (event) => { const found = nearest(event); pinned = found >= 0; select(found); });
-  svg.addEventListener("keydown", (event) => {
-    if (event.key === "Escape") { pinned = false; select(-1); return; }
-    const step = { ArrowLeft: -1, ArrowUp: -1, ArrowRight: 1, ArrowDown: 1 }[event.key];
-    if (!step) return;
-    event.preventDefault();
-    const visible = order.filter(shown);
-    if (visible.length) select(visible[(visible.indexOf(here) + step + visible.length) % visible.length]);
-    pinned = true;
-  });
-  bar.hidden = false;
-  bar.addEventListener("change", paint);
-}
