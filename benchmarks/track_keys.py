@@ -29,6 +29,7 @@ ROWS = {
     "track, across": "labels.cannot_link=false",
     "track, cannot_link": "batch.across=cameras",
     "track, shared clock": "batch.across=cameras data.clock=shared",
+    "recordings.yaml": "labels.cannot_link=true",
 }
 SMALL = "data.height=64 data.width=32 data.num_workers=0 model.base_width=16 batch.identities=8 solver.epochs=6"
 SEEDS, SIZE = (1, 2, 3), {"cameras": 2, "people": 12, "seconds": 40}

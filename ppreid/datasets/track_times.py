@@ -3,6 +3,7 @@
 import numpy as np
 
 MAX_GAP = 2.0  # seconds; a tracker that loses somebody for longer may follow somebody else under the number
+MIN_OVERLAP = 0.5  # seconds; where a tracker changes from one person to another, tracks of one touch for a moment
 
 
 def seen_at_once(
@@ -11,19 +12,22 @@ def seen_at_once(
     camids: np.ndarray,
     *,
     max_gap: float = MAX_GAP,
+    min_overlap: float = MIN_OVERLAP,
     shared_clock: bool = False,
 ) -> np.ndarray:
     """Pairs of tracks that one camera saw at the same time, or two cameras of one clock; they are two people.
 
     A camera sees a track from each of its images to the next, where these are at most `max_gap` apart. Two tracks are
-    seen at once where such stretches, ends included, overlap. That two tracks follow each other, however closely, says
-    nothing: a tracker that loses somebody goes on under another number.
+    seen at once where such stretches overlap for `min_overlap`. That two tracks follow each other, however closely,
+    says nothing: a tracker that loses somebody goes on under another number, and the last box of the one may be
+    somebody else's when the other has begun.
 
     Args:
         tracks: (N,) track of every image, -1 unknown.
         times: (N,) in seconds, -1 unknown, of a clock that the tracks of a camera share.
         camids: (N,) cameras, -1 unknown. Images of which any of the three is unknown tell nothing.
         max_gap: seconds, at least 0.
+        min_overlap: seconds that two stretches must have in common; with 0 it is enough that they touch.
         shared_clock: whether the cameras share the clock and none sees what another sees, so that nobody is in front
             of two of them.
 
@@ -48,12 +52,12 @@ def seen_at_once(
     place = camids[first] * (not shared_clock)
     found = [np.empty((0, 2), np.int64)]
     for one in np.unique(place):
-        found.append(_overlapping(*(values[place == one] for values in stretches)))
+        found.append(_overlapping(*(values[place == one] for values in stretches), min_overlap))
     return np.unique(np.concatenate(found), axis=0)
 
 
-def _overlapping(tracks: np.ndarray, begins: np.ndarray, ends: np.ndarray) -> np.ndarray:
-    """Pairs of different tracks, the smaller first, among stretches (S,) of one clock that overlap."""
+def _overlapping(tracks: np.ndarray, begins: np.ndarray, ends: np.ndarray, least: float) -> np.ndarray:
+    """Pairs of different tracks, the smaller first, among stretches (S,) of one clock that overlap for as long."""
     order = np.argsort(begins, kind="stable")
     tracks, begins, ends = tracks[order], begins[order], ends[order]
     # sorted by their begin, a stretch overlaps exactly those behind it that begin before it ends
@@ -61,4 +65,6 @@ def _overlapping(tracks: np.ndarray, begins: np.ndarray, ends: np.ndarray) -> np
     one = np.repeat(np.arange(len(tracks)), counts)
     other = one + 1 + np.arange(len(one)) - np.repeat(np.cumsum(counts) - counts, counts)
     pairs = np.sort(np.stack([tracks[one], tracks[other]], axis=1), axis=1)
-    return pairs[pairs[:, 0] != pairs[:, 1]]
+    # the times of equal stretches may differ in the last bit
+    is_long = np.minimum(ends[one], ends[other]) - begins[other] >= least - 1e-6
+    return pairs[is_long & (pairs[:, 0] != pairs[:, 1])]
