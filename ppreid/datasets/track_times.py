@@ -52,11 +52,11 @@ def seen_at_once(
     place = camids[first] * (not shared_clock)
     found = [np.empty((0, 2), np.int64)]
     for one in np.unique(place):
-        found.append(_overlapping(*(values[place == one] for values in stretches), min_overlap))
+        found.append(_overlapping(*(values[place == one] for values in stretches), least=min_overlap))
     return np.unique(np.concatenate(found), axis=0)
 
 
-def _overlapping(tracks: np.ndarray, begins: np.ndarray, ends: np.ndarray, least: float) -> np.ndarray:
+def _overlapping(tracks: np.ndarray, begins: np.ndarray, ends: np.ndarray, *, least: float) -> np.ndarray:
     """Pairs of different tracks, the smaller first, among stretches (S,) of one clock that overlap for as long."""
     order = np.argsort(begins, kind="stable")
     tracks, begins, ends = tracks[order], begins[order], ends[order]

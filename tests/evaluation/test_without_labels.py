@@ -7,6 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ppreid.base.errors import EvaluationError
+from ppreid.datasets.track_times import seen_at_once
 from ppreid.evaluation.track_pairs import Reassociation, TrackPairs, reassociation, track_pairs
 from ppreid.evaluation.without_labels import (
     area,
@@ -65,7 +66,9 @@ def test_pairs_are_those_of_plain_loops(seed):
     rng = np.random.default_rng(seed)
     tracks, times = np.divmod(rng.choice(40, 14, replace=False), 10)
     features, camids = unit(*rng.uniform(0, 90, 14)), tracks % 2
-    pairs = track_pairs(features, tracks, times.astype(float), camids, max_pairs=1000)
+    times = times.astype(float)
+    apart = seen_at_once(tracks, times, camids, min_overlap=0.0)
+    pairs = track_pairs(features, tracks, times, camids, apart=apart, max_pairs=1000)
     found = sorted(
         (*ends, cosine) for ends, cosine in zip(pairs.tracks.tolist(), pairs.similarity.tolist(), strict=True)
     )
