@@ -99,6 +99,7 @@ def test_the_manifest_describes_the_files_and_the_preprocessing(exported, tmp_pa
 def test_an_export_says_what_evaluations_do_beside_the_network(tiny_config, tmp_path, caplog):
     cfg = config_with_weights(tiny_config, tmp_path, "eval.within_tracks=3", "eval.colour=0.7", "eval.camera_centre=on")
     said = "eval.within_tracks: 3.0, eval.camera_centre: 100.0, eval.colour: 0.7"
+    caplog.set_level("INFO", logger="ppreid")
     export(cfg, tmp_path / "net", formats=BOTH[-1:])
     assert said in caplog.text
     found = read_manifest(tmp_path / "net").evaluation
