@@ -2,7 +2,7 @@
 
     python benchmarks/variants.py CROPS output/variants
 
-trains nine variants with small networks, on people drawn in passages (ppreid make-demo-data
+trains eleven variants with small networks, on people drawn in passages (ppreid make-demo-data
 --passage-images) and on CROPS, which has Market-1501's folders and names, where s3 is track 3 of that person and
 camera. All are evaluated alike, as configs/scratch.yaml does it. Every variant is trained with three seeds, some two
 minutes each on one core; the same command goes on where it was interrupted. What is printed: mAP of the network alone,
@@ -32,6 +32,8 @@ VARIANTS = {  # the first four lead from the published method to scratch.yaml, t
     "scratch.yaml without colour jitter": "augment.color_jitter=0",
     "scratch.yaml with grayscale": "augment.grayscale=0.2",
     "scratch.yaml with a quota for the own camera": "labels.distance=camera_quota",
+    "scratch.yaml with mixed styles": "augment.style_mix=0.5",
+    "scratch.yaml with the neck centred by camera": "model.neck_centre=on",
 }
 SEEDS, DRAWS = (1, 2, 3), 1000
 DRAWN = {
