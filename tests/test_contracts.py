@@ -17,7 +17,7 @@ from ppreid.ise.memory import ClusterMemory, update_hard, update_sequential
 from ppreid.ise.objective import ise_objective
 from ppreid.models.reid_net import GeMPool, average_pool, max_pool
 from ppreid.models.resnet import resnet
-from ppreid.report.evidence import pca_map, tsne_map
+from ppreid.report.gather import pca_map, tsne_map
 from ppreid.training.extract import extract_features
 
 

@@ -57,6 +57,8 @@ EFFECTS: dict[str, Effect] = {
     "checkpoint": "none",
     "report": "none",
 }
+# Keys of labels that only some ways to find neighbours read; with the others a change of them changes nothing.
+READ_BY_NEIGHBOURS = {"labels.num_probes": ("ivf", "auto")}
 
 
 def check_resumable(
@@ -75,7 +77,12 @@ def check_resumable(
         DataError: the training images are others.
     """
     before_it = with_defaults(checkpoint.config, defaults)
-    changed = list(changed_keys(before_it, config))
+    neighbours = {before_it["labels"]["neighbours"], config["labels"]["neighbours"]}
+    changed = [
+        row
+        for row in changed_keys(before_it, config)
+        if row[0] not in READ_BY_NEIGHBOURS or neighbours & set(READ_BY_NEIGHBOURS[row[0]])
+    ]
     refused = [(key, old, new) for key, old, new in changed if effect(key) == "refused"]
     if refused:
         lines = "\n".join(f"  - {key}: {old!r} then, {new!r} now" for key, old, new in refused)

@@ -120,6 +120,21 @@ def test_a_key_that_came_later_counts_as_its_default(frozen, config_of, tmp_path
     }
 
 
+def test_a_key_that_nothing_reads_changes_nothing(frozen, config_of, tmp_path):
+    """How many lists ivf looks into is another number by default since; exact neighbours know no lists."""
+
+    def change(facts):
+        facts["config"]["labels"] |= {"num_probes": 7, "neighbours": neighbours}
+        return facts
+
+    neighbours = "exact"
+    assert len(train(config_of(), resume=str(rewritten(frozen, tmp_path / LAST, change)))) == 3
+    shutil.rmtree(tmp_path / "run")
+    neighbours = "ivf"
+    with pytest.warns(PpreidWarning, match="because of labels.num_probes;"):
+        train(config_of("labels.neighbours=ivf"), resume=str(rewritten(frozen, tmp_path / LAST, change)))
+
+
 def test_one_more_image_is_refused(frozen, config_of, tiny_root, tmp_path):
     shutil.copytree(tiny_root, tmp_path / "data")
     folder = tmp_path / "data" / "demo" / "bounding_box_train"
