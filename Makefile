@@ -40,7 +40,7 @@ release-check: install .venv-release/.installed
 	.venv-release/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements-release.txt
 	touch $@
 
-# from drawn recordings to a trained network, at full size: recall, purity and mAP; some twenty minutes
+# from drawn recordings to a trained network, at full size: recall, purity and mAP; long (420 batches of training)
 test-recordings: install-dev
 	OMP_NUM_THREADS=2 $(VENV)/bin/python -m pytest -s --long tests/recordings/test_the_whole_way.py
 

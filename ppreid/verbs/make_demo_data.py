@@ -124,8 +124,9 @@ def _numbers(args: argparse.Namespace, defaults: Mapping[str, tuple[int, str]]) 
 def _draw_recordings(args: argparse.Namespace) -> None:
     from ppreid.demo.recorded import RECORDINGS_FILE, generate_recordings
 
-    if args.sheet or args.unlabelled:
-        raise ConfigError("--sheet and --unlabelled are about drawn images; leave them out with --recordings")
+    of_images = ("sheet", "unlabelled", "passage_images", "one_camera")
+    if given := [f"--{name.replace('_', '-')}" for name in of_images if getattr(args, name)]:
+        raise ConfigError(f"{', '.join(given)}: about drawn images; leave this out with --recordings")
     check_folder(args.recordings.expanduser())
     is_new = not (args.recordings.expanduser() / RECORDINGS_FILE).exists()
     if is_new:

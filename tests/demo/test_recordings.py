@@ -154,7 +154,7 @@ def test_a_missing_or_too_new_opencv_is_asked_for_by_name(monkeypatch):
         opencv("this test")
 
 
-def test_the_command_draws_recordings_instead_of_the_data_set(tmp_path, monkeypatch):
+def test_the_command_draws_recordings_instead_of_the_data_set(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     tiny = ["--cameras", "1", "--people", "2", "--seconds", "1", "--height", "200", "--width", "160"]
     assert main(["make-demo-data", "--recordings", "videos", *tiny]) == 0
@@ -164,3 +164,7 @@ def test_the_command_draws_recordings_instead_of_the_data_set(tmp_path, monkeypa
         "videos/recordings.json",
     ]
     assert main(["make-demo-data", "--recordings", "more", *tiny, "--sheet", "sheet.png"]) == 2
+    for of_images in (["--passage-images", "2", "3"], ["--one-camera", "0.5"], ["--unlabelled", "crops"]):
+        assert main(["make-demo-data", "--recordings", "more", *tiny, *of_images]) == 2
+        assert of_images[0] in capsys.readouterr().err
+    assert not Path("more").exists()
