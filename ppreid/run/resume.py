@@ -77,7 +77,7 @@ def check_resumable(
         DataError: the training images are others.
     """
     before_it = with_defaults(checkpoint.config, defaults)
-    neighbours = {before_it["labels"]["neighbours"], config["labels"]["neighbours"]}
+    neighbours = {values.get("labels", {}).get("neighbours") for values in (before_it, config)}
     changed = [
         row
         for row in changed_keys(before_it, config)
