@@ -105,6 +105,7 @@ setup(
         # with paddle 2: paddle2onnx<2; no version of it has wheels for paddle 3 on Python 3.12 and newer
         "onnx": ['paddle2onnx>=1.3.1; python_version < "3.12"', "onnx>=1.15", "onnxruntime>=1.17"],
         "openvino": ["openvino>=2025.0"],  # eval.engine: openvino
+        "int8": ["openvino>=2025.0", "nncf>=3.4"],  # eval.precision: int8
         # version 5 of OpenCV has no HOG detector; the wheels hold FFmpeg (LGPL) as well
         "recordings": ["opencv-python-headless>=4.10,<5"],
         "ray": ["ray>=2.9"],  # --ray, docs/scaling.md

@@ -9,6 +9,9 @@ The network has random weights and sees noise, which takes as long as people wou
 import argparse
 import io
 import time
+from collections.abc import Callable, Iterator
+from functools import partial
+from importlib.util import find_spec
 
 import numpy as np
 import paddle
@@ -18,6 +21,7 @@ from ppreid import tables, wiring
 from ppreid.config.schema import EvaluationModelConfig
 from ppreid.datasets.transforms import eval_transform
 from ppreid.export.inference import inference_forward, usable_precision
+from ppreid.export.int8 import CALIBRATION_IMAGES
 
 IMAGE_SIZE = (64, 128)  # width, height of the crops of Market-1501
 
@@ -31,30 +35,46 @@ def main() -> None:
     noise = rng.standard_normal((max(args.batch_sizes), 3, args.height, args.width), dtype=np.float32)
     print(f"{args.backbone}, {args.height} x {args.width}, {args.images} images, paddle {paddle.__version__}")
     print(f"decode and transform: {_decode_rate(args, rng):.0f} images/s per worker\n")
-    print("engine     precision  batch  export s  images/s  least cosine to eager")
-    precisions = ["float32", "bfloat16"] if usable_precision("auto") == "bfloat16" else ["float32"]
+    print("engine     precision  batch  export s  images/s  per processor s  least cosine to eager")
     for batch_size in args.batch_sizes:
         images = paddle.to_tensor(noise[:batch_size])
         with paddle.no_grad():
             expected = model(images).numpy()
-            rate = _rate(lambda batch: model(batch).numpy(), images, args.images)
-        print(f"eager      float32    {batch_size:5d}  {'-':>8}  {rate:8.1f}  -", flush=True)
-        for precision in precisions:
+            rates = _rates(lambda batch: model(batch).numpy(), images, args.images)
+        print(f"eager      float32    {batch_size:5d}  {'-':>8}  {rates}  -", flush=True)
+        for engine, precision, copy in _copies(model, images[:1], rng):
             start = time.perf_counter()
-            forward = inference_forward(model, images[:1], precision=precision)
+            forward = copy()
             export = time.perf_counter() - start
             cosine = (forward(images) * expected).sum(axis=1).min()
-            rate = _rate(forward, images, args.images)
-            print(f"inference  {precision:9}  {batch_size:5d}  {export:8.1f}  {rate:8.1f}  {cosine:.7f}", flush=True)
+            rates = _rates(forward, images, args.images)
+            print(f"{engine:9}  {precision:9}  {batch_size:5d}  {export:8.1f}  {rates}  {cosine:.7f}", flush=True)
 
 
-def _rate(forward, images: paddle.Tensor, num_images: int) -> float:
-    """Images per second."""
+def _copies(model, images: paddle.Tensor, rng: np.random.Generator) -> Iterator[tuple[str, str, Callable]]:
+    """Engine, precision and what makes the copy, for all that is installed and that this machine computes in."""
+    precisions = ["float32", "bfloat16"] if usable_precision("auto") == "bfloat16" else ["float32"]
+    for precision in precisions:
+        yield "inference", precision, partial(inference_forward, model, images, precision=precision)
+    if find_spec("openvino"):
+        from ppreid.export.openvino_engine import openvino_forward
+
+        copy = partial(openvino_forward, model, images)
+        for precision in precisions:
+            yield "openvino", precision, partial(copy, precision=precision)
+        if find_spec("nncf"):
+            calibration = rng.standard_normal((CALIBRATION_IMAGES, *images.shape[1:]), dtype=np.float32)
+            yield "openvino", "int8", partial(copy, precision="float32", calibration=calibration)
+
+
+def _rates(forward, images: paddle.Tensor, num_images: int) -> str:
+    """Images per second, and per second of processor time, which other programs disturb less."""
     repeats = -(-num_images // len(images))
-    start = time.perf_counter()
+    start, used = time.perf_counter(), time.process_time()
     for _ in range(repeats):
         forward(images)
-    return repeats * len(images) / (time.perf_counter() - start)
+    seconds, used = time.perf_counter() - start, time.process_time() - used
+    return f"{repeats * len(images) / seconds:8.1f}  {repeats * len(images) / used:15.1f}"
 
 
 def _decode_rate(args: argparse.Namespace, rng: np.random.Generator) -> float:

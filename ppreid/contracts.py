@@ -66,6 +66,9 @@ class FeatureLoader(Protocol):
     def __iter__(self) -> Iterator[tuple[Tensor, np.ndarray]]:
         """Pairs of images (B, 3, H, W) and their rows (B,)."""
 
+    def images_of(self, rows: Sequence[int]) -> Tensor:
+        """Any images of the whole data set, (B, 3, H, W); asked for with eval.precision int8 only."""
+
 
 class Extractor(Protocol):
     """Network and images to features."""

@@ -165,16 +165,16 @@ ENGINES = {
     "eager": Engine(),
     # an export takes as long as is gained on 100 (ResNet50) to several hundred images, see docs/extraction.md
     "inference": Engine("ppreid.export.inference:inference_forward", from_images=500),
-    "openvino": Engine("ppreid.export.openvino_engine:openvino_forward", "openvino", from_images=100, overlaps=True),
+    "openvino": Engine(
+        "ppreid.export.openvino_engine:openvino_forward", "openvino", from_images=100, overlaps=True, has_int8=True
+    ),
 }
 
 PROTOCOLS = {
     "market1501": Protocol("ppreid.evaluation.scores:average_precision"),  # released ISE, scikit-learn
-    # MATLAB code of the data set
-    "market1501_trapezoid": Protocol("ppreid.evaluation.scores:average_precision_trapezoid"),
+    "market1501_trapezoid": Protocol("ppreid.evaluation.scores:average_precision_trapezoid"),  # data set's MATLAB code
     "fastreid": Protocol("ppreid.evaluation.scores:average_precision_by_rank"),  # ties in a defined order
-    # for galleries that lack some of the identities
-    "all_queries": Protocol("ppreid.evaluation.scores:average_precision", count_invalid=True),
+    "all_queries": Protocol("ppreid.evaluation.scores:average_precision", count_invalid=True),  # an incomplete gallery
 }
 
 # ppreid crops --detector NAME, or NAME:PLACE

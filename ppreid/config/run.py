@@ -130,8 +130,9 @@ class EvaluationSettings(Section):
     a CPU); openvino (faster still, pip install openvino); fastest (the first of openvino and inference that is
     installed and works, on a CPU and for enough images); auto (the same, but without openvino where pseudo labels are
     made, so that they do not depend on what is installed); see docs/extraction.md."""
-    precision: Literal["auto", "float32", "bfloat16"] = "float32"
-    """What inference and openvino compute in; auto is bfloat16 where the processor has it. Eager is always float32."""
+    precision: Literal["auto", "float32", "bfloat16", "int8"] = "float32"
+    """What inference and openvino compute in; auto is bfloat16 where the processor has it. Eager is always float32.
+    int8 is openvino's alone (also by engine auto or fastest), calibrated on the images at hand; needs ppreid[int8]."""
     batch_size: PositiveInt = 256
     """Images per forward pass when features are extracted, in evaluation and before clustering."""
 

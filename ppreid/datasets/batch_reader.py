@@ -59,7 +59,7 @@ class BatchReader:
         Raises:
             DataError: an image cannot be read, or a worker died or hangs.
         """
-        all_images = self._read_here(batches) if self._num_workers == 0 else self._read_by_workers(batches)
+        all_images = self.read_here(batches) if self._num_workers == 0 else self._read_by_workers(batches)
         for keys, images in zip(batches, all_images, strict=True):
             yield images, np.array([index_of(key) for key in keys], np.int64)
 
@@ -69,7 +69,8 @@ class BatchReader:
             self._pool.close()
         self._pool = self._pass = None
 
-    def _read_here(self, batches: Sequence[Keys]) -> Iterator[paddle.Tensor]:
+    def read_here(self, batches: Sequence[Keys]) -> Iterator[paddle.Tensor]:
+        """Images (B, 3, H, W) of each batch, without workers."""
         for keys in batches:
             images = np.empty((len(keys), *self._image_shape), np.float32)
             read_images(self._dataset, keys, images)

@@ -4,6 +4,7 @@ import itertools
 from collections.abc import Iterable, Iterator, Sequence
 
 import numpy as np
+from paddle import Tensor
 
 from ppreid.base.errors import ConfigError
 from ppreid.datasets.batch_reader import Batch, BatchReader
@@ -126,6 +127,10 @@ class EvalLoader:
             yield from self._reader.read(self._batches)
         finally:
             self._reader.close()
+
+    def images_of(self, rows: Sequence[int]) -> Tensor:
+        """Any images of the whole data set, (B, 3, H, W), read in this process; a pass that is under way goes on."""
+        return next(self._reader.read_here([rows]))
 
 
 def eval_loader(

@@ -53,7 +53,9 @@ def inference_forward(model: nn.Layer, images: Tensor, *, precision: str) -> Cal
 
 
 @paddle.no_grad()
-def check_same_features(model: nn.Layer, images: Tensor, found: np.ndarray, *, of: str, precision: str) -> None:
+def check_same_features(
+    model: nn.Layer, images: Tensor, found: np.ndarray, *, of: str, precision: str, least: float = MIN_COSINE
+) -> None:
     """Check that an engine computes what the network does.
 
     Args:
@@ -62,15 +64,16 @@ def check_same_features(model: nn.Layer, images: Tensor, found: np.ndarray, *, o
         found: features (B, D) that the engine made of it.
         of: the engine, for the message.
         precision: what it computes in, for the message.
+        least: cosine that the features of every image must have.
 
     Raises:
         ConfigError: the features differ.
     """
     cosine = _least_cosine(found, model(images).numpy())
-    if not cosine >= MIN_COSINE:  # also when it is NaN
+    if not cosine >= least:  # also when it is NaN
         raise ConfigError(
             f"features of {of} in {precision} differ from those of the network: cosine {cosine:.4f}, at least "
-            f"{MIN_COSINE} is expected; set eval.engine=eager or eval.precision=float32"
+            f"{least} is expected; set eval.engine=eager or eval.precision=float32"
         )
 
 

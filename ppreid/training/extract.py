@@ -80,7 +80,8 @@ def feature_blocks(
         loader: gives the images.
         engine: a key of `tables.ENGINES`: "eager" calls the model; "inference" and "openvino" let others run a copy;
             "auto" and "fastest" try such on a CPU, and call the model where none pays off or (with a warning) works.
-        precision: of the copies, see `usable_precision`; eager always computes in float32.
+        precision: of the copies, see `usable_precision`; eager always computes in float32. "int8" is what it says or an
+            error, and "auto" and "fastest" then mean the engine that has it.
         description: for the progress display.
 
     Yields:
@@ -94,7 +95,7 @@ def feature_blocks(
     model.eval()
     try:
         batches = progress(loader, total=len(loader), description=description)
-        for block, rows in _forwarded(model, batches, loader.num_images, engine, precision):
+        for block, rows in _forwarded(model, batches, loader, engine, precision):
             # a NaN here would be a plausible neighbour list later: comparisons with NaN are all false, nothing raises
             _check_finite(block, rows)
             yield block, rows
@@ -104,7 +105,7 @@ def feature_blocks(
 
 
 def _forwarded(
-    model: nn.Layer, batches: Iterable[tuple[Tensor, np.ndarray]], num_images: int, engine: str, precision: str
+    model: nn.Layer, batches: Iterable[tuple[Tensor, np.ndarray]], loader: FeatureLoader, engine: str, precision: str
 ) -> Iterator[tuple[np.ndarray, np.ndarray]]:
     """Features (B, D) of the images of each batch, and their rows (B,)."""
     rest = iter(batches)
@@ -112,7 +113,7 @@ def _forwarded(
     if first is None:
         return
     # chosen at the first batch, since an exported copy needs real images to be checked with
-    name, forward = _choose_forward(model, first[0], num_images, engine, precision)
+    name, forward = _choose_forward(model, first[0], loader, engine, precision)
     if not tables.ENGINES[name].overlaps:
         yield from ((forward(images), rows) for images, rows in chain([first], rest))
         return
@@ -133,13 +134,17 @@ def engines_tried(engine: str) -> tuple[str, ...]:
 
 
 def _choose_forward(
-    model: nn.Layer, images: Tensor, num_images: int, engine: str, precision: str
+    model: nn.Layer, images: Tensor, loader: FeatureLoader, engine: str, precision: str
 ) -> tuple[str, Callable[[Tensor], np.ndarray]]:
     """Name of an engine, and images (B, 3, H, W) to features (B, D) by it, as `feature_blocks` describes."""
+    if precision == "int8":
+        from ppreid.export.int8 import calibrated_forward  # only who asks for it pays for it
+
+        return calibrated_forward(model, images, loader, engine)
     # on a GPU eager is fast already, and an export would be made anew in every epoch
     for name in engines_tried(engine) if paddle.get_device() == "cpu" else ():
         row = tables.ENGINES[name]
-        if row.function is None or num_images < row.from_images:
+        if row.function is None or loader.num_images < row.from_images:
             continue
         usable = _usable_precision(precision)
         try:

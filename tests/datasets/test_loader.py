@@ -53,6 +53,19 @@ def test_the_evaluation_loader_gives_every_image_once_in_order(image_records, nu
         np.testing.assert_array_equal(images[:, 0, 0, 0], 10 * indices)
 
 
+@pytest.mark.parametrize("num_workers", [0, 2])
+def test_any_images_can_be_asked_for_while_a_pass_is_under_way(num_workers, image_records):
+    dataset = ImageDataset(image_records, to_array)
+    loader = eval_loader(dataset, batch_size=4, image_shape=SHAPE, rows=range(8, 20), num_workers=num_workers)
+    seen = []
+    for _, rows in loader:
+        found = loader.images_of([23, 0, 9])
+        np.testing.assert_array_equal(found[:, 0, 0, 0], [230, 0, 90])
+        assert tuple(found.shape) == (3, *SHAPE)
+        seen += rows.tolist()
+    assert seen == list(range(8, 20))
+
+
 def test_an_epoch_does_not_depend_on_the_workers(image_records):
     reference = None
     for num_workers in (0, 1, 3):
