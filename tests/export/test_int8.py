@@ -1,5 +1,6 @@
 """eval.precision int8: calibrated on the images at hand, close to the network, and refused where it cannot be."""
 
+import shutil
 import sys
 
 import nncf
@@ -9,9 +10,12 @@ import pytest
 
 from ppreid import tables, wiring
 from ppreid.base.errors import ConfigError
+from ppreid.config.load import load_config
 from ppreid.config.schema import EvaluationModelConfig
 from ppreid.export import int8
 from ppreid.training.extract import extract_features
+from ppreid.verbs.search import build_index, search
+from ppreid.weights.files import save_weights
 
 SIZE = (32, 16)
 NUM_IMAGES = int8.FEWEST_IMAGES + 6
@@ -143,3 +147,24 @@ def test_what_nncf_says_of_a_network_comes_out(monkeypatch):
         ConfigError, match=r"nncf cannot quantise this network \(no such operation\); set eval\.precision"
     ):
         in_int8(net(), Images())
+
+
+@pytest.fixture
+def in_eight_bits(tiny_config, tmp_path, monkeypatch):
+    """A configuration with int8, which a gallery of 24 images is enough for."""
+    monkeypatch.setattr(int8, "FEWEST_IMAGES", 16)
+    monkeypatch.setattr(int8, "CALIBRATION_IMAGES", 16)
+    save_weights(tmp_path / "net.safetensors", wiring.reid_net(load_config(tiny_config).model, seed=0))
+    settings = ["eval.precision=int8", f"model.weights={tmp_path / 'net.safetensors'}"]
+    return load_config(tiny_config, settings)
+
+
+def test_an_index_in_int8_is_searched_in_float32(in_eight_bits, tiny_root, tmp_path):
+    crops = tiny_root / "demo" / "bounding_box_test"
+    assert build_index(in_eight_bits, tmp_path / "index", images=crops) == 24
+    original = sorted(crops.iterdir())[5]
+    query = shutil.copy(original, tmp_path)
+    with pytest.raises(ConfigError, match=r"at least 16 are needed, and there are 1; set eval\.precision=float32"):
+        search(tmp_path / "index", [query])
+    (found,) = search(tmp_path / "index", [query], overrides=["eval.precision=float32"])
+    assert found.matches[0].path == str(original)
