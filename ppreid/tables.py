@@ -81,13 +81,13 @@ POOLINGS = {
 NEIGHBOURS = {
     "exact": Neighbours(exact_up_to=float("inf")),
     "certified": Neighbours(exact_up_to=float("inf"), certified=True),
-    "ivf": Neighbours(exact_up_to=0),
+    "ivf": Neighbours(exact_up_to=0, above=("lists",)),
+    "nn_descent": Neighbours(exact_up_to=20_000, certified=True, above=("descent",)),  # compiling takes as long as that
     # the time of exact search grows with the square of the number of images (docs/scaling.md has what was measured)
-    "auto": Neighbours(exact_up_to=100_000, certified=True, shows_recall=True),
+    "auto": Neighbours(exact_up_to=100_000, certified=True, above=("descent", "lists"), shows_recall=True),
 }
 
-# Inverted lists that an image is compared with. Of 50,000 generated images 32 of 894 lists found 0.93 of the true ten
-# nearest, 8 found 0.85 (benchmarks/search.py).
+# Lists of an index that a query looks into: of 894, 32 found 0.93 of the ten nearest, 8 0.85 (benchmarks/search.py).
 DEFAULT_PROBES = 32
 
 _LABELS = "ppreid.clustering"

@@ -75,11 +75,13 @@ class Neighbours(NamedTuple):
     Attributes:
         exact_up_to: images; 0 is never exact.
         certified: a cheap pass comes first that proves for most images what their neighbours are.
+        above: "descent", a graph that improves itself; "lists", also where that comes first but cameras are told apart.
         shows_recall: where the user did not ask for an approximate search and gets one, its recall is measured.
     """
 
     exact_up_to: float
     certified: bool = False
+    above: tuple[str, ...] = ()
     shows_recall: bool = False
 
 
@@ -161,11 +163,8 @@ class Projection(NamedTuple):
 
 
 class Protocol(NamedTuple):
-    """A convention of evaluation.
-
-    Attributes:
-        average_precision: function(hits) -> value of one query that has a valid match.
-        count_invalid: whether a query without a valid match counts as a miss with precision 0, or is left out.
+    """A convention of evaluation: average_precision(hits) -> value of one query that has a valid match; count_invalid:
+    whether a query without one counts as a miss with precision 0, or is left out.
     """
 
     average_precision: Function

@@ -8,7 +8,7 @@ from pydantic import Field
 from ppreid.config.choices import PositiveInt, Probability, Section, switched_off
 from ppreid.config.data import AugmentConfig
 from ppreid.config.method import ISEConfig, LabelsConfig, MemoryConfig, ModelConfig
-from ppreid.tables import CONTRAST_WEIGHTS, DISTANCES, MEMORY_UPDATES, OBJECTIVES
+from ppreid.tables import CONTRAST_WEIGHTS, DISTANCES, MEMORY_UPDATES, NEIGHBOURS, OBJECTIVES
 
 
 class RefineConfig(Section):
@@ -99,6 +99,10 @@ def method_problems(
     labels: LabelsConfig, ise: ISEConfig, refine: RefineConfig, camera_proxies: CameraProxiesConfig, ema: EMAConfig
 ) -> Iterator[str]:
     """What is wrong with values that are fine alone but not together."""
+    search, distance = NEIGHBOURS[labels.neighbours], DISTANCES[labels.distance]
+    if distance.needs_cameras and search.above == ("descent",):
+        text = f"labels.neighbours is {labels.neighbours}, which does not tell cameras apart"
+        yield f"{text} as labels.distance {labels.distance} does; set it to certified, ivf or auto"
     if refine.weight and labels.unit == "track":
         yield "refine.weight needs distances between images, but labels.unit is track; set one of them otherwise"
     yield from switched_off("refine", refine, "weight")

@@ -60,8 +60,8 @@ class LabelsConfig(Section):
     cannot_link: bool = False
     """Two tracks that one camera saw at the same time never come into one cluster."""
     neighbours: Annotated[str, one_of("labels.neighbours")] = "exact"
-    """Neighbour search: exact; certified (exact and faster for many images); ivf (approximate); auto (certified up to
-    100,000 images, then ivf)."""
+    """Neighbour search: exact; certified (exact and faster for many images); nn_descent or ivf (approximate); auto
+    (certified up to 100,000 images, then nn_descent; ivf where num_probes is set, or the distance looks at cameras)."""
     num_probes: Annotated[int, Field(ge=0)] = 0
     """Inverted lists that ivf looks into for every image; 0: as many as find the neighbours of a sample of images."""
     distance: Annotated[str, one_of("labels.distance")] = "jaccard"

@@ -21,6 +21,7 @@ PACKAGES = {
     "sklearn": "scikit-learn",
     "faiss": "faiss-cpu or faiss-gpu",
     "numba": "numba",
+    "pynndescent": "pynndescent",
     "PIL": "Pillow",
     "safetensors": "safetensors",
     "pydantic": "pydantic",

@@ -13,21 +13,13 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 
 from ppreid.base.progress import progress
-from ppreid.neighbours import certified
+from ppreid.neighbours import approximate
 from ppreid.neighbours.inverted_lists import EVERY_EPOCH, default_num_lists, learn_centres, usable_lists
 from ppreid.neighbours.ranking import Ranking, Tile
 from ppreid.neighbours.tiles import Matmul, chunks, nearest_of_sample
 
-SAMPLE = 256  # images whose true neighbours are searched first
-# Candidates beyond the k wanted that are scored in full.
-SPARE = 34
-# Share of the sample's neighbours that must be among the candidates by their short vectors; otherwise more directions
-# are tried, and then the features as they are.
-ENOUGH = 0.98
 # Share of the sample's neighbours that lists must find. Following neighbours finds a third to a half of the others.
 FOUND_BY_LISTS = 0.94
-# Neighbours of each image whose neighbours are tried as well: 400 more comparisons, fewer than 300 of them new.
-FOLLOWED = 20
 # Lists are finer than those of an index: of 100,000 images 1,265 lists find 0.91 of the neighbours in a twentieth of
 # the pairs, and 316 lists 0.86 in a tenth (docs/scaling.md).
 LISTS = 2
@@ -72,53 +64,27 @@ def rank_by_lists(
     wanted = [ranking for ranking in rankings if ranking.indices.shape[1]]
     if not wanted:
         return most_probes
-    sample = np.sort(rng.choice(n, min(SAMPLE, n), replace=False))
+    sample = np.sort(rng.choice(n, min(approximate.SAMPLE, n), replace=False))
     truth = nearest_of_sample(features, sample, wanted, matmul=matmul)
-    vectors = _short_vectors(features, sample, truth, wanted, rng, matmul)
+    vectors = approximate.short_vectors(features, sample, truth, wanted, rng=rng, matmul=matmul)
     centres = learn_centres(vectors, num_lists, learning=EVERY_EPOCH, rng=rng)  # (L, d)
-    own = np.concatenate([_products(vectors, rows, centres, matmul).argmax(axis=1) for rows in _parts(n, num_lists)])
+    own = nearest_lists(vectors, centres, matmul)
     num_probes = most_probes if num_probes else _needed_probes(vectors, sample, truth, centres, own, matmul)
     logger.info(
         "%d numbers of %d for each image, %d of %d lists", vectors.shape[1], features.shape[1], num_probes, num_lists
     )
-    found = wanted if vectors is features else [ranking.like(spare=SPARE) for ranking in wanted]
+    found = approximate.candidates_for(wanted, shortened=vectors is not features)
     for tile in _list_tiles(vectors, centres, own, num_probes, matmul):
         for ranking in found:
             ranking.merge(tile)
-    # all kinds lead to all kinds: the neighbour of a neighbour in another camera may be in one's own
-    followed = np.hstack([ranking.indices[:, : FOLLOWED // len(found)] for ranking in found])
-    for ranking in found:
-        ranking.refine(vectors, followed)
-    if vectors is not features:
-        margin = certified.margin(vectors.shape[1] - 1)
-        # list by list, since images of a list have candidates in common
-        in_lists = np.argsort(own, kind="stable")
-        for ranking, candidates in zip(wanted, found, strict=True):
-            certified.score(features, in_lists, ranking, candidates, margin=margin)
+    approximate.finish(features, vectors, wanted, found, own_list=own)
     return num_probes
 
 
-def _short_vectors(
-    features: np.ndarray,
-    sample: np.ndarray,
-    truth: list[np.ndarray],
-    rankings: Sequence[Ranking],
-    rng: np.random.Generator,
-    matmul: Matmul,
-) -> np.ndarray:
-    """Vectors whose products find the true neighbours of a sample; the features where no short ones do."""
-    if len(features) < certified.MIN_IMAGES or features.shape[1] < certified.MIN_DIM:
-        return features
-    directions = certified.directions(features, max(certified.NUM_DIRECTIONS), rng)
-    for count in certified.NUM_DIRECTIONS:
-        short = certified.short_vectors(features, directions[:, :count])  # (N, count + 1)
-        near = nearest_of_sample(short, sample, rankings, spare=SPARE, matmul=matmul)
-        kept = [
-            np.isin(true, found) for pair in zip(truth, near, strict=True) for true, found in zip(*pair, strict=True)
-        ]
-        if np.mean(np.concatenate(kept)) >= ENOUGH:
-            return short
-    return features
+def nearest_lists(vectors: np.ndarray, centres: np.ndarray, matmul: Matmul) -> np.ndarray:
+    """The list (N,) of every image: the centre, of (L, d), that is most similar to its vector (d,)."""
+    parts = _parts(len(vectors), len(centres))
+    return np.concatenate([_products(vectors, rows, centres, matmul).argmax(axis=1) for rows in parts])
 
 
 def _needed_probes(

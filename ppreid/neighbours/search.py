@@ -8,6 +8,7 @@ import numpy as np
 
 from ppreid.base.errors import DataError, PpreidWarning, unknown_choice
 from ppreid.base.progress import progress
+from ppreid.base.table_rows import Neighbours
 from ppreid.neighbours import tiles
 from ppreid.neighbours.checks import at_most_all, check_features, check_row_ids
 from ppreid.neighbours.ranking import Ranking, Tile, rank_on_device
@@ -39,14 +40,15 @@ def nearest_neighbours(
         features: (N, D) rows of unit L2 norm, float32 or float16, in memory or an np.memmap.
         k: number of columns, the image itself included; clamped to N with a warning.
         method: "exact"; "certified", exact as well, but for the order of similarities that are equal to rounding, and
-            faster for many images (see `rank_certified`); "ivf", approximate (see `rank_by_lists`); or "auto":
-            "certified" up to the number of images in `tables.NEIGHBOURS`, "ivf" above, where the recall on a sample of
-            images goes to the log, with a warning when it is low.
+            faster for many images (see `rank_certified`); "ivf" and "nn_descent", approximate (see `rank_by_lists`
+            and `rank_by_descent`); or "auto": "certified" up to the number of images in `tables.NEIGHBOURS`, above it
+            "nn_descent", or "ivf" where num_lists or num_probes is given; then the recall on a sample of images goes
+            to the log, with a warning when it is low. "nn_descent" is "certified" for few images.
         backend: "cpu", "paddle", or "auto" (Paddle if the program has selected a GPU in it, otherwise the CPU).
         num_lists: "ivf" only: number of inverted lists; None is as many as `rank_by_lists` takes.
         num_probes: "ivf" only: lists that are searched per image; more find more true neighbours and cost more time;
             None is as many as find the neighbours of a sample.
-        rng: "ivf" only: draws what k-means learns from and the samples; None is `default_rng(0)`.
+        rng: approximate searches only: draws what they learn from, and samples; None is `default_rng(0)`.
 
     Returns:
         similarities (N, k) float32 and indices (N, k) int32. Where "ivf" meets fewer than k candidates, the last
@@ -70,10 +72,10 @@ def nearest_neighbours(
     k = at_most_all("k", k, len(features))
     rng = np.random.default_rng(0) if rng is None else rng  # not entropy: equal features give equal labels
     ranking = Ranking(np.zeros(len(features), np.int64), k - 1, same_group=True)
-    probed = _search(features, [ranking], method, backend, num_lists, num_probes, rng)
+    exact = _search(features, [ranking], method, backend, num_lists, num_probes, rng)
     similarities, indices = ranking.with_self_first()
-    if probed and NEIGHBOURS[method].shows_recall:
-        _report_recall(estimate_recall(features, indices, rng=rng, backend=backend), probed)
+    if not exact and NEIGHBOURS[method].shows_recall:
+        _report_recall(estimate_recall(features, indices, rng=rng, backend=backend))
     return similarities, indices
 
 
@@ -96,7 +98,8 @@ def camera_neighbours(
         camids: (N,) integer camera of every image.
         k_intra: columns of the ranking within the camera, the image itself in column 0 included.
         k_inter: columns of the ranking among the images of all other cameras.
-        method: as for `nearest_neighbours`; "auto" does not report recall here.
+        method: as for `nearest_neighbours`, but for "nn_descent", which does not lead from camera to camera; "auto" is
+            "ivf" for many images, and does not report recall here.
         backend: as for `nearest_neighbours`.
         num_lists: as for `nearest_neighbours`.
         num_probes: as for `nearest_neighbours`.
@@ -115,6 +118,8 @@ def camera_neighbours(
             f"{np.sum(camids < 0)} of {len(camids)} images have no camera id (-1), the first is row {camids.argmin()}; "
             "camera-aware distances need the camera of every image"
         )
+    if _row_of(method).above == ("descent",):
+        raise DataError(f"method {method!r} does not tell cameras apart; use 'ivf', 'certified' or 'auto'")
     rng = np.random.default_rng(0) if rng is None else rng
     intra = Ranking(camids, k_intra - 1, same_group=True)
     inter = Ranking(camids, k_inter, same_group=False)
@@ -154,10 +159,10 @@ def estimate_recall(
     return float(np.mean(found))
 
 
-def _is_exact(method: str, num_images: int) -> bool:
+def _row_of(method: str) -> Neighbours:
     if method not in NEIGHBOURS:
         raise DataError(unknown_choice("method", method, NEIGHBOURS))
-    return num_images <= NEIGHBOURS[method].exact_up_to
+    return NEIGHBOURS[method]
 
 
 def _search(
@@ -168,25 +173,33 @@ def _search(
     num_lists: int | None,
     num_probes: int | None,
     rng: np.random.Generator,
-) -> int:
-    """Fill rankings; how many lists an image was compared with, 0 in an exact search."""
+) -> bool:
+    """Fill rankings; whether they are exact."""
     matmul = tiles.choose_matmul(backend)
     found: Iterator[Tile] = iter(())
-    if not _is_exact(method, len(features)):
-        from ppreid.neighbours.list_search import rank_by_lists  # only for those who ask for it
+    row = _row_of(method)
+    if len(features) > row.exact_up_to:
+        lists_wanted = len(rankings) > 1 or num_lists or num_probes
+        if "descent" in row.above and not (lists_wanted and "lists" in row.above):
+            from ppreid.neighbours.descent import rank_by_descent  # only for those who ask for it
 
-        lists = {"num_lists": num_lists, "num_probes": num_probes}
-        return rank_by_lists(features, rankings, **lists, rng=rng, matmul=matmul)
+            rank_by_descent(features, *rankings, rng=rng, matmul=matmul)
+        else:
+            from ppreid.neighbours.list_search import rank_by_lists  # likewise
+
+            lists = {"num_lists": num_lists, "num_probes": num_probes}
+            rank_by_lists(features, rankings, **lists, rng=rng, matmul=matmul)
+        return False
     if tiles.choose_backend(backend) == "paddle":
         # Tiles would travel from the device to be ranked here, 64 MB each; the k best of a row are all that is wanted.
         rank_on_device(features, rankings)
-    elif not (NEIGHBOURS[method].certified and _is_certified(features, rankings, matmul)):
+    elif not (row.certified and _is_certified(features, rankings, matmul)):
         count = tiles.num_tiles(len(features))
         found = progress(tiles.exact_tiles(features, matmul=matmul), total=count, description="neighbours", unit="tile")
     for tile in found:
         for ranking in rankings:
             ranking.merge(tile)
-    return 0
+    return True
 
 
 def _is_certified(features: np.ndarray, rankings: Sequence[Ranking], matmul: tiles.Matmul) -> bool:
@@ -195,12 +208,12 @@ def _is_certified(features: np.ndarray, rankings: Sequence[Ranking], matmul: til
     return rank_certified(features, rankings, matmul=matmul)
 
 
-def _report_recall(recall: float, num_probes: int) -> None:
-    logger.info("approximate neighbour search: recall %.3f on a sample, %d lists per image", recall, num_probes)
+def _report_recall(recall: float) -> None:
+    logger.info("approximate neighbour search: recall %.3f on a sample", recall)
     if recall < LOW_RECALL:
         warnings.warn(
-            f"the approximate search found only {recall:.1%} of the true neighbours of a sample of images; raise "
-            f"num_probes (now {num_probes}) or use method='exact'",
+            f"the approximate search found only {recall:.1%} of the true neighbours of a sample of images; use "
+            "method='exact', or 'ivf' with a higher num_probes",
             PpreidWarning,
             stacklevel=3,
         )

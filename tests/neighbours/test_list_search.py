@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from threadpoolctl import threadpool_limits
 
-from ppreid.neighbours import certified, list_search, tiles
+from ppreid.neighbours import approximate, certified, list_search, tiles
 from ppreid.neighbours.ranking import Ranking
 from ppreid.neighbours.search import camera_neighbours, estimate_recall, nearest_neighbours
 
@@ -52,7 +52,7 @@ def test_two_images_are_compared_when_one_looks_into_the_list_of_the_other(most_
     centres = people(7, 12, seed=1)
     monkeypatch.setattr(list_search, "learn_centres", lambda *arguments, **options: centres)
     monkeypatch.setattr(list_search, "MOST_PROBES", most_probes)
-    monkeypatch.setattr(list_search, "FOLLOWED", 0)
+    monkeypatch.setattr(approximate, "FOLLOWED", 0)
     monkeypatch.setattr(tiles, "ROWS_PER_TILE", 9)
     ranking = Ranking(np.zeros(70, np.int64), k, same_group=True)
     options = {"num_lists": 7, "num_probes": num_probes, "rng": np.random.default_rng(0), "matmul": CPU}

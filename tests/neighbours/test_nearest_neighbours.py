@@ -144,7 +144,7 @@ def test_auto_is_exact_below_its_limit_and_reports_recall_above(clustered_featur
         monkeypatch.setitem(NEIGHBOURS, "auto", NEIGHBOURS["auto"]._replace(exact_up_to=199))
         nearest_neighbours(features, 5, method="auto", num_lists=8, num_probes=8)
     assert "recall 1.000" in caplog.text
-    with pytest.warns(PpreidWarning, match="raise num_probes"):
+    with pytest.warns(PpreidWarning, match="use method='exact', or 'ivf' with a higher num_probes"):
         nearest_neighbours(features, 50, method="auto", num_lists=40, num_probes=1)
 
 

@@ -316,7 +316,7 @@ CHANGES: tuple[tuple[str, str, tuple[tuple[str, str], ...]], ...] = (
         "neighbours/search.py",
         SEARCH,
         (
-            ("return num_images <= NEIGHBOURS[method].exact_up_to", "return True"),
+            ("if len(features) > row.exact_up_to:", "if False:"),
             ("inter = Ranking(camids, k_inter, same_group=False)", "inter = Ranking(camids, k_inter, same_group=True)"),
         ),
     ),
@@ -337,7 +337,21 @@ CHANGES: tuple[tuple[str, str, tuple[tuple[str, str], ...]], ...] = (
             ("yield Tile(scores.T, columns, visiting)", "pass"),
             ("np.minimum(places(*part.T)", "np.maximum(places(*part.T)"),
             ("* len(first)) - 1]) + 1", "* len(first)) - 1])"),
-            ("np.concatenate(kept)) >= ENOUGH", "np.concatenate(kept)) >= 0"),
+        ),
+    ),
+    (
+        "neighbours/approximate.py",
+        "neighbours/test_list_search.py",
+        (("np.concatenate(kept)) >= ENOUGH", "np.concatenate(kept)) >= 0"),),
+    ),
+    (
+        "neighbours/descent.py",
+        "neighbours/test_descent.py",
+        (
+            ("indices[itself], similarities[itself] = -1, -np.inf", "pass"),
+            ("places = ranking.indices.shape[1] + approximate.SPARE", "places = ranking.indices.shape[1]"),
+            ('"n_jobs": 1', '"n_jobs": None'),
+            ("numba.set_num_threads(threads)", "numba.set_num_threads(1)"),
         ),
     ),
     (
