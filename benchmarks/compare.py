@@ -97,7 +97,8 @@ def labels(program: str, folder: Path):
     from sklearn.cluster import DBSCAN
 
     dense = np.ones(distances.shape, np.float32)
-    dense[distances.nonzero()] = distances.data
+    stored = distances.tocoo()  # nonzero() would leave out the stored zeros of duplicates
+    dense[stored.row, stored.col] = stored.data
     np.fill_diagonal(dense, 0)
     return lambda: DBSCAN(eps=EPS, min_samples=4, metric="precomputed").fit_predict(dense)
 
