@@ -3,8 +3,8 @@ import sys
 
 
 def test_programs_take_turns_and_are_compared_with_the_first(checkout):
-    command = [sys.executable, checkout / "benchmarks" / "compare.py", "--tasks", "neighbours", "labels", "--images", "300"]
-    command += ["--clustered", "300", "--dim", "16", "--rounds", "1", "--threads", "1"]
+    command = [sys.executable, checkout / "benchmarks" / "compare.py", "--tasks", "neighbours", "labels"]
+    command += ["--images", "300", "--clustered", "300", "--dim", "16", "--rounds", "1", "--threads", "1"]
     done = subprocess.run(command, capture_output=True, text=True, timeout=300)
     assert done.returncode == 0, done.stderr
     rows = [line.split(" | ") for line in done.stdout.splitlines() if line.startswith("| ")]
