@@ -114,12 +114,17 @@ def tiny_config(write_tiny_config, tmp_path):
 
 @pytest.fixture(autouse=True)
 def untouched_logger():
-    """Commands set up the logger and the warnings of the process; give both back unchanged."""
+    """Commands set up the logger and the warnings of the process; give both back unchanged.
+
+    Commands of fixtures that serve a module come before this, and what they set up would stay for all tests to come.
+    """
     logger = logging.getLogger("ppreid")
-    handlers, propagate, level = list(logger.handlers), logger.propagate, logger.level
-    show = warnings.showwarning
+    logger.handlers.clear()
+    logger.propagate = True
+    level, show = logger.level, warnings.showwarning
     yield
-    logger.handlers[:], logger.propagate, warnings.showwarning = handlers, propagate, show
+    logger.handlers.clear()
+    logger.propagate, warnings.showwarning = True, show
     logger.setLevel(level)
 
 
