@@ -7,6 +7,7 @@ from typing import Any, Literal
 
 from ppreid.base.errors import ConfigError, DataError, PpreidWarning
 from ppreid.run.checkpoint import Checkpoint
+from ppreid.tables import NEIGHBOURS
 
 logger = logging.getLogger("ppreid")
 
@@ -57,8 +58,8 @@ EFFECTS: dict[str, Effect] = {
     "checkpoint": "none",
     "report": "none",
 }
-# Keys of labels that only some ways to find neighbours read; with the others a change of them changes nothing.
-READ_BY_NEIGHBOURS = {"labels.num_probes": ("ivf", "auto")}
+# Keys that only a search through lists reads; with another one a change of them changes nothing.
+READ_WITH_LISTS = ("labels.num_probes",)
 
 
 def check_resumable(
@@ -77,12 +78,8 @@ def check_resumable(
         DataError: the training images are others.
     """
     before_it = with_defaults(checkpoint.config, defaults)
-    neighbours = {values.get("labels", {}).get("neighbours") for values in (before_it, config)}
-    changed = [
-        row
-        for row in changed_keys(before_it, config)
-        if row[0] not in READ_BY_NEIGHBOURS or neighbours & set(READ_BY_NEIGHBOURS[row[0]])
-    ]
+    has_lists = _has_lists(before_it) or _has_lists(config)
+    changed = [row for row in changed_keys(before_it, config) if has_lists or row[0] not in READ_WITH_LISTS]
     refused = [(key, old, new) for key, old, new in changed if effect(key) == "refused"]
     if refused:
         lines = "\n".join(f"  - {key}: {old!r} then, {new!r} now" for key, old, new in refused)
@@ -106,6 +103,12 @@ def check_resumable(
     if keys := [key for key, _, _ in changed if effect(key) == "from here on"]:
         text = f"the run goes on differently from here, because of {', '.join(keys)}; no uninterrupted run equals it"
         warnings.warn(text, PpreidWarning, stacklevel=2)
+
+
+def _has_lists(config: Mapping[str, Any]) -> bool:
+    """Whether the neighbours of a configuration may be looked for in lists."""
+    neighbours = config.get("labels", {}).get("neighbours")
+    return neighbours in NEIGHBOURS and "lists" in NEIGHBOURS[neighbours].above
 
 
 def effect(key: str) -> Effect:
