@@ -7,17 +7,16 @@ import nncf
 import numpy as np
 import paddle
 import pytest
+from test_openvino import SIZE, net
 
 from ppreid import tables, wiring
 from ppreid.base.errors import ConfigError
 from ppreid.config.load import load_config
-from ppreid.config.schema import EvaluationModelConfig
 from ppreid.export import int8
 from ppreid.training.extract import extract_features
 from ppreid.verbs.search import build_index, search
 from ppreid.weights.files import save_weights
 
-SIZE = (32, 16)
 NUM_IMAGES = int8.FEWEST_IMAGES + 6
 
 
@@ -42,17 +41,6 @@ class Images:
     def images_of(self, rows):
         self.asked.append(list(rows))
         return paddle.to_tensor(self.images[rows])
-
-
-def net(backbone="resnet18", **settings):
-    """A small network none of whose normalisations is what it starts as."""
-    paddle.seed(0)
-    config = EvaluationModelConfig(backbone=backbone, base_width=8, **settings)
-    model = wiring.reid_net(config, image_size=SIZE, bn_chunks=2)
-    for value in model.state_dict().values():
-        if value.ndim == 1:
-            value.set_value(paddle.rand(value.shape) + 0.5)
-    return model
 
 
 def in_int8(model, loader, engine="openvino"):
