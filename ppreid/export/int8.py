@@ -26,7 +26,7 @@ _KEPT = ("Add", "ReduceMean", "ReduceMax")
 
 def calibrated_forward(
     model: nn.Layer, images: Tensor, loader: FeatureLoader, engine: str
-) -> tuple[str, Callable[[Tensor], np.ndarray]]:
+) -> tuple[str, Callable[[Tensor], Any]]:
     """Let an engine run a copy of a network in int8, calibrated on images of the whole data set.
 
     The images are evenly spaced rows, whichever rows the loader gives: every shard, process and second start of a
@@ -39,7 +39,7 @@ def calibrated_forward(
         engine: a key of `tables.ENGINES`; one that chooses among others chooses what has int8.
 
     Returns:
-        Name of the engine, and images to features (B, D) float32 by it.
+        Name of the engine, and images to features (B, D) float32 by it, or what its row says.
 
     Raises:
         ConfigError: the engine has no int8, there are too few images, or the engine cannot run the network in int8.

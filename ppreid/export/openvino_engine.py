@@ -1,6 +1,8 @@
 """The network of this moment run by OpenVINO on a CPU: rebuilt from its operations, and checked."""
 
 from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor
+from queue import SimpleQueue
 from typing import Any
 
 import numpy as np
@@ -19,7 +21,7 @@ MIN_INT8_COSINE = 0.97  # measured: the least of any image 0.985 on trained netw
 
 def openvino_forward(
     model: nn.Layer, images: Tensor, *, precision: str, calibration: np.ndarray | None = None
-) -> Callable[[Tensor], np.ndarray]:
+) -> Callable[[Tensor], "Pending"]:
     """Rebuild a network for OpenVINO and check that the copy computes what the network does.
 
     Args:
@@ -30,8 +32,8 @@ def openvino_forward(
             None: no int8.
 
     Returns:
-        Images of the same size, any number of them, to features (B, D) float32; bits do not depend on what else is in
-        the batch. Keeps its own copy of the weights, and may be called from one thread at a time.
+        Images of the same size, any number of them, to features (B, D) float32 that are on their way; bits do not
+        depend on what else is in the batch. Keeps its own copy of the weights.
 
     Raises:
         ConfigError: OpenVINO (or for int8 nncf) is not installed or cannot run the network, or its features differ.
@@ -53,9 +55,8 @@ def openvino_forward(
 
             network = quantised(network, calibration, part=PART)
         compiled = openvino.Core().compile_model(network, "CPU", options)
-        # as many requests as there are streams
-        forward = _in_parts(openvino.AsyncInferQueue(compiled), dim=compiled.output(0).shape[1])
-        found = forward(sample)  # (b, D)
+        forward = _in_parts([compiled.create_infer_request() for _ in range(num_threads())])
+        found = forward(sample).result()  # (b, D)
     except RuntimeError as error:
         raise ConfigError(
             f"OpenVINO cannot run this network ({last_line(error)}); set eval.engine=inference"
@@ -65,25 +66,43 @@ def openvino_forward(
     return forward
 
 
-def _in_parts(requests: Any, *, dim: int) -> Callable[[Tensor], np.ndarray]:  # noqa: ANN401 - of an optional package
-    """Batches of any size, on an AsyncInferQueue of requests of PART images that run beside each other."""
+class Pending:
+    """Features of a batch that are being computed."""
 
-    def keep(request: Any, place: tuple[np.ndarray, int]) -> None:  # noqa: ANN401
-        features, start = place
-        block = features[start : start + PART]
-        block[:] = request.get_output_tensor(0).data[: len(block)]
+    def __init__(self, parts: list[Future[np.ndarray]], count: int) -> None:
+        """Keep the features of its parts, (PART, D) each, and the number of its images."""
+        self._parts = parts
+        self._count = count
 
-    requests.set_callback(keep)
+    def result(self) -> np.ndarray:
+        """The features (B, D), once they are there."""
+        return np.concatenate([part.result() for part in self._parts])[: self._count]
 
-    def forward(images: Tensor) -> np.ndarray:
+    def cancel(self) -> None:
+        """Leave out what has not begun: nobody wants it any more."""
+        for part in self._parts:
+            part.cancel()
+
+
+def _in_parts(requests: list[Any]) -> Callable[[Tensor], Pending]:
+    """Batches of any size on requests of PART images; no request waits for the last part of a batch."""
+    idle: SimpleQueue[Any] = SimpleQueue()
+    for request in requests:
+        idle.put(request)
+    pool = ThreadPoolExecutor(max_workers=len(requests))
+
+    def infer(part: np.ndarray) -> np.ndarray:
+        if len(part) < PART:  # the copy is for parts of one size; no image sees its neighbours
+            part = np.concatenate([part, np.zeros((PART - len(part), *part.shape[1:]), part.dtype)])
+        request = idle.get()
+        try:
+            return request.infer({0: part})[0].copy()  # the next part overwrites what the request gives
+        finally:
+            idle.put(request)
+
+    def forward(images: Tensor) -> Pending:
         pixels = images.numpy()  # (B, 3, H, W)
-        features = np.empty((len(pixels), dim), np.float32)
-        for start in range(0, len(pixels), PART):
-            part = pixels[start : start + PART]
-            if len(part) < PART:  # the copy is for parts of one size; no image sees its neighbours
-                part = np.concatenate([part, np.zeros((PART - len(part), *part.shape[1:]), part.dtype)])
-            requests.start_async({0: part}, userdata=(features, start))
-        requests.wait_all()
-        return features
+        starts = range(0, max(len(pixels), 1), PART)  # of no images, one part says how long a feature is
+        return Pending([pool.submit(infer, pixels[start : start + PART]) for start in starts], len(pixels))
 
     return forward

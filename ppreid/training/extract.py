@@ -1,11 +1,11 @@
 """What the current network makes of images: their features, and how it ranks them."""
 
 import warnings
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
 from importlib.util import find_spec
 from itertools import chain
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import numpy as np
 import paddle
@@ -117,14 +117,16 @@ def _forwarded(
     if not tables.ENGINES[name].overlaps:
         yield from ((forward(images), rows) for images, rows in chain([first], rest))
         return
-    with ThreadPoolExecutor(max_workers=1) as thread:
-        begun: list[tuple[Future[np.ndarray], np.ndarray]] = []
-        for images, rows in chain([first], rest):
-            begun.append((thread.submit(forward, images), rows))
-            if len(begun) > 1:  # one batch ahead: it was decoded while the one before it was in the network
-                block, rows_before = begun.pop(0)
-                yield block.result(), rows_before
-        yield from ((block.result(), rows) for block, rows in begun)
+    begun = deque([(forward(first[0]), first[1])])
+    try:
+        for images, rows in rest:  # one batch ahead: they were decoded while those before them were in the network
+            begun.append((forward(images), rows))
+            yield begun[0][0].result(), begun[0][1]
+            begun.popleft()
+        yield begun[0][0].result(), begun[0][1]
+    finally:
+        for features, _ in begun:
+            features.cancel()
 
 
 def engines_tried(engine: str) -> tuple[str, ...]:
@@ -135,8 +137,8 @@ def engines_tried(engine: str) -> tuple[str, ...]:
 
 def _choose_forward(
     model: nn.Layer, images: Tensor, loader: FeatureLoader, engine: str, precision: str
-) -> tuple[str, Callable[[Tensor], np.ndarray]]:
-    """Name of an engine, and images (B, 3, H, W) to features (B, D) by it, as `feature_blocks` describes."""
+) -> tuple[str, Callable[[Tensor], Any]]:
+    """Name of an engine, and what it makes of images (B, 3, H, W): features (B, D), or what its row says."""
     if precision == "int8":
         from ppreid.export.int8 import calibrated_forward  # only who asks for it pays for it
 

@@ -82,7 +82,9 @@ def test_calibration_images_are_spread_over_the_whole_set(num_images, monkeypatc
         seen.append(calibration)
         return lambda batch: batch.flatten(1).numpy()
 
-    monkeypatch.setitem(tables.ENGINES, "openvino", tables.ENGINES["openvino"]._replace(function=engine))
+    monkeypatch.setitem(
+        tables.ENGINES, "openvino", tables.ENGINES["openvino"]._replace(function=engine, overlaps=False)
+    )
     loader = Images(num_images, batch_size=num_images)
     in_int8(paddle.nn.Flatten(), loader)
     (rows,) = loader.asked

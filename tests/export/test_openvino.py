@@ -1,5 +1,7 @@
 import sys
 import threading
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 
 import numpy as np
 import paddle
@@ -129,7 +131,7 @@ def spied(monkeypatch, name, calls, error=None):
             raise error
         return lambda batch: np.zeros((len(batch), 2), np.float32)
 
-    row = tables.ENGINES[name]._replace(function=engine, from_images=3)
+    row = tables.ENGINES[name]._replace(function=engine, from_images=3, overlaps=False)
     monkeypatch.setitem(tables.ENGINES, name, row)
 
 
@@ -193,38 +195,74 @@ def test_the_next_batch_is_read_while_one_is_in_the_network(monkeypatch):
     loader = Meeting()
 
     def engine(model, images, *, precision):
-        def forward(batch):
+        def infer(batch):
             if batch.item() == 0:
                 loader.met.wait()  # fails after 20 seconds unless the loader comes here meanwhile
             return batch.numpy()
 
-        return forward
+        return partial(ThreadPoolExecutor(max_workers=1).submit, infer)
 
     monkeypatch.setitem(tables.ENGINES, "openvino", tables.ENGINES["openvino"]._replace(function=engine))
     blocks = feature_blocks(paddle.nn.Identity(), loader, engine="openvino")
     assert [(block.item(), rows.item()) for block, rows in blocks] == [(0, 0), (1, 1), (2, 2)]
 
 
-def test_an_error_in_the_network_comes_out_and_the_mode_is_restored(monkeypatch):
-    def engine(model, images, *, precision):
-        def forward(batch):
-            raise DataError("no")
+class Result:
+    """Features of one batch, or an error; notes when nobody wants them."""
 
-        return forward
+    def __init__(self, batch, cancelled):
+        self.batch, self.cancelled = batch, cancelled
+
+    def result(self):
+        if self.batch.shape[0] < 4:  # the last one
+            raise DataError("no")
+        return np.zeros((self.batch.shape[0], 2), np.float32)
+
+    def cancel(self):
+        self.cancelled.append(self.batch.shape[0])
+
+
+def with_results(monkeypatch):
+    """Let OpenVINO's engine give a `Result`; gives the list of those that nobody wanted."""
+    cancelled = []
+
+    def engine(model, images, *, precision):
+        return lambda batch: Result(batch, cancelled)
 
     monkeypatch.setitem(tables.ENGINES, "openvino", tables.ENGINES["openvino"]._replace(function=engine))
+    return cancelled
+
+
+def test_an_error_in_the_network_comes_out_and_the_mode_is_restored(monkeypatch):
+    with_results(monkeypatch)
     model = paddle.nn.Identity()
     with pytest.raises(DataError, match="no"):
         extract_features(model, NoiseLoader(9), engine="openvino")
     assert model.training
 
 
+def test_what_is_under_way_is_given_up_with_the_pass(monkeypatch):
+    cancelled = with_results(monkeypatch)
+    blocks = feature_blocks(paddle.nn.Identity(), NoiseLoader(13), engine="openvino")
+    assert next(blocks)[1].tolist() == [0, 1, 2, 3] and cancelled == []
+    blocks.close()
+    assert cancelled == [4, 4]  # the batch that was given, and the one behind it
+
+
 def test_a_part_that_is_not_full_is_filled_up():
     forward = openvino_engine.openvino_forward(in_evaluation(net()), tensor(2), precision="float32")
-    many = forward(tensor(2 * openvino_engine.PART + 3))
+    many = forward(tensor(2 * openvino_engine.PART + 3)).result()
     assert many.shape == (2 * openvino_engine.PART + 3, net().feature_dim)
-    np.testing.assert_array_equal(forward(tensor(2)), many[:2])
-    assert forward(tensor(2)[:0]).shape == (0, net().feature_dim)
+    np.testing.assert_array_equal(forward(tensor(2)).result(), many[:2])
+    assert forward(tensor(2)[:0]).result().shape == (0, net().feature_dim)
+
+
+def test_batches_that_are_under_way_together_are_those_of_one_at_a_time():
+    forward = openvino_engine.openvino_forward(in_evaluation(net()), tensor(2), precision="float32")
+    batches = [tensor(count) * (count - 20) for count in range(1, 40, 3)]
+    together = [forward(batch) for batch in batches]
+    for batch, features in reversed(list(zip(batches, together, strict=True))):
+        np.testing.assert_array_equal(features.result(), forward(batch).result())
 
 
 def in_evaluation(model):
