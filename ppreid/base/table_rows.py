@@ -213,9 +213,7 @@ class Engine(NamedTuple):
     function: Function | None = None
     package: str = ""  # optional, that it needs
     from_images: int = 0  # so many make up for the time in which it is set up
-    overlaps: bool = (
-        False  # beside Python, which decodes the next images: gives not features but what has result(), cancel()
-    )
+    overlaps: bool = False  # computes beside Python: gives not the features but what has result() and cancel()
     has_int8: bool = False  # function takes by name `calibration` as well, images (N, 3, H, W) that int8 is measured on
     tries: tuple[str, ...] = ()  # engines; the first takes over that is installed, pays off on a CPU and works
     when_finished: str = ""  # stands in its place where no pseudo labels hang on the last bits of the features

@@ -4,7 +4,7 @@ import contextlib
 import io
 import logging
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
@@ -89,11 +89,10 @@ def quantised(network: Any, calibration: np.ndarray, *, part: int) -> Any:  # no
     from nncf.quantization.advanced_parameters import AdvancedQuantizationParameters
     from nncf.quantization.range_estimator import RangeEstimatorParametersSet
 
-    nncf.set_log_level(logging.ERROR)
     parts = [calibration[start : start + part] for start in range(0, len(calibration) - part + 1, part)]
     transformer = any(operation.get_type_name() == "Softmax" for operation in network.get_ops())
     try:
-        with contextlib.redirect_stdout(io.StringIO()):  # it draws progress there, where results belong
+        with _only_errors_of_nncf():
             return nncf.quantize(
                 network,
                 nncf.Dataset(parts),
@@ -110,3 +109,19 @@ def quantised(network: Any, calibration: np.ndarray, *, part: int) -> Any:  # no
         raise ConfigError(
             f"nncf cannot quantise this network ({last_line(error)}); set eval.precision=float32"
         ) from error
+
+
+@contextlib.contextmanager
+def _only_errors_of_nncf() -> Iterator[None]:
+    """Keep nncf from standard output, where results belong: it draws progress there and logs.
+
+    Its own function for this would change the level of every handler that anybody gave to its logger, and for good.
+    """
+    nncf_logger = logging.getLogger("nncf")
+    level = nncf_logger.level
+    nncf_logger.setLevel(logging.ERROR)
+    try:
+        with contextlib.redirect_stdout(io.StringIO()):
+            yield
+    finally:
+        nncf_logger.setLevel(level)

@@ -1,5 +1,6 @@
 """eval.precision int8: calibrated on the images at hand, close to the network, and refused where it cannot be."""
 
+import logging
 import shutil
 import sys
 
@@ -103,6 +104,18 @@ def test_an_engine_without_int8_is_refused(engine):
 def test_too_few_images_are_refused():
     with pytest.raises(ConfigError, match=r"at least 64 are needed, and there are 63; set eval\.precision=float32"):
         in_int8(net(), Images(63))
+
+
+def test_the_log_of_a_program_that_quantises_is_left_to_it():
+    """Pytest is such a program: where a logger does not pass on its records, its handlers are given to that logger."""
+    nncf_logger, handler = logging.getLogger("nncf"), logging.NullHandler(logging.INFO)
+    level = nncf_logger.level
+    nncf_logger.addHandler(handler)
+    try:
+        in_int8(net(), Images())
+    finally:
+        nncf_logger.removeHandler(handler)
+    assert (handler.level, nncf_logger.level) == (logging.INFO, level)
 
 
 def test_a_missing_package_is_named(monkeypatch):
