@@ -1,11 +1,12 @@
-# make demo: train on generated pedestrians and print the table.  make test: the test suite.  make lint: ruff and mypy.
+# make demo: train on generated pedestrians and print the table.  make test: the test suite; make test-slow: those of its
+# tests that take some ten seconds each or more.  make lint: ruff and mypy.
 # Everything is installed into .venv; PYTHON chooses the interpreter (3.10 or newer, 3.11 is the reference).
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
 VENV ?= .venv
 # one thread per test process: two processes use two cores better than two threads each would
 PYTEST = OMP_NUM_THREADS=1 $(VENV)/bin/python -m pytest -n auto --maxprocesses 4
 
-.PHONY: demo test lint install install-dev release-check test-paddle-2.6 test-trackers test-recordings clean
+.PHONY: demo test test-slow lint install install-dev release-check test-paddle-2.6 test-trackers test-recordings clean
 
 install: $(VENV)/.installed
 install-dev: $(VENV)/.installed-dev
@@ -24,7 +25,11 @@ demo: install
 	$(VENV)/bin/python tools/train.py -c configs/demo.yaml --overwrite
 
 test: install-dev
-	$(PYTEST)
+	$(PYTEST) -m "not slow"
+
+# kills at many moments, several processes, whole programs and notebooks
+test-slow: install-dev
+	$(PYTEST) -m slow
 
 lint: install-dev
 	$(VENV)/bin/python -m ruff check .

@@ -1,7 +1,10 @@
 import subprocess
 import sys
 
+import pytest
 
+
+@pytest.mark.slow
 def test_the_benchmark_prints_a_row_for_every_task(checkout, tmp_path):
     command = [sys.executable, checkout / "benchmarks" / "evaluation.py", "--sizes", "30x90", "--dim", "8"]
     arguments = [*map(str, command), "--plain-queries", "20", "--folder", str(tmp_path)]

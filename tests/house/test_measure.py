@@ -13,6 +13,7 @@ def seen(tmp_path_factory):
     return measure.run_command("train", folder)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["frames", "files_of_frames", "calls_to_model", "hops", "lookups"])
 def test_a_run_keeps_its_limits(seen, name):
     number = measure.seen_in(seen)[name]

@@ -1,7 +1,10 @@
 import subprocess
 import sys
 
+import pytest
 
+
+@pytest.mark.slow
 def test_programs_take_turns_and_are_compared_with_the_first(checkout):
     command = [sys.executable, checkout / "benchmarks" / "compare.py", "--tasks", "neighbours", "labels"]
     command += ["--images", "300", "--clustered", "300", "--dim", "16", "--rounds", "1", "--threads", "1"]

@@ -12,6 +12,8 @@ from ppreid.neighbours import certified, descent
 from ppreid.neighbours.search import camera_neighbours, estimate_recall, nearest_neighbours
 from ppreid.tables import NEIGHBOURS
 
+pytestmark = pytest.mark.slow  # whoever makes the first graph of a process waits half a minute for the compiler
+
 
 def unit(rows):
     return (rows / np.linalg.norm(rows, axis=1, keepdims=True)).astype(np.float32)

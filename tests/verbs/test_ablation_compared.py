@@ -140,6 +140,7 @@ def test_keys_with_the_same_last_part_are_whole_in_the_names_and_lists_are_one_v
 # several at a time
 
 
+@pytest.mark.slow
 def test_runs_side_by_side_end_as_they_do_one_after_the_other_and_one_that_fails_ends_no_other(ablate, counted, capsys):
     vary = ["--vary", "labels.min_samples=2,900", "--seeds", "1"]
     assert ablate(*vary, "--jobs", "2") == ClusteringError.exit_code

@@ -178,6 +178,7 @@ def test_a_plugin_that_is_no_use_is_said_by_the_command(mine, capsys):
     assert capsys.readouterr().err.startswith("error: the plugin mine_all.py:1 failed: SyntaxError: ")
 
 
+@pytest.mark.slow
 @pytest.mark.ranks
 def test_every_process_of_a_run_has_it(mine, checkout):
     tool = checkout / "tools" / "train.py"
