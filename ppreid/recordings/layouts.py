@@ -17,6 +17,7 @@ _STRIDES = (8, 16, 32)  # of the three maps of YOLOX
 _MOST_QUERIES = 1000  # of DETR and its kin: 300 is usual; YOLO has thousands of places
 _COCO_CATEGORIES = (90, 91)  # networks that count as COCO's files do, from 1 on
 _MOST_CLASSES = 1300  # Objects365 and LVIS have this many or fewer
+_LARGEST_PART = 1.5  # of a picture that a box may be to count as given in parts of it; one in pixels is larger
 
 
 class Layout(NamedTuple):
@@ -66,6 +67,10 @@ def recognise(outputs: Sequence[np.ndarray], size: tuple[int, int], *, num_input
     match shapes:
         case [(1, a, b)] if a == places and b > 5:
             return Layout("YOLOX", True, *_RAW, True, 0, True, _yolox)
+        case [(1, a, 6)] if a <= _MOST_QUERIES and _are_classes(outputs[0][0, :, 5]):
+            if 0 < outputs[0][0, :, :4].max() <= _LARGEST_PART:
+                return Layout("RT-DETR (Ultralytics, with classes)", False, *_PLAIN, False, 0, False, _chosen_parts)
+            return Layout("YOLO that chooses among its boxes", True, *_PLAIN, False, 0, False, _chosen)
         case [(1, a, b)] if 5 <= a < b and a - 4 <= _MOST_CLASSES:
             return Layout("YOLOv8/11", True, *_PLAIN, False, 0, True, _yolo)
         case [(1, a, b)] if 5 <= b <= a <= _MOST_QUERIES:
@@ -80,8 +85,8 @@ def recognise(outputs: Sequence[np.ndarray], size: tuple[int, int], *, num_input
         f"outputs of the shapes {', '.join(map(str, shapes))} for a picture of {width}x{height} are of no known layout"
     )
     raise WeightsError(
-        f"{text}: YOLOv8/11 (1, 4 + classes, N), YOLOX (1, N, 5 + classes), RT-DETR (1, 300, 4 + classes) or "
-        "(1, 300, 4) and (1, 300, classes), RF-DETR the same with 91 classes; export without non-maximum suppression"
+        f"{text}: YOLOv8/11/26 (1, 4 + classes, N) or (1, 300, 6), YOLOX (1, N, 5 + classes), RT-DETR (1, 300, 6), "
+        "(1, 300, 4 + classes) or (1, 300, 4) and (1, 300, classes), RF-DETR the same with 91 classes"
     )
 
 
@@ -107,8 +112,9 @@ def class_number(wanted: str, names: Mapping[int, str], layout: Layout, num_clas
     else:
         shown = ", ".join(list(names.values())[:20]) or "none: the file does not name them; give the number"
         raise WeightsError(f"there is no class {wanted!r}; the classes are {shown}")
-    if number >= num_classes:
-        raise WeightsError(f"class {wanted!r} is number {number}, but the network has {num_classes} classes")
+    if number >= num_classes or (names and number not in names):
+        count = len(names) or num_classes
+        raise WeightsError(f"class {wanted!r} is number {number}, but the network has {count} classes")
     return number
 
 
@@ -151,6 +157,26 @@ def _boxes_and_logits(outputs: Sequence[np.ndarray], size: tuple[int, int]) -> t
 
 def _labels_boxes_scores(outputs: Sequence[np.ndarray], size: tuple[int, int]) -> tuple[np.ndarray, np.ndarray]:
     labels, corners, scores = outputs[0][0].astype(int), outputs[1][0], outputs[2][0]  # (Q,), (Q, 4), (Q,)
-    of_classes = np.zeros((len(labels), max(80, int(labels.max(initial=0)) + 1)), np.float32)
-    of_classes[np.arange(len(labels)), labels.clip(0)] = scores
-    return corners / np.array([*size, *size]), of_classes
+    return corners / np.array([*size, *size]), _of_classes(labels, scores)
+
+
+def _chosen(outputs: Sequence[np.ndarray], size: tuple[int, int]) -> tuple[np.ndarray, np.ndarray]:
+    rows = outputs[0][0]  # (N, 6): corners, score, class; zeros where there are fewer boxes
+    return rows[:, :4], _of_classes(rows[:, 5].astype(int), rows[:, 4])
+
+
+def _chosen_parts(outputs: Sequence[np.ndarray], size: tuple[int, int]) -> tuple[np.ndarray, np.ndarray]:
+    rows = outputs[0][0]  # (N, 6): centre and sides, score, class
+    return _corners(rows[:, :4]), _of_classes(rows[:, 5].astype(int), rows[:, 4])
+
+
+def _are_classes(column: np.ndarray) -> bool:
+    """Whether numbers (N,) are those of classes; scores of a class, of many boxes, are never all whole."""
+    return bool(np.all((column == np.floor(column)) & (column >= 0) & (column < _MOST_CLASSES)))
+
+
+def _of_classes(labels: np.ndarray, scores: np.ndarray) -> np.ndarray:
+    """The score (N,) of each box in the column of its class (N,), (N, C); what is farther right is no class."""
+    of_classes = np.zeros((len(labels), _MOST_CLASSES), np.float32)
+    of_classes[np.arange(len(labels)), labels.clip(0, _MOST_CLASSES - 1)] = scores
+    return of_classes

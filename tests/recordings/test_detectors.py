@@ -111,6 +111,44 @@ def test_rt_detr_of_ultralytics(tmp_path):
     close_to(open_onnx(write_onnx(tmp_path / "a.onnx", output), **INSIDE)(PICTURE), SQUEEZED)
 
 
+def chosen(boxes, classes):
+    """What networks give that choose among their boxes: box, score and class, then nothing."""
+    rows = np.zeros((300, 6), np.float32)
+    rows[: len(boxes)] = np.column_stack([boxes, (0.9, 0.8, 0.6), classes])
+    return rows[None]
+
+
+CORNERS = [[15, 8, 25, 16], [35, 8, 45, 16], [47, 3, 53, 13]]  # of `yolo`, without its double
+
+
+@pytest.mark.parametrize("person", [0, 7, 364])
+def test_yolo_that_chooses_among_its_boxes(tmp_path, person):
+    output = chosen(CORNERS, [person, person + 1, person])
+    expected = [[30, 16, 20, 16, 0.9], [94, 6, 12, 20, 0.6]]
+    detect = open_onnx(write_onnx(tmp_path / "a.onnx", output), min_score=0.5, wanted=str(person))
+    close_to(detect(PICTURE), expected)
+
+
+def test_rt_detr_that_gives_one_class_for_a_box(tmp_path):
+    close_to(open_onnx(write_onnx(tmp_path / "a.onnx", chosen(QUERIES, [0, 3, 0])), **INSIDE)(PICTURE), SQUEEZED)
+
+
+def test_rt_detr_with_two_classes_is_not_taken_for_boxes_with_a_class(tmp_path):
+    output = np.concatenate([queries(), scores(2, 0)], axis=1)[None]
+    output = np.concatenate([output, np.full((1, 295, 6), 0.01, np.float32)], axis=1)
+    close_to(open_onnx(write_onnx(tmp_path / "a.onnx", output), **INSIDE)(PICTURE), SQUEEZED)
+
+
+def test_an_empty_picture_hides_no_layout():
+    """The first picture has nobody in it: what chooses gives nothing then."""
+    nobody = np.zeros((1, 300, 6))
+    layout = recognise([nobody], (SIDE, SIDE))
+    corners, found = layout.decode([chosen(CORNERS, [3, 70, 1299])], (SIDE, SIDE))
+    assert layout.decode([nobody], (SIDE, SIDE))[1].shape == (300, found.shape[1])
+    assert layout.keeps_shape and corners[:3].tolist() == CORNERS
+    assert found[[0, 1, 2], [3, 70, 1299]].tolist() == pytest.approx([0.9, 0.8, 0.6])
+
+
 @pytest.mark.parametrize(("num_classes", "person"), [(80, 0), (91, 1)])
 @pytest.mark.parametrize("is_swapped", [False, True])
 def test_boxes_and_logits_of_rt_detr_and_rf_detr(tmp_path, num_classes, person, is_swapped):
@@ -136,7 +174,7 @@ def test_rt_detr_that_is_told_the_original_size(tmp_path):
     ],
 )
 def test_an_unknown_layout_is_refused_with_its_shapes(tmp_path, outputs):
-    with pytest.raises(WeightsError, match=r"are of no known layout: YOLOv8/11 \(1, 4 \+ classes, N\)"):
+    with pytest.raises(WeightsError, match=r"are of no known layout: YOLOv8/11/26 \(1, 4 \+ classes, N\)"):
         open_onnx(write_onnx(tmp_path / "a.onnx", *outputs), **INSIDE)
 
 
@@ -146,6 +184,8 @@ def test_the_class_may_be_a_number_and_must_be_there():
     assert class_number("7", {}, layout, 80) == 7
     with pytest.raises(WeightsError, match="number 80, but the network has 80 classes"):
         class_number("80", {}, layout, 80)
+    with pytest.raises(WeightsError, match="number 2, but the network has 2 classes"):
+        class_number("2", {0: "person", 1: "dog"}, layout, 1300)
     with pytest.raises(WeightsError, match="give the number"):
         class_number("dog", {}, layout, 80)
 
