@@ -5,6 +5,7 @@ so many images.
 """
 
 import math
+import os
 from collections.abc import Callable
 from typing import NamedTuple, ParamSpec, TypeVar
 
@@ -15,6 +16,11 @@ from ppreid.base.errors import DataError
 
 P = ParamSpec("P")
 T = TypeVar("T")
+
+# numba takes TBB where something has loaded it, as paddle does. On one processor TBB has no thread for the task that
+# starts it: after a fork, or where another thread came first, the process would wait for it at its end, forever.
+if numba.config.NUMBA_NUM_THREADS == 1 and "NUMBA_THREADING_LAYER_PRIORITY" not in os.environ:
+    numba.config.THREADING_LAYER_PRIORITY = ["omp", "workqueue", "tbb"]
 
 # Kernels that need a scratch array of length N share one between the rows of a part, so that at most as many exist
 # at a time as there are threads. More parts than threads even out rows of different cost.

@@ -1,5 +1,10 @@
 """The frame of the compiled kernels."""
 
+import os
+import subprocess
+import sys
+import textwrap
+
 import numba
 import numpy as np
 import pytest
@@ -53,3 +58,27 @@ def test_works_without_a_folder_for_the_cache(monkeypatch):
     values = np.arange(3)
     twice(values)
     assert values.tolist() == [0, 2, 4]
+
+
+@pytest.mark.skipif(not hasattr(os, "sched_setaffinity"), reason="a process cannot be kept on one processor here")
+@pytest.mark.parametrize("what", ["fork", "thread"])
+def test_a_process_on_one_processor_ends(what):
+    """TBB would wait at its end, forever: after a fork, as for workers of a loader, or a first kernel in a thread."""
+    code = f"""
+        import os, sys, threading
+        os.sched_setaffinity(0, {{min(os.sched_getaffinity(0))}})
+        import numpy as np, paddle
+        from ppreid.clustering.jaccard import jaccard_distance
+        def cluster():
+            jaccard_distance(np.eye(9, dtype=np.float32), k1=4, k2=2)
+        if {what!r} == "thread":
+            thread = threading.Thread(target=cluster); thread.start(); thread.join()
+        else:
+            cluster()
+            if not os.fork():
+                os._exit(0)
+            os.wait()
+        print("end")
+    """
+    command = [sys.executable, "-W", "ignore", "-c", textwrap.dedent(code)]
+    assert subprocess.run(command, capture_output=True, text=True, timeout=100).stdout.endswith("end\n")
