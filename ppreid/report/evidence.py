@@ -97,7 +97,7 @@ class Evidence(NamedTuple):
         network: which one was looked at, e.g. "the network after epoch 14".
         without_labels: what tracks tell of the network, as lines of text; empty where they tell nothing.
         tracks: the same in numbers.
-        eps: which one a sweep recommends; None where there was none.
+        eps: which one a sweep over the training images recommends; None where there was none.
         across: rank lists across cameras of a run without labels.
     """
 

@@ -171,12 +171,10 @@ def _evidence(cfg: TrainingConfig, split: ReIDSplit, model: Layer, run: RunFiles
     """What the configuration says about the parts of the page."""
     from ppreid import tables, wiring
     from ppreid.report.gather import gather_evidence
+    from ppreid.wiring.unlabelled import recommended_eps, unlabelled_evidence
 
-    colours, unlabelled = wiring.colours(cfg, split), None
-    if not split.query:
-        from ppreid.wiring.unlabelled import unlabelled_evidence
-
-        unlabelled = unlabelled_evidence(cfg, split, model, run)
+    colours = wiring.colours(cfg, split)
+    unlabelled = None if split.query else unlabelled_evidence(cfg, split, model, run)
     mapped = wiring.track_map(cfg, split, wiring.extractor(cfg.eval, flip=cfg.eval.flip))(model)
     evidence = gather_evidence(
         run,
@@ -192,9 +190,8 @@ def _evidence(cfg: TrainingConfig, split: ReIDSplit, model: Layer, run: RunFiles
         ignore_camera=cfg.eval.ignore_camera,
         seed=cfg.seed,
     )
-    evidence = evidence._replace(network=network)
-    if unlabelled:
-        evidence = evidence._replace(eps=unlabelled.eps, across=unlabelled.across)
+    eps = unlabelled.eps if unlabelled else recommended_eps(cfg, split, model)
+    evidence = evidence._replace(network=network, eps=eps, across=unlabelled.across if unlabelled else None)
     if any(record.track >= 0 for part in split for record in part):
         from ppreid.verbs.without_labels import told_by_tracks
 

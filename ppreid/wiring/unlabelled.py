@@ -1,4 +1,4 @@
-"""What the report of a run without labels shows beside the rest: rank lists across cameras, and which eps to take."""
+"""What reports show of training images without their labels: which eps to take, and rank lists across cameras."""
 
 from __future__ import annotations
 
@@ -52,12 +52,9 @@ def unlabelled_evidence(cfg: TrainingConfig, split: ReIDSplit, model: Layer, run
 
     # the same seed as for the map, whose images are the first of the same order
     rows = np.sort(np.random.default_rng(cfg.seed).permutation(len(split.train))[:MAX_IMAGES])
-    records, extract, eps = [split.train[row] for row in rows], wiring.feature_extractor(cfg, model), None
+    records, extract = [split.train[row] for row in rows], wiring.feature_extractor(cfg, model)
     features = compared = extract(records, description="report: training images")
-    if len(records) == len(split.train) and tables.CLUSTERERS[cfg.labels.clusterer].looks_at_eps:
-        from ppreid.wiring.sweep import swept
-
-        eps = advised_eps(*swept(cfg, features, records, _EPS))
+    eps = _advised(cfg, features, records) if _is_swept(cfg, split) else None
     if cfg.eval.colour or cfg.eval.camera_centre or cfg.eval.within_tracks or cfg.eval.flip:
         from ppreid.wiring.compared import compared_features
 
@@ -69,6 +66,30 @@ def unlabelled_evidence(cfg: TrainingConfig, split: ReIDSplit, model: Layer, run
     lists = rank_across_cameras(compared, ids(records)[1], labels, per_kind=cfg.report.queries, rng=rng)
     across = AcrossCameras(records, lists, len(split.train) - len(records)) if lists else None
     return Unlabelled(_remembered(extract, records, features), eps, across)
+
+
+def recommended_eps(cfg: TrainingConfig, split: ReIDSplit, model: Layer) -> EpsAdvice | None:
+    """Which eps a sweep over all training images recommends, as `Unlabelled.eps`.
+
+    Args:
+        cfg: of the run.
+        split: its data set.
+        model: its network.
+    """
+    if not _is_swept(cfg, split):
+        return None
+    extract = wiring.feature_extractor(cfg, model)
+    return _advised(cfg, extract(split.train, description="report: training images"), split.train)
+
+
+def _is_swept(cfg: TrainingConfig, split: ReIDSplit) -> bool:
+    return 0 < len(split.train) <= MAX_IMAGES and tables.CLUSTERERS[cfg.labels.clusterer].looks_at_eps
+
+
+def _advised(cfg: TrainingConfig, features: np.ndarray, records: Sequence[ImageRecord]) -> EpsAdvice:
+    from ppreid.wiring.sweep import swept
+
+    return advised_eps(*swept(cfg, features, records, _EPS))
 
 
 def _remembered(extract: ImageFeatures, records: Sequence[ImageRecord], features: np.ndarray) -> ImageFeatures:

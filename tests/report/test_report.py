@@ -1,5 +1,6 @@
 import json
 import logging
+import re
 import shutil
 import subprocess
 import sys
@@ -54,6 +55,17 @@ def test_the_ranking_of_the_report_is_the_evaluation_of_the_run(finished):
     last = rows[-1]["last"]
     page = (finished / REPORT).read_text(encoding="utf-8")
     assert f"mAP {last['mAP']:.1f} %, Rank-1 {last['Rank-1']:.1f} %" in page
+
+
+def test_it_recommends_what_the_sweep_recommends_where_identities_are_known_too(finished, capsys):
+    last = ["-o", f"model.weights={finished / LAST}"]
+    assert main(["cluster", str(finished), *last, "--sweep", "eps=0.2:0.8:0.05"]) == 0
+    what, reason = re.search(r"recommended: (labels\.eps=[\d.]+|none), since (.*)", capsys.readouterr().err).groups()
+    page = (finished / REPORT).read_text(encoding="utf-8")
+    assert (
+        f"Recommended: {what} (this run: 0.6), since {reason}." in page.split('id="clusters"')[1].split("</section>")[0]
+    )
+    assert 'id="verdict"' not in page
 
 
 def test_a_report_made_later_equals_the_one_of_training(run, finished):
