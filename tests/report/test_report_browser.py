@@ -217,7 +217,9 @@ def test_the_keyboard_chooses_and_enlarges_points(pages, browser):
         == path
     )
     assert browser.run("document.querySelector('#large img').getBoundingClientRect().height") > 300
-    browser.run("document.querySelector('#large').close()")
+    closed = "document.querySelector('#large').addEventListener('close', done)"
+    # the event comes later than the call, and gives the focus to the picture
+    browser.run(f"new Promise((done) => {{ {closed}; document.querySelector('#large').close(); }}).then(() => true)")
     browser.run("document.querySelector('#points').focus()")
     browser.press(" ")
     assert browser.run("document.querySelectorAll('#chosen img').length") == 1
