@@ -46,8 +46,7 @@ def main() -> None:
             start = time.perf_counter()
             forward = copy()
             export = time.perf_counter() - start
-            found = forward(images)
-            cosine = ((found if isinstance(found, np.ndarray) else found.result()) * expected).sum(axis=1).min()
+            cosine = (_there(forward(images)) * expected).sum(axis=1).min()
             rates = _rates(forward, images, args.images)
             print(f"{engine:9}  {precision:9}  {batch_size:5d}  {export:8.1f}  {rates}  {cosine:.7f}", flush=True)
 
@@ -74,10 +73,14 @@ def _rates(forward, images: paddle.Tensor, num_images: int) -> str:
     start, used = time.perf_counter(), time.process_time()
     begun = [forward(images) for _ in range(repeats)]
     for features in begun:
-        if not isinstance(features, np.ndarray):  # of an engine that computes beside Python
-            features.result()
+        _there(features)
     seconds, used = time.perf_counter() - start, time.process_time() - used
     return f"{repeats * len(images) / seconds:8.1f}  {repeats * len(images) / used:15.1f}"
+
+
+def _there(features) -> np.ndarray:
+    """Features (B, D), once an engine that computes beside Python has them."""
+    return features if isinstance(features, np.ndarray) else features.result()
 
 
 def _decode_rate(args: argparse.Namespace, rng: np.random.Generator) -> float:
