@@ -171,15 +171,15 @@ def _evidence(cfg: TrainingConfig, split: ReIDSplit, model: Layer, run: RunFiles
     """What the configuration says about the parts of the page."""
     from ppreid import tables, wiring
     from ppreid.report.gather import gather_evidence
-    from ppreid.wiring.unlabelled import recommended_eps, unlabelled_evidence
+    from ppreid.wiring.unlabelled import labelled_evidence, unlabelled_evidence
 
     colours = wiring.colours(cfg, split)
-    unlabelled = None if split.query else unlabelled_evidence(cfg, split, model, run)
+    seen = labelled_evidence(cfg, split, model) if split.query else unlabelled_evidence(cfg, split, model, run)
     mapped = wiring.track_map(cfg, split, wiring.extractor(cfg.eval, flip=cfg.eval.flip))(model)
     evidence = gather_evidence(
         run,
         split,
-        extract=unlabelled.extract if unlabelled else wiring.feature_extractor(cfg, model, flip=cfg.eval.flip),
+        extract=seen.extract,
         rank=wiring.ranking(cfg.eval),
         prepare=wiring.prepared(cfg.eval, split, colours, mapped),
         project=tables.resolve(tables.PROJECTIONS[cfg.report.projection].function),
@@ -190,8 +190,7 @@ def _evidence(cfg: TrainingConfig, split: ReIDSplit, model: Layer, run: RunFiles
         ignore_camera=cfg.eval.ignore_camera,
         seed=cfg.seed,
     )
-    eps = unlabelled.eps if unlabelled else recommended_eps(cfg, split, model)
-    evidence = evidence._replace(network=network, eps=eps, across=unlabelled.across if unlabelled else None)
+    evidence = evidence._replace(network=network, eps=seen.eps, across=seen.across)
     if any(record.track >= 0 for part in split for record in part):
         from ppreid.verbs.without_labels import told_by_tracks
 

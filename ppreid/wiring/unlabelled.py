@@ -25,13 +25,13 @@ MAX_IMAGES = 3000  # beyond, a sweep takes minutes, and the neighbours of a part
 _EPS = tuple(round(0.2 + 0.05 * step, 2) for step in range(13))  # 0.2 to 0.8
 
 
-class Unlabelled(NamedTuple):
+class TrainingEvidence(NamedTuple):
     """What the training images show.
 
     Attributes:
         extract: gives features, from memory where it has them.
         eps: what a sweep recommends; None with more than MAX_IMAGES images or a clusterer that does not look at eps.
-        across: rank lists across cameras; None with fewer than two.
+        across: rank lists across cameras of a run without labels; None with fewer than two.
     """
 
     extract: ImageFeatures
@@ -39,7 +39,7 @@ class Unlabelled(NamedTuple):
     across: AcrossCameras | None
 
 
-def unlabelled_evidence(cfg: TrainingConfig, split: ReIDSplit, model: Layer, run: RunFiles) -> Unlabelled:
+def unlabelled_evidence(cfg: TrainingConfig, split: ReIDSplit, model: Layer, run: RunFiles) -> TrainingEvidence:
     """Look at the training images of a run without labels, at all or at random ones, which are extracted once.
 
     Args:
@@ -65,21 +65,24 @@ def unlabelled_evidence(cfg: TrainingConfig, split: ReIDSplit, model: Layer, run
     rng = np.random.default_rng(cfg.seed)
     lists = rank_across_cameras(compared, ids(records)[1], labels, per_kind=cfg.report.queries, rng=rng)
     across = AcrossCameras(records, lists, len(split.train) - len(records)) if lists else None
-    return Unlabelled(_remembered(extract, records, features), eps, across)
+    return TrainingEvidence(_remembered(extract, records, features), eps, across)
 
 
-def recommended_eps(cfg: TrainingConfig, split: ReIDSplit, model: Layer) -> EpsAdvice | None:
-    """Which eps a sweep over all training images recommends, as `Unlabelled.eps`.
+def labelled_evidence(cfg: TrainingConfig, split: ReIDSplit, model: Layer) -> TrainingEvidence:
+    """As `unlabelled_evidence`, of a run with queries, whose own lists say more than those across cameras.
 
     Args:
         cfg: of the run.
         split: its data set.
         model: its network.
     """
-    if not _is_swept(cfg, split):
-        return None
-    extract = wiring.feature_extractor(cfg, model)
-    return _advised(cfg, extract(split.train, description="report: training images"), split.train)
+    eps, extract = None, wiring.feature_extractor(cfg, model)
+    if _is_swept(cfg, split):
+        features = extract(split.train, description="report: training images")
+        eps, extract = _advised(cfg, features, split.train), _remembered(extract, split.train, features)
+    if cfg.eval.flip:  # the lists are those of the evaluation
+        extract = wiring.feature_extractor(cfg, model, flip=True)
+    return TrainingEvidence(extract, eps, None)
 
 
 def _is_swept(cfg: TrainingConfig, split: ReIDSplit) -> bool:

@@ -7,6 +7,7 @@ import sys
 
 import pytest
 
+from ppreid import wiring
 from ppreid.base.errors import PpreidWarning
 from ppreid.cli import main
 from ppreid.config.load import load_config
@@ -62,10 +63,27 @@ def test_it_recommends_what_the_sweep_recommends_where_identities_are_known_too(
     assert main(["cluster", str(finished), *last, "--sweep", "eps=0.2:0.8:0.05"]) == 0
     what, reason = re.search(r"recommended: (labels\.eps=[\d.]+|none), since (.*)", capsys.readouterr().err).groups()
     page = (finished / REPORT).read_text(encoding="utf-8")
-    assert (
-        f"Recommended: {what} (this run: 0.6), since {reason}." in page.split('id="clusters"')[1].split("</section>")[0]
-    )
+    clusters = page.split('id="clusters"')[1].split("</section>")[0]
+    assert f"Recommended: {what} (this run: 0.6), since {reason}." in clusters
     assert 'id="verdict"' not in page
+
+
+def test_no_training_image_is_extracted_twice(run, monkeypatch):
+    """The map shows images that the sweep for the recommended eps has seen."""
+    read, real = [], wiring.feature_extractor
+
+    def counting(cfg, model, **options):
+        extract = real(cfg, model, **options)
+
+        def counted(records, **more):
+            read.extend(record.path for record in records)
+            return extract(records, **more)
+
+        return counted
+
+    monkeypatch.setattr(wiring, "feature_extractor", counting)
+    report([run])
+    assert len(read) == len(set(read)) > 48  # 48 training images, queries and gallery
 
 
 def test_a_report_made_later_equals_the_one_of_training(run, finished):
